@@ -5,7 +5,7 @@ For trying Heat out and for small clouds: one of each, no TLS between them. Ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -15,19 +15,68 @@ from components.client_config import Login
 from components.heat_conf import Deployment, Secrets
 from components.heat_node import HeatNode
 from components.remote import Host
-from components.rendering import TEMPLATES, render_output
+from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
 
 KEYSTONE_VERSION = "30.0.0"
 _KEYSTONE_LOCK = f"/opt/keystone/requirements-{KEYSTONE_VERSION}.txt"
-_OBJECTS_PROGRAM = "/usr/local/lib/heat-scaleout/keystone_objects.py"
+_IDENTITY = "/usr/local/lib/heat-scaleout/identity.py"
 _PARTS = ("database", "broker", "cache", "keystone")
 # Each API process and each engine worker keeps a few connections to the cache.
 _CACHE_CONNECTIONS = 4096
 # bcrypt, 2 to the power of this: Keystone's own default costs 0.2 s of a core for each login.
 _HASH_ROUNDS = 12
 _KEYSTONE_PROCESSES = 4
+# Heat is used from the nodes, Keystone from its own host. Keystone's widest index does not fit into utf8mb4.
+_DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3", "host": "%"}}
 _CLIENT = "demo"
+
+
+def identity(deployment: Deployment, passwords: Mapping[str, str]) -> dict[str, Any]:
+    """What Keystone should know, in the form of templates/control_plane/identity.py.
+
+    Args:
+        deployment: the addresses.
+        passwords: by their purpose: "keystone-admin", "keystone-heat", "stack-domain-admin", "client".
+    """
+    default = heat_conf.SERVICE_DOMAIN
+    return {
+        "url": f"{deployment.keystone_url}/v3",
+        "region": deployment.region,
+        "admin": {
+            "username": "admin",
+            "password": passwords["keystone-admin"],
+            "user_domain_name": default,
+            "project_name": "admin",
+            "project_domain_name": default,
+        },
+        "roles": ["reader", "member", heat_conf.STACK_USER_ROLE],
+        "users": [
+            {
+                "name": heat_conf.SERVICE_USER,
+                "password": passwords["keystone-heat"],
+                "domain": default,
+                # admin: for trusts and for stacks of other projects. service: to have EC2 signatures checked.
+                "grants": [{"role": role, "project": heat_conf.SERVICE_PROJECT} for role in ("admin", "service")],
+            },
+            {
+                "name": heat_conf.STACK_DOMAIN_ADMIN,
+                "password": passwords["stack-domain-admin"],
+                "domain": heat_conf.STACK_DOMAIN,
+                "grants": [{"role": "admin", "domain": heat_conf.STACK_DOMAIN}],
+            },
+            {
+                "name": _CLIENT,
+                "password": passwords["client"],
+                "domain": default,
+                "grants": [{"role": "member", "project": _CLIENT}],
+            },
+        ],
+        "services": [
+            {"name": "heat", "kind": "orchestration", "url": f"{deployment.api_url}/v1/%(project_id)s"},
+            {"name": "heat-cfn", "kind": "cloudformation", "url": f"{deployment.cfn_url}/v1"},
+        ],
+    }
 
 
 class BundledControlPlane(pulumi.ComponentResource):
@@ -90,11 +139,27 @@ class BundledControlPlane(pulumi.ComponentResource):
                 "heat-admin": Login(user="admin", project="admin", password=known["keystone-admin"]),
             }
         )
+        # What the templates say of this host, but for its secrets: those go to the few texts that need them.
         self._values: dict[str, pulumi.Input[Any]] = {
             "address": host.address,
             "region": deployment.region,
+            "parts": _PARTS,
+            "uv_version": UV_VERSION,
             "keystone_version": KEYSTONE_VERSION,
             "keystone_url": f"{deployment.keystone_url}/v3",
+            "keystone_port": 5000,
+            "keystone_processes": _KEYSTONE_PROCESSES,
+            "password_hash_rounds": _HASH_ROUNDS,
+            "database_port": 3306,
+            "max_connections": max_connections,
+            "innodb_buffer_pool_mb": 256,
+            "broker_port": 5672,
+            "broker_user": "heat",
+            "broker_vhost": "heat",
+            "cache_port": 11211,
+            "cache_mb": 128,
+            "cache_connections": _CACHE_CONNECTIONS,
+            "cache_servers": [deployment.memcached],
         }
         lock = host.file(
             "keystone-requirements",
@@ -103,129 +168,103 @@ class BundledControlPlane(pulumi.ComponentResource):
             parent=self,
         )
         mapper = self._file("rabbitmq-epmd", "epmd-socket.conf", "/etc/systemd/system/epmd.socket.d/heat-scaleout.conf")
-        self._installed = [self._script("install", [lock, mapper], parts=_PARTS, uv_version=UV_VERSION)]
-        database, cache = self._database(max_connections), self._cache()
+        self._installed = [self._script("install", [lock, mapper])]
+        database, cache = self._database(), self._cache()
         self.ready = [database, cache, self._broker(), self._keystone([database, cache])]
         self.register_outputs({})
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat: its user, its domain, its services and a client's project. Run on a Heat node."""
         program = node.host.file(
-            "keystone-objects-program",
-            _OBJECTS_PROGRAM,
-            (TEMPLATES / "control_plane/keystone_objects.py").read_text(),
+            "identity-program",
+            _IDENTITY,
+            (TEMPLATES / "control_plane/identity.py").read_text(),
             parent=self,
             after=[node.installed],
         )
-        deployment, known = self._deployment, self._passwords
-        text = render_output(
-            "control_plane/keystone_objects.sh.j2",
-            self._values
-            | {
-                "python": f"{deployment.prefix}/bin/python",
-                "keystone_objects": _OBJECTS_PROGRAM,
-                "admin_password": known["keystone-admin"],
-                "heat_password": known["keystone-heat"],
-                "stack_domain_admin_password": known["stack-domain-admin"],
-                "client_password": known["client"],
-                "client": _CLIENT,
-                "heat_user": heat_conf.SERVICE_USER,
-                "service_project": heat_conf.SERVICE_PROJECT,
-                "domain": heat_conf.SERVICE_DOMAIN,
-                "stack_domain": heat_conf.STACK_DOMAIN,
-                "stack_domain_admin": heat_conf.STACK_DOMAIN_ADMIN,
-                "stack_user_role": heat_conf.STACK_USER_ROLE,
-                "heat_api_url": deployment.api_url,
-                "heat_cfn_url": deployment.cfn_url,
-            },
+        text = pulumi.Output.all(**self._passwords).apply(
+            lambda known: render(
+                "control_plane/identity.sh.j2",
+                python=f"{self._deployment.prefix}/bin/python",
+                program=_IDENTITY,
+                spec=identity(self._deployment, known),
+            )
         )
-        return node.host.script("keystone-objects", text, parent=self, after=[program, *self.ready])
+        return node.host.script("identity", text, parent=self, after=[program, *self.ready])
 
-    def _database(self, max_connections: int) -> pulumi.Resource:
-        values = {"database_port": 3306, "max_connections": max_connections, "innodb_buffer_pool_mb": 256}
-        conf = self._file("mariadb-cnf", "mariadb.cnf", "/etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf", **values)
-        return self._script("mariadb", [conf], **values, databases=self._databases())
+    def _database(self) -> pulumi.Resource:
+        conf = self._file("mariadb-cnf", "mariadb.cnf", "/etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf")
+        return self._script("mariadb", [conf], {"databases": self._databases()})
 
     def _databases(self) -> pulumi.Output[list[dict[str, str]]]:
         passwords = [self._passwords["database-heat"], self._passwords["database-keystone"]]
         return pulumi.Output.all(*passwords).apply(
             lambda known: [
-                {"name": name, "user": name, "host": "%", "password": secret}
-                for name, secret in zip(("heat", "keystone"), known, strict=True)
+                _DATABASES[name] | {"name": name, "user": name, "address": self._host.address, "password": secret}
+                for name, secret in zip(_DATABASES, known, strict=True)
             ]
         )
 
     def _broker(self) -> pulumi.Resource:
-        values: dict[str, pulumi.Input[Any]] = {
-            "broker_port": 5672,
-            "broker_user": "heat",
-            "broker_vhost": "heat",
-            "broker_password": self._passwords["broker"],
-        }
+        secret = {"broker_password": self._passwords["broker"]}
         files = [
-            self._file("rabbitmq-conf", "rabbitmq.conf", "/etc/rabbitmq/rabbitmq.conf", **values),
+            self._file("rabbitmq-conf", "rabbitmq.conf", "/etc/rabbitmq/rabbitmq.conf"),
             self._file("rabbitmq-env", "rabbitmq-env.conf", "/etc/rabbitmq/rabbitmq-env.conf"),
             self._file(
                 "rabbitmq-definitions",
                 "rabbitmq-definitions.json",
                 "/etc/rabbitmq/definitions.json",
-                secret_for="rabbitmq",
-                **values,
+                secret,
+                group="rabbitmq",
             ),
         ]
-        return self._script("rabbitmq", files, **values)
+        return self._script("rabbitmq", files, secret)
 
     def _cache(self) -> pulumi.Resource:
-        values = {"cache_port": 11211, "cache_mb": 128, "cache_connections": _CACHE_CONNECTIONS}
-        conf = self._file("memcached-conf", "memcached.conf", "/etc/memcached.conf", **values)
-        return self._script("memcached", [conf], **values)
+        conf = self._file("memcached-conf", "memcached.conf", "/etc/memcached.conf")
+        return self._script("memcached", [conf])
 
     def _keystone(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        keystone_database = self._databases().apply(lambda both: both[1] | {"address": self._host.address})
         files = [
-            self._file(
-                "keystone-conf",
-                "keystone.conf",
-                "/etc/keystone/keystone.conf",
-                cache_servers=[self._deployment.memcached],
-                password_hash_rounds=_HASH_ROUNDS,
-            ),
+            self._file("keystone-conf", "keystone.conf", "/etc/keystone/keystone.conf"),
             self._file(
                 "keystone-secrets",
                 "keystone-secrets.conf",
                 "/etc/keystone/keystone.conf.d/secrets.conf",
-                secret_for="keystone",
-                keystone_database=keystone_database,
-                database_port=3306,
+                {"keystone_database": self._databases().apply(lambda both: both[1])},
+                group="keystone",
             ),
-            self._file(
-                "keystone-uwsgi",
-                "keystone-uwsgi.ini",
-                "/etc/keystone/keystone-uwsgi.ini",
-                keystone_port=5000,
-                keystone_processes=_KEYSTONE_PROCESSES,
-            ),
+            self._file("keystone-uwsgi", "keystone-uwsgi.ini", "/etc/keystone/keystone-uwsgi.ini"),
             self._file("keystone-unit", "keystone.service", "/etc/systemd/system/keystone.service"),
         ]
-        return self._script("keystone", [*files, *after], admin_password=self._passwords["keystone-admin"])
+        return self._script("keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]})
 
-    def _file(self, name: str, template: str, path: str, *, secret_for: str = "", **values: pulumi.Input[Any]) -> pulumi.Resource:
-        """Put templates/control_plane/<template>.j2 in place; `secret_for` is the one group that may read it."""
+    def _file(
+        self,
+        name: str,
+        template: str,
+        path: str,
+        secrets: Mapping[str, pulumi.Input[Any]] | None = None,
+        group: str = "",
+    ) -> pulumi.Resource:
+        """Put templates/control_plane/<template>.j2 in place; one with secrets only for root and `group` to read."""
         return self._host.file(
             name,
             path,
-            render_output(f"control_plane/{template}.j2", self._values | values),
+            render_output(f"control_plane/{template}.j2", {**self._values, **(secrets or {})}),
             parent=self,
             after=self._installed,
-            mode="0640" if secret_for else "0644",
-            owner=f"root:{secret_for or 'root'}",
+            mode="0640" if secrets else "0644",
+            owner=f"root:{group or 'root'}",
         )
 
-    def _script(self, name: str, after: Sequence[pulumi.Resource], **values: pulumi.Input[Any]) -> pulumi.Resource:
+    def _script(
+        self, name: str, after: Sequence[pulumi.Resource], secrets: Mapping[str, pulumi.Input[Any]] | None = None
+    ) -> pulumi.Resource:
         """Run templates/control_plane/<name>.sh.j2."""
         return self._host.script(
             name,
-            render_output(f"control_plane/{name}.sh.j2", self._values | values),
+            render_output(f"control_plane/{name}.sh.j2", {**self._values, **(secrets or {})}),
             parent=self,
             after=[*self._installed, *after],
         )

@@ -110,7 +110,11 @@ def options(deployment: Deployment) -> Options:
         # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
         # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
         "ec2authtoken": {**login, **in_project, "endpoint_override": deployment.keystone_url},
-        "cache": {"enabled": "true", "backend": "dogpile.cache.pymemcache", "memcache_servers": deployment.memcached},
+        "cache": {
+            "enabled": "true",
+            "backend": "dogpile.cache.pymemcache",
+            "memcache_servers": deployment.memcached,
+        },
     }
 
 

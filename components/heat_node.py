@@ -16,7 +16,7 @@ import pulumi
 from components import heat_conf
 from components.heat_conf import Deployment, Secrets
 from components.remote import Host
-from components.rendering import TEMPLATES, render
+from components.rendering import TEMPLATES, UV_VERSION, render
 from components.topology import Kind, Process
 
 # How long a process may take from its start to its first answer. It takes 6 s on a small machine.
@@ -126,8 +126,8 @@ class HeatNode(pulumi.ComponentResource):
         text = render(
             "heat/install.sh.j2",
             prefix=self._deployment.prefix,
-            version=version,
             lock=lock_path,
+            uv_version=UV_VERSION,
             namespaces=_NAMESPACES,
             pip_index_url=pip_index_url,
         )
@@ -218,7 +218,11 @@ class HeatNode(pulumi.ComponentResource):
     def sync_schema(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Bring the database's schema up to this release, if it is behind. For one node of a deployment."""
         program = self.host.file(
-            "schema-program", _SCHEMA, (TEMPLATES / "heat/schema.py").read_text(), parent=self, after=[self.installed]
+            "schema-program",
+            _SCHEMA,
+            (TEMPLATES / "heat/schema.py").read_text(),
+            parent=self,
+            after=[self.installed],
         )
         text = render("heat/schema.sh.j2", program=_SCHEMA, **self._shared)
         return self.host.script("schema", text, parent=self, after=[program, *self.files, *after])
@@ -259,7 +263,11 @@ class HeatNode(pulumi.ComponentResource):
         return self.host.script("retire", text, parent=self, after=after)
 
     def check(
-        self, processes: Sequence[Process], after: Sequence[pulumi.Resource], *, engines_in_all: int | None = None
+        self,
+        processes: Sequence[Process],
+        after: Sequence[pulumi.Resource],
+        *,
+        engines_in_all: int | None = None,
     ) -> pulumi.Resource:
         """See that every process of this node works.
 

@@ -93,7 +93,9 @@ class Host:
             check: a shell command on the host that is given the new file's path and refuses it by failing.
         """
         words = " ".join(map(shlex.quote, (path, mode, owner)))
-        return self._command(name, f"heat-scaleout put {words} {check}".rstrip(), stdin=content, parent=parent, after=after)
+        return self._command(
+            name, f"heat-scaleout put {words} {check}".rstrip(), stdin=content, parent=parent, after=after
+        )
 
     def script(
         self,

@@ -15,6 +15,8 @@ import jinja2
 import pulumi
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+# What installs Python packages on the hosts: templates/scripts/venv.inc.sh.
+UV_VERSION = "0.13.9"
 
 
 def _sh(value: object) -> str:

@@ -91,7 +91,9 @@ def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
     if left < 0:
         raise PlacementError([f"the nodes' own numbers add up to {taken}, more than the {total} in all"])
     if left and not free:
-        raise PlacementError([f"the nodes' own numbers add up to {taken}, and no node is free to take the other {left}"])
+        raise PlacementError(
+            [f"the nodes' own numbers add up to {taken}, and no node is free to take the other {left}"]
+        )
     shares: list[int] = []
     ordinal = 0
     for number in pinned:

@@ -1,10 +1,13 @@
 """Heat, scaled out: hosts, control plane, nodes, proxy, check, as in Heat's guide "Scaling a Deployment"."""
 
+import signal
 import sys
 from pathlib import Path
 
 import pulumi
 
+# When a resource fails, Pulumi interrupts the program: its message is the one to read, not where Python was just then.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 # Pulumi runs this file from its own directory; the components are beside it.
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -27,12 +30,19 @@ fronted = listeners(processes, api_port=wanted.api_port, cfn_port=wanted.cfn_por
 
 # Where everything runs: the front host, which has the original addresses, and the Heat nodes.
 hosts = ContainerHosts(
-    "hosts", stack=stack, subnet=wanted.network, names=wanted.host_names, state=state, debian_mirror=wanted.debian_mirror
+    "hosts",
+    stack=stack,
+    subnet=wanted.network,
+    names=wanted.host_names,
+    state=state,
+    debian_mirror=wanted.debian_mirror,
 ).hosts
 front = hosts[configured.FRONT]
 
 # Database, broker, cache and Keystone.
-control = BundledControlPlane("control-plane", host=front, deployment=deployment, max_connections=configured.MAX_CONNECTIONS)
+control = BundledControlPlane(
+    "control-plane", host=front, deployment=deployment, max_connections=configured.MAX_CONNECTIONS
+)
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = {
@@ -43,7 +53,7 @@ nodes = {
     for node in wanted.heat_nodes
 }  # fmt: skip
 first = next(iter(nodes.values()))
-ready = [first.sync_schema(after=[control.ready]), control.register(first)]
+ready = [first.sync_schema(after=control.ready), control.register(first)]
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_one_by_one(nodes, processes, after=ready)

@@ -34,7 +34,7 @@ WORKER_CONNECTIONS = 69
 OTHER_CONNECTIONS = 200
 
 
-class SettingsError(Exception):
+class SettingsError(pulumi.RunError):
     """A configuration that cannot be. The text lists every problem, with what to type against each."""
 
     def __init__(self, stack: str, problems: Sequence[str]) -> None:
@@ -265,8 +265,15 @@ def _check_values(settings: Settings, reader: _Reader) -> None:
         if not 0 < getattr(settings, name) <= _MAX_PORT:
             reader.refuse(camel(name), getattr(settings, name), f"a port is 1 to {_MAX_PORT}", getattr(default, name))
     if not lock_file(settings.heat_version).exists():
-        known = ", ".join(sorted(path.stem.removeprefix("requirements-") for path in lock_file("*").parent.glob(lock_file("*").name)))
-        reader.refuse("heatVersion", settings.heat_version, f"no list of its packages is here; known: {known}", default.heat_version)
+        known = ", ".join(
+            sorted(path.stem.removeprefix("requirements-") for path in lock_file("*").parent.glob(lock_file("*").name))
+        )
+        reader.refuse(
+            "heatVersion",
+            settings.heat_version,
+            f"no list of its packages is here; known: {known}",
+            default.heat_version,
+        )
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.region):
         reader.refuse("region", settings.region, "a region is letters, digits and _.-", default.region)
     for entry in settings.stats_allow:
@@ -308,7 +315,12 @@ def _check_together(settings: Settings, reader: _Reader, routes: Routes) -> None
             return
     ports = [getattr(settings, name) for name in _PORTS]
     if len({*ports}) < len(ports):
-        reader.refuse("statsPort", settings.stats_port, "apiPort, cfnPort and statsPort must differ", Settings.stats_port)
+        reader.refuse(
+            "statsPort",
+            settings.stats_port,
+            "apiPort, cfnPort and statsPort must differ",
+            Settings.stats_port,
+        )
     try:
         _ = settings.processes
     except PlacementError as error:

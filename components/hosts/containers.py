@@ -5,6 +5,7 @@ The dev stack's hosts, real in all that Heat can tell: own files, own processes,
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import pulumi
 import pulumi_command as command
 
 from components.remote import Host, Login
-from components.rendering import render_output
+from components.rendering import TEMPLATES, render_output
 from components.secrets import KeyPair
 
 # The first addresses stay free for the bridge and for what the operator may add.
@@ -64,7 +65,10 @@ class ContainerHosts(pulumi.ComponentResource):
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
         self._owner = str(state)
-        found = self._script("image", "image", {"cache": str(state / "cache"), "debian_mirror": debian_mirror})
+        recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
+        found = self._script(
+            "image", "image", {"cache": str(state / "cache"), "debian_mirror": debian_mirror, "recipe": recipe}
+        )
         self._engine = found.stdout.apply(lambda lines: lines.split("\n")[0].strip())
         self._image = found.stdout.apply(lambda lines: lines.split("\n")[1])
         self._flags = self._script("flags", "flags", {"engine": self._engine, "image": self._image}).stdout

@@ -66,9 +66,7 @@ class Keystone:
         if self.token:
             headers["X-Auth-Token"] = self.token
         try:
-            connection.request(
-                method, parts.path + path, None if body is None else json.dumps(body).encode(), headers
-            )
+            connection.request(method, parts.path + path, None if body is None else json.dumps(body).encode(), headers)
             answer = connection.getresponse()
             return answer.status, answer.read(), answer.headers.get("X-Subject-Token", "")
         finally:
@@ -230,9 +228,7 @@ class Objects:
         for interface in INTERFACES:
             there = next((one for one in endpoints if one["interface"] == interface), None)
             if there is None:
-                self.keystone.add(
-                    "endpoint", service_id=service["id"], region_id=region, interface=interface, url=url
-                )
+                self.keystone.add("endpoint", service_id=service["id"], region_id=region, interface=interface, url=url)
                 self.done.append(f"made {interface} endpoint of {kind}: {url}")
             elif there["url"] != url:
                 self.keystone.ask("PATCH", f"/endpoints/{there['id']}", {"endpoint": {"url": url}})
@@ -254,9 +250,7 @@ def converge(spec: Object) -> list[str]:
         objects.user(user["name"], user["domain"], user["password"], user["grants"])
     objects.region(spec["region"])
     for service in spec["services"]:
-        objects.service(
-            service["type"], service["name"], service["description"], service["url"], spec["region"]
-        )
+        objects.service(service["type"], service["name"], service["description"], service["url"], spec["region"])
     return objects.done
 
 

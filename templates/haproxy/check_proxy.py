@@ -73,7 +73,9 @@ def token(keystone_url: str, login: dict[str, str]) -> tuple[str, str]:
 
 def wait_until_up(spec: dict[str, Any]) -> None:
     """Wait for HAProxy's own health checks; say which server is not up, and what HAProxy last saw of it."""
-    wanted = {(side["listener"], name): what for side in (spec["api"], spec["cfn"]) for name, what in side["backends"].items()}
+    wanted = {
+        (side["listener"], name): what for side in (spec["api"], spec["cfn"]) for name, what in side["backends"].items()
+    }
     deadline = time.monotonic() + spec["seconds"]
     while True:
         states = server_states(spec["socket"])
@@ -117,7 +119,9 @@ def main() -> None:
                 problems.append(f"{what} does not answer through {side['url']}: {error}")
                 continue
             if status != right[0] or right[1] not in body:
-                problems.append(f"{what} answers HTTP {status} through {side['url']}{path}: {body[:300].decode(errors='replace')}")
+                problems.append(
+                    f"{what} answers HTTP {status} through {side['url']}{path}: {body[:300].decode(errors='replace')}"
+                )
     if problems:
         sys.exit("\n".join(problems))
 

@@ -48,7 +48,11 @@ def main() -> None:
             with broker(conf.transport_url) as connection:
                 connection.ensure_connection(max_retries=1)
                 found = {queue: consumers(connection, queue) for queue in wanted}
-            differing = [f"{queue} has {found[queue]} of {wanted[queue]}" for queue in wanted if found[queue] != int(wanted[queue])]
+            differing = [
+                f"{queue} has {found[queue]} of {wanted[queue]}"
+                for queue in wanted
+                if found[queue] != int(wanted[queue])
+            ]
         except AccessRefused:
             sys.exit("the broker refuses the login in transport_url")
         except (OSError, kombu.exceptions.OperationalError) as error:

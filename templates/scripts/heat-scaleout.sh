@@ -48,7 +48,7 @@ run() {
     cat >"$work/script"
     exec 9>"/run/lock/heat-scaleout-$name"
     flock -w 900 9 || fail "another run of $name has been going on for 15 minutes on $(hostname)"
-    sh "$work/script" </dev/null 9>&-
+    (umask 022 && sh "$work/script" </dev/null 9>&-)
 }
 
 case "${1-}" in
