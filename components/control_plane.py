@@ -21,7 +21,6 @@ from components.secrets import password
 KEYSTONE_VERSION = "30.0.0"
 _KEYSTONE_LOCK = f"/opt/keystone/requirements-{KEYSTONE_VERSION}.txt"
 _IDENTITY = "/usr/local/lib/heat-scaleout/identity.py"
-_PARTS = ("database", "broker", "cache", "keystone")
 # Each API process and each engine worker keeps a few connections to the cache.
 _CACHE_CONNECTIONS = 4096
 # bcrypt, 2 to the power of this: Keystone's own default costs 0.2 s of a core for each login.
@@ -143,7 +142,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         self._values: dict[str, pulumi.Input[Any]] = {
             "address": host.address,
             "region": deployment.region,
-            "parts": _PARTS,
+            "keystone_lock": _KEYSTONE_LOCK,
             "uv_version": UV_VERSION,
             "keystone_version": KEYSTONE_VERSION,
             "keystone_url": f"{deployment.keystone_url}/v3",
