@@ -178,10 +178,10 @@ class _Reader:
     def refuse(self, key: str, value: object, rule: str, instead: object = None) -> None:
         """Note a problem: which key, which value, which rule, and what to type."""
         shown = value if isinstance(value, str) else json.dumps(value)
+        path = "--path " if "." in key else ""
         if instead is None:
-            remedy = f"pulumi config rm {key} --stack {self.stack}"
+            remedy = f"pulumi config rm {path}{key} --stack {self.stack}"
         else:
-            path = "--path " if "." in key else ""
             remedy = f"pulumi config set {path}{key} {instead} --stack {self.stack}"
         self.problems.append(f"{key} = {shown}: {rule}. Type: {remedy}")
 
