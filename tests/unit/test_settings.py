@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.heat_conf import options
-from components.hosts.containers import addresses, machine_routes, overlapping
+from components.hosts.containers import addresses, mac_address, machine_routes, overlapping
 from components.rendering import render
 from infra import settings
 from infra.settings import HaproxySettings, Settings, SettingsError, camel, load, seconds
@@ -457,6 +457,15 @@ def test_hosts_have_addresses_of_their_own_which_more_hosts_do_not_change(count:
     assert len({*given.values()}) == count
     assert all(subnet[0] < ipaddress.IPv4Address(address) < subnet[-1] for address in given.values())
     assert addresses(subnet, names[:-1]).items() <= given.items()
+
+
+@given(st.sets(st.integers(0, 2**32 - 1), min_size=2, max_size=5))
+def test_a_container_keeps_one_hardware_address_of_its_own(numbers: set[int]) -> None:
+    macs = [mac_address(str(ipaddress.IPv4Address(number))) for number in sorted(numbers)]
+    assert len({*macs}) == len(macs)
+    for mac in macs:
+        assert re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac)
+        assert int(mac[:2], 16) & 0b11 == 0b10, "locally administered, and of one machine"
 
 
 # Numbers that have to fit one another.
