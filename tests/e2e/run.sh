@@ -32,6 +32,7 @@ sweep() {
         pulumi cancel --yes --stack "$STACK" >/dev/null 2>&1 || true
         pulumi stack rm --yes --force "$STACK" >/dev/null 2>&1 || true
     fi
+    tools/remove-images.sh
     rm -rf "Pulumi.$STACK.yaml" ".state/$STACK"
 }
 
