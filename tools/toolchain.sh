@@ -1,0 +1,293 @@
+#!/bin/sh
+# Gets the Pulumi CLI with its Python language host, and the provider plugins, into the project's .tools/:
+#   .tools/pulumi/        pulumi, pulumi-language-python, pulumi-language-python-exec, pulumi-resource-pulumi-python
+#   .tools/pulumi-home/   PULUMI_HOME, with the plugins in it
+# The versions are the ones that requirements.txt pins for the Python packages. Each thing is looked for in this order:
+#   1. this machine: a pulumi of that version on PATH; a plugin of that version in the user's own Pulumi home
+#   2. PULUMI_MIRROR: a directory, or an http(s) URL, of release archives under their official names
+#   3. the official downloads, verified by the official checksums
+#
+# usage: tools/toolchain.sh [--openstack]
+#   --openstack   the OpenStack plugin too, which only stacks with `hosts: openstack` need
+set -eu
+
+say() { printf 'toolchain: %s\n' "$*" >&2; }
+die() {
+    say "$*"
+    exit 1
+}
+
+with_openstack=no
+case "$#:${1:-}" in
+0:) ;;
+1:--openstack) with_openstack=yes ;;
+*) die "usage: tools/toolchain.sh [--openstack]" ;;
+esac
+
+# A relative mirror is meant relative to where the caller stands.
+mirror=${PULUMI_MIRROR:-}
+case "$mirror" in
+'' | /* | http://* | https://*) ;;
+*) mirror=$PWD/$mirror ;;
+esac
+
+cd "$(dirname "$0")/.."
+root=$PWD
+cli_dir=$root/.tools/pulumi
+home=$root/.tools/pulumi-home
+cli_files='pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python'
+
+pinned() { # the version that requirements.txt pins for package $1
+    version=$(sed -n "s/^$1==\([^ ;]*\).*/\1/p" requirements.txt)
+    [ -n "$version" ] || die "requirements.txt pins no version of $1"
+    printf '%s' "$version"
+}
+
+case "$(uname -s)-$(uname -m)" in
+Linux-x86_64) cli_platform=linux-x64 plugin_platform=linux-amd64 ;;
+Linux-aarch64 | Linux-arm64) cli_platform=linux-arm64 plugin_platform=linux-arm64 ;;
+*) die "no release archive for $(uname -s) on $(uname -m): only Linux on x86_64 and aarch64 is supported" ;;
+esac
+
+# Not named pulumi: that would hide the one on PATH.
+installed_pulumi() {
+    PULUMI_HOME=$home PULUMI_SKIP_UPDATE_CHECK=true "$cli_dir/pulumi" "$@"
+}
+
+# Why each source did not serve, line by line, for the error at the end.
+tried=
+failed() { tried="$tried
+  - $1: $2"; }
+
+# --- archives -------------------------------------------------------------------------------------------------------
+
+# fetch URL FILE SECONDS: downloads; on failure prints why, on one line. A host that does not answer is given up
+# after 5 seconds, the whole after SECONDS.
+fetch() {
+    timeout "$3" python3 -c '
+import shutil, sys, urllib.request
+try:
+    with urllib.request.urlopen(sys.argv[1], timeout=5) as source, open(sys.argv[2], "wb") as target:
+        shutil.copyfileobj(source, target)
+except OSError as error:
+    sys.exit(str(error))
+' "$1" "$2" 2>&1 || {
+        status=$?
+        [ "$status" -ne 124 ] || printf 'no answer within %s s' "$3"
+        return 1
+    }
+}
+
+# checksum_of FILE ARCHIVE: the checksum that the list FILE has for ARCHIVE.
+checksum_of() {
+    awk -v name="$2" '{ file = $2; sub(/^[*]?([.]\/)?/, "", file) } file == name { print $1; exit }' "$1"
+}
+
+# matches FILE CHECKSUM: the algorithm follows from the length of the checksum.
+matches() {
+    case "${#2}" in
+    40) actual=$(sha1sum "$1") ;;
+    64) actual=$(sha256sum "$1") ;;
+    128) actual=$(sha512sum "$1") ;;
+    *) return 1 ;;
+    esac
+    [ "${actual%% *}" = "$2" ]
+}
+
+# from_mirror ARCHIVE: the archive from PULUMI_MIRROR as $work/ARCHIVE.
+from_mirror() {
+    if [ -z "$mirror" ]; then
+        failed PULUMI_MIRROR "not set"
+        return 1
+    fi
+    case "$mirror" in
+    http://* | https://*)
+        why=$(fetch "${mirror%/}/$1" "$work/$1" 900) || {
+            failed PULUMI_MIRROR "${mirror%/}/$1: $why"
+            return 1
+        }
+        fetch "${mirror%/}/SHA256SUMS" "$work/SHA256SUMS" 30 >/dev/null || rm -f "$work/SHA256SUMS"
+        ;;
+    *)
+        if [ ! -r "$mirror/$1" ]; then
+            failed PULUMI_MIRROR "no $1 in $mirror"
+            return 1
+        fi
+        cp "$mirror/$1" "$work/$1" || die "cannot write to $work"
+        rm -f "$work/SHA256SUMS"
+        [ ! -r "$mirror/SHA256SUMS" ] || cp "$mirror/SHA256SUMS" "$work/SHA256SUMS"
+        ;;
+    esac
+    if [ -e "$work/SHA256SUMS" ]; then
+        wanted=$(checksum_of "$work/SHA256SUMS" "$1")
+        [ -n "$wanted" ] || die "PULUMI_MIRROR: $mirror/SHA256SUMS does not list $1. Add it there, or remove SHA256SUMS."
+        matches "$work/$1" "$wanted" ||
+            die "PULUMI_MIRROR: $mirror/$1 does not match its checksum in SHA256SUMS. Fetch the archive anew."
+        source="PULUMI_MIRROR, checksum verified"
+    else
+        source="PULUMI_MIRROR, not verified: there is no SHA256SUMS"
+    fi
+}
+
+# from_download ARCHIVE BASE_URL CHECKSUMS: the archive from its official place, as $work/ARCHIVE. The small list of
+# checksums is fetched first: where that fails, the archive is not even asked for.
+from_download() {
+    why=$(fetch "$2/$3" "$work/checksums" 15) || {
+        failed "official download" "$2/$3: $why"
+        return 1
+    }
+    wanted=$(checksum_of "$work/checksums" "$1")
+    if [ -z "$wanted" ]; then
+        failed "official download" "$2/$3 does not list $1"
+        return 1
+    fi
+    say "downloading $2/$1"
+    why=$(fetch "$2/$1" "$work/$1" 900) || {
+        failed "official download" "$2/$1: $why"
+        return 1
+    }
+    matches "$work/$1" "$wanted" || die "$2/$1 does not match its checksum in $3. Try again; if it stays so, do not use it."
+    source="official download, checksum verified"
+}
+
+# --- the CLI --------------------------------------------------------------------------------------------------------
+
+# accept_cli DIRECTORY: takes the CLI's files from there, when they are of the pinned version.
+accept_cli() {
+    for file in $cli_files; do
+        [ -x "$1/$file" ] || {
+            why="no $file in $1"
+            return 1
+        }
+    done
+    found=$(PULUMI_SKIP_UPDATE_CHECK=true "$1/pulumi" version 2>&1 | tail -n 1) || true
+    if [ "$found" != "v$cli_version" ]; then
+        why="$1/pulumi is '$found', not v$cli_version"
+        return 1
+    fi
+    rm -rf "$cli_dir"
+    mkdir "$cli_dir"
+    for file in $cli_files; do
+        cp -L "$1/$file" "$cli_dir/$file" || die "cannot write to $cli_dir"
+    done
+    # Written last: its presence says that everything above is complete.
+    printf '%s\n' "$cli_version" >"$cli_dir/VERSION"
+    say "pulumi $cli_version: from $source"
+}
+
+cli_from_path() {
+    found=$(command -v pulumi) || {
+        failed PATH "no pulumi"
+        return 1
+    }
+    found=$(dirname "$(readlink -f "$found")")
+    if [ "$found" = "$cli_dir" ]; then
+        failed PATH "no pulumi but the one in .tools"
+        return 1
+    fi
+    source="PATH ($found)"
+    accept_cli "$found" || {
+        failed PATH "$why"
+        return 1
+    }
+}
+
+cli_from_archive() {
+    mkdir -p "$work/cli"
+    # The release archive has the hosts of all languages; only these are wanted.
+    # shellcheck disable=SC2046,SC2086 # one word for each file is the point
+    why=$(tar -xzf "$work/$cli_archive" -C "$work/cli" $(printf 'pulumi/%s ' $cli_files) 2>&1) || {
+        failed "${source%%,*}" "$cli_archive: $(printf '%s' "$why" | head -n 1)"
+        return 1
+    }
+    rm -f "$work/$cli_archive"
+    accept_cli "$work/cli/pulumi" || {
+        failed "${source%%,*}" "$cli_archive: $why"
+        return 1
+    }
+}
+
+get_cli() {
+    cli_archive=pulumi-v$cli_version-$cli_platform.tar.gz
+    cli_base=https://get.pulumi.com/releases/sdk
+    tried=
+    cli_from_path && return
+    { from_mirror "$cli_archive" && cli_from_archive; } && return
+    { from_download "$cli_archive" "$cli_base" "pulumi-$cli_version-checksums.txt" && cli_from_archive; } && return
+    die "no pulumi CLI $cli_version could be had. Tried:$tried
+What to do: on a machine that reaches it, download $cli_base/$cli_archive,
+put it into a directory here, and run this again with PULUMI_MIRROR=that-directory."
+}
+
+# --- plugins --------------------------------------------------------------------------------------------------------
+
+plugin_dir() { printf '%s' "$home/plugins/resource-$1-v$2"; }
+
+plugin_is_there() { # NAME VERSION
+    [ -x "$(plugin_dir "$1" "$2")/pulumi-resource-$1" ] && [ ! -e "$(plugin_dir "$1" "$2").partial" ]
+}
+
+# accept_plugin NAME VERSION FILE: FILE is an archive or a directory.
+accept_plugin() {
+    rm -rf "$(plugin_dir "$1" "$2")"
+    why=$(installed_pulumi plugin install resource "$1" "$2" --file "$3" 2>&1) || true
+    plugin_is_there "$1" "$2" || {
+        failed "${source%%,*}" "$3: $(printf '%s' "$why" | tail -n 1)"
+        return 1
+    }
+    say "pulumi-$1 $2: from $source"
+}
+
+plugin_from_user() {
+    user_home=${PULUMI_HOME:-$HOME/.pulumi}
+    found=$user_home/plugins/resource-$1-v$2
+    if [ "$user_home" = "$home" ] || [ ! -x "$found/pulumi-resource-$1" ]; then
+        failed "plugins of this user" "no $found"
+        return 1
+    fi
+    source=$found
+    accept_plugin "$1" "$2" "$found"
+}
+
+get_plugin() { # NAME VERSION
+    archive=pulumi-resource-$1-v$2-$plugin_platform.tar.gz
+    base=https://github.com/pulumi/pulumi-$1/releases/download/v$2
+    tried=
+    plugin_from_user "$1" "$2" && return
+    { from_mirror "$archive" && accept_plugin "$1" "$2" "$work/$archive"; } && return
+    { from_download "$archive" "$base" "pulumi-$1_$2_checksums.txt" && accept_plugin "$1" "$2" "$work/$archive"; } && return
+    die "no pulumi-$1 plugin $2 could be had. Tried:$tried
+What to do: on a machine that reaches it, download $base/$archive,
+put it into a directory here, and run this again with PULUMI_MIRROR=that-directory."
+}
+
+# --- what is missing ------------------------------------------------------------------------------------------------
+
+cli_version=$(pinned pulumi)
+command_version=$(pinned pulumi-command)
+openstack_version=$(pinned pulumi-openstack)
+
+cli_is_there() { [ -r "$cli_dir/VERSION" ] && [ "$(cat "$cli_dir/VERSION")" = "$cli_version" ]; }
+
+all_is_there() {
+    cli_is_there && plugin_is_there command "$command_version" &&
+        { [ "$with_openstack" = no ] || plugin_is_there openstack "$openstack_version"; }
+}
+
+all_is_there && exit
+
+mkdir -p .tools
+# Two at once would tread on each other: the second waits, and then finds everything there.
+exec 9>.tools/lock
+flock 9
+work=$root/.tools/work
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+rm -rf "$work"
+mkdir -p "$work" "$home"
+
+cli_is_there || get_cli
+plugin_is_there command "$command_version" || get_plugin command "$command_version"
+if [ "$with_openstack" = yes ]; then
+    plugin_is_there openstack "$openstack_version" || get_plugin openstack "$openstack_version"
+fi
