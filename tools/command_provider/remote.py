@@ -1,0 +1,340 @@
+"""Runs a command over SSH.
+
+asyncssh, because a connection here is a coroutine like everything else in this process: any number of commands run at
+once without a thread each, and stopping one is cancelling a task. Its configuration files, default keys and known
+hosts are all left out: a connection has what the resource says, and nothing of the user's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import asyncssh
+from asyncssh.packet import SSHPacket, String
+
+from tools.command_provider.operation import (
+    CommandError,
+    Operation,
+    Outputs,
+    Transcript,
+    previous_in_environment,
+)
+from tools.command_provider.properties import Properties
+
+# Between attempts: it grows by half each time, up to the limit.
+_FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.1, 1.5, 5.0
+# The real plugin gives a server that takes a connection and then says nothing all the time in the world.
+_HANDSHAKE_SECONDS = 120
+_WINDOW, _PACKET = 2 << 20, 32 << 10
+# A signal that ended a command remotely is a status too, but only if it is one of those that SSH names.
+_SIGNALS = ("ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM")
+
+_Dialled = TypeVar("_Dialled")
+
+
+async def run(command: str, inputs: Properties, previous: Outputs, operation: Operation) -> Outputs:
+    """Run a command to its end.
+
+    Args:
+        command: the text that the user's login shell on the host is given.
+        inputs: the resource's, without marks.
+        previous: what the resource's command wrote the last time.
+        operation: when it is stopped, no further attempt to connect is made; a command that runs is let run.
+
+    Raises:
+        CommandError: it failed, or the host could not be reached.
+    """
+    async with await _connect(inputs["connection"], operation) as connection:
+        session = _Session(Transcript(operation, inputs.get("logging")))
+        channel = _Channel(connection, asyncio.get_running_loop())
+        try:
+            await channel.open()
+            for name, value in inputs.get("environment", {}).items():
+                if not await channel.set_variable(name, value):
+                    operation.error(_refused(name))
+                    raise CommandError(f'could not set environment variable "{name}": ssh: setenv failed')
+            for name, value in previous_in_environment(inputs, previous).items():
+                if not await channel.set_variable(name, value):
+                    operation.warning(_refused(name))
+            await channel.execute(command, session)
+        except asyncssh.Error as error:
+            raise CommandError(f"ssh: {error.reason}") from None
+        channel.write(inputs.get("stdin", "").encode())
+        channel.write_eof()
+        await session.closed
+        outputs = session.transcript.end()
+        if ending := session.ending():
+            raise session.transcript.error(ending, command)
+        return outputs
+
+
+def _refused(name: str) -> str:
+    return (
+        f"Unable to set '{name}'. This only works if your SSH server is configured to accept\n"
+        "\tthese variables via AcceptEnv. Alternatively, if a Bash-like shell runs the command on the remote host, "
+        "you could\n\tprefix the command itself with the variables in the form 'VAR=value command'"
+    )
+
+
+class _Session(asyncssh.SSHClientSession[bytes]):
+    """The far end of a command."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self.transcript = transcript
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._status: int | None = None
+        self._signal = ""
+        self._message = ""
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        self.transcript.add("stdout" if datatype is None else "stderr", data)
+
+    def exit_status_received(self, status: int) -> None:
+        self._status = status
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: ARG002
+        self._signal, self._message = signal, msg
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a lost connection is a missing status
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def ending(self) -> str:
+        """How the command ended. Empty where it ended well."""
+        if self._status == 0:
+            return ""
+        if self._status is None and not self._signal:
+            return "wait: remote command exited without exit status or exit signal"
+        status = self._status
+        if status is None:
+            status = 128 + (signal.Signals["SIG" + self._signal] if self._signal in _SIGNALS else 0)
+        text = f"Process exited with status {status}"
+        if self._signal:
+            text += f" from signal {self._signal}"
+        return text + (f". Reason was: {self._message}" if self._message else "")
+
+
+class _Channel(asyncssh.SSHClientChannel[bytes]):
+    """A session's channel in which a refused environment variable is known before the command runs.
+
+    asyncssh sends variables without asking for an answer, so this takes apart what its `create` does in one.
+    """
+
+    def __init__(self, connection: asyncssh.SSHClientConnection, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(connection, loop, "strict", None, "strict", _WINDOW, _PACKET)
+        self._opened: SSHPacket | None = None
+
+    async def open(self) -> None:
+        self._opened = await super()._open(b"session")
+
+    async def _open(self, chantype: bytes, *args: bytes) -> SSHPacket:
+        return self._opened or await super()._open(chantype, *args)
+
+    async def set_variable(self, name: str, value: str) -> bool:
+        return bool(await self._make_request(b"env", String(name), String(value)))
+
+    async def execute(self, command: str, session: _Session) -> None:
+        # No pty, no X11, no agent.
+        nothing: Any = None
+        await self.create(
+            lambda: session, command, None, {}, False, None, nothing, {}, False, None, None, False, False
+        )
+
+
+# --- connecting -------------------------------------------------------------------------------------------------------
+
+
+async def _connect(connection: Properties, operation: Operation) -> asyncssh.SSHClientConnection:
+    target = await _Endpoint.of(connection)
+    if "proxy" not in connection:
+        return await _dial(operation, "Dial", target.attempts, target.dial)
+    try:
+        proxy = await _Endpoint.of(connection["proxy"])
+        tunnel = await _dial(operation, "Dial proxy", proxy.attempts, proxy.dial)
+        return await _dial(operation, "Dial from proxy", target.attempts, lambda: target.log_in(tunnel=tunnel))
+    except CommandError as error:
+        raise CommandError(f"proxy: {error}") from None
+
+
+async def _dial(
+    operation: Operation, what: str, limit: int, attempt: Callable[[], Awaitable[_Dialled]]
+) -> _Dialled:
+    """Connect, and try again up to `limit` times where that fails; -1 is without limit."""
+    pause = _FIRST_PAUSE
+    failed = 0
+    while True:
+        try:
+            return await attempt()
+        except CommandError as error:
+            if -1 < limit <= failed:
+                raise CommandError(f"after {failed} failed attempts: {error}") from None
+        failed += 1
+        operation.status(f"{what} {failed}/{'inf' if limit == -1 else limit} failed: retrying")
+        await operation.pause(pause)
+        pause = min(pause * _PAUSE_GROWTH, _LONGEST_PAUSE)
+
+
+class _Endpoint:
+    """Where to connect to and as whom."""
+
+    def __init__(self, settings: Properties, agent: asyncssh.SSHAgentClient | None) -> None:
+        self._host: str = settings["host"]
+        self._port = int(settings["port"])
+        self._user: str = settings["user"]
+        self._timeout = settings["perDialTimeout"] or None
+        self._password: str | None = settings.get("password")
+        self._keys = [_private_key(settings)] if "privateKey" in settings else []
+        self._host_key = _host_key(settings["hostKey"]) if "hostKey" in settings else None
+        self._agent = agent
+        self.attempts = int(settings["dialErrorLimit"])
+
+    @classmethod
+    async def of(cls, settings: Properties) -> _Endpoint:
+        """Take settings; an SSH agent that is named but does not answer is an error here, not one to retry."""
+        endpoint = cls(settings, None)
+        path = settings.get("agentSocketPath") or os.environ.get("SSH_AUTH_SOCK")
+        if path:
+            endpoint._agent = await _agent(path)
+        return endpoint
+
+    async def dial(self) -> asyncssh.SSHClientConnection:
+        """Connect and log in, once."""
+        return await self.log_in(sock=await _tcp(self._host, self._port, self._timeout))
+
+    async def log_in(self, **transport: Any) -> asyncssh.SSHClientConnection:  # noqa: ANN401 - asyncssh's
+        """Log in over a connection that is there."""
+        client = _Client(self._keys, self._password, self._agent)
+        try:
+            return await asyncssh.connect(
+                self._host,
+                self._port,
+                client_factory=lambda: client,
+                username=self._user,
+                known_hosts=([self._host_key], [], []) if self._host_key else None,
+                server_host_key_algs=[self._host_key.get_algorithm()] if self._host_key else "default",
+                config=None,
+                client_keys=None,
+                agent_path=None,
+                host_based_auth=False,
+                gss_kex=False,
+                gss_auth=False,
+                login_timeout=_HANDSHAKE_SECONDS,
+                **transport,
+            )
+        except (OSError, asyncssh.Error) as error:
+            raise CommandError(_handshake_error(error, client.attempted)) from None
+
+
+class _Client(asyncssh.SSHClient):
+    """Answers the server's questions while logging in, and keeps count of what was tried."""
+
+    def __init__(
+        self, keys: list[asyncssh.SSHKey], password: str | None, agent: asyncssh.SSHAgentClient | None
+    ) -> None:
+        self.attempted = ["none"]
+        self._keys = keys
+        self._password = password
+        self._agent = agent
+
+    def _first_time(self, method: str) -> bool:
+        if method in self.attempted:
+            return False
+        self.attempted.append(method)
+        return True
+
+    async def public_key_auth_requested(self) -> asyncssh.KeyPairListArg | None:
+        if not (self._keys or self._agent) or not self._first_time("publickey"):
+            return None
+        # A given key is preferred to the agent's: one method of each kind is all that is tried.
+        if self._keys or not self._agent:
+            return self._keys
+        return list(await self._agent.get_keys())
+
+    def password_auth_requested(self) -> str | None:
+        return self._password if self._password and self._first_time("password") else None
+
+    def kbdint_auth_requested(self) -> str | None:
+        return "" if self._password and self._first_time("keyboard-interactive") else None
+
+    def kbdint_challenge_received(
+        self, name: str, instructions: str, lang: str, prompts: asyncssh.KbdIntPrompts  # noqa: ARG002
+    ) -> asyncssh.KbdIntResponse | None:
+        return [self._password or ""] * len(prompts)
+
+
+def _private_key(settings: Properties) -> asyncssh.SSHKey:
+    passphrase = settings.get("privateKeyPassword")
+    try:
+        return asyncssh.import_private_key(settings["privateKey"], passphrase)
+    except asyncssh.KeyEncryptionError:
+        raise CommandError("x509: decryption password incorrect") from None
+    except asyncssh.KeyImportError as error:
+        if "passphrase" in str(error).lower() and passphrase is None:
+            raise CommandError("ssh: this private key is passphrase protected") from None
+        raise CommandError("ssh: no key found") from None
+
+
+def _host_key(line: str) -> asyncssh.SSHKey:
+    try:
+        return asyncssh.import_public_key(line)
+    except asyncssh.KeyImportError:
+        raise CommandError("failed to parse host key: ssh: no key found") from None
+
+
+async def _agent(path: str) -> asyncssh.SSHAgentClient:
+    try:
+        return await asyncssh.connect_agent(path)
+    except OSError as error:
+        raise CommandError(f"dial unix {path}: connect: {_reason(error)}") from None
+
+
+async def _tcp(host: str, port: int, timeout: float | None) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    try:
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise CommandError(f"dial tcp: lookup {host}: no such host") from None
+    first = ""
+    for family, kind, protocol, _, address in addresses:
+        connection = socket.socket(family, kind, protocol)
+        connection.setblocking(False)
+        try:
+            await asyncio.wait_for(loop.sock_connect(connection, address), timeout)
+        except (OSError, asyncio.TimeoutError) as error:
+            connection.close()
+            reason = f"connect: {_reason(error)}" if isinstance(error, OSError) and error.errno else "i/o timeout"
+            place = f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
+            first = first or f"dial tcp {place}: {reason}"
+        else:
+            return connection
+    raise CommandError(first)
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+_DISCONNECTS: Mapping[type[Exception], str] = {
+    asyncssh.HostKeyNotVerifiable: "ssh: host key mismatch",
+    asyncssh.ConnectionLost: "EOF",
+}
+
+
+def _handshake_error(error: Exception, attempted: list[str]) -> str:
+    if isinstance(error, asyncssh.ChannelOpenError):
+        # A proxy that cannot reach the host.
+        return f"ssh: rejected: connect failed ({error.reason})"
+    if isinstance(error, asyncssh.PermissionDenied):
+        methods = " ".join(attempted)
+        text = f"ssh: unable to authenticate, attempted methods [{methods}], no supported methods remain"
+    elif isinstance(error, OSError):
+        text = _reason(error)
+    else:
+        reason = error.reason if isinstance(error, asyncssh.Error) else str(error)
+        text = _DISCONNECTS.get(type(error), f"ssh: {reason}")
+    return f"ssh: handshake failed: {text}"
