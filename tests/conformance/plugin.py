@@ -74,7 +74,11 @@ class Plugin:
         engine_port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
         self.process = subprocess.Popen(
-            [binary, f"127.0.0.1:{engine_port}"], stdout=subprocess.PIPE, env=dict(environment), cwd=directory, text=True
+            [binary, f"127.0.0.1:{engine_port}"],
+            stdout=subprocess.PIPE,
+            env=dict(environment),
+            cwd=directory,
+            text=True,
         )
         assert self.process.stdout
         port = self.process.stdout.readline().strip()
@@ -84,7 +88,10 @@ class Plugin:
         self.configured = self._call(
             "Configure",
             provider_pb2.ConfigureRequest(
-                acceptSecrets=True, acceptResources=True, sends_old_inputs=True, sends_old_inputs_to_delete=True
+                acceptSecrets=True,
+                acceptResources=True,
+                sends_old_inputs=True,
+                sends_old_inputs_to_delete=True,
             ),
         )
 
@@ -118,7 +125,12 @@ class Plugin:
         return self._call("Check", provider_pb2.CheckRequest(urn=urn(type_, name), news=to_wire(inputs)))
 
     def diff(
-        self, type_: str, old_inputs: Properties, state: Properties, inputs: Properties, ignore: list[str] | None = None
+        self,
+        type_: str,
+        old_inputs: Properties,
+        state: Properties,
+        inputs: Properties,
+        ignore: list[str] | None = None,
     ) -> Answer:
         request = provider_pb2.DiffRequest(
             urn=urn(type_, "it"),
@@ -176,10 +188,10 @@ class Plugin:
 
     def _call(self, method: str, request: Any) -> Answer:  # noqa: ANN401 - each method has a message of its own
         try:
-            response = getattr(self._stub, method)(request, timeout=120)
+            response = getattr(self._stub, method)(request, timeout=60)
         except grpc.RpcError as error:
-            assert isinstance(error, grpc.Call)
-            return Answer(error=error.details(), code=error.code().name)
+            call: Any = error
+            return Answer(error=call.details(), code=call.code().name)
         return Answer(_as_data(response))
 
 

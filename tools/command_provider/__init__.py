@@ -1,8 +1,9 @@
 """A stand-in for Pulumi's `command` plugin, for machines that reach package registries only.
 
-The plugin is a Go program with downloads of its own and is in no registry. This package does what the project needs of
-it, `command:local:Command` and `command:remote:Command`, in the same way: the same inputs, outputs, diffs, state and
-error texts, so that a stack may go from one to the other between two runs. tests/conformance/ holds it to that.
+The plugin is a Go program with downloads of its own and is in no registry. This package does what the project
+needs of it, `command:local:Command` and `command:remote:Command`, in the same way: the same inputs, outputs, diffs,
+state and error texts, so that a stack may go from one to the other between two runs. tests/conformance/ holds it to
+that.
 
 It deliberately does not have `assetPaths` and `archivePaths` (refused), `CopyToRemote`, `CopyFile` and `local.run`.
 

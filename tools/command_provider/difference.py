@@ -11,7 +11,11 @@ from pulumi.runtime.proto import provider_pb2
 from tools.command_provider.properties import SPECIAL, Properties, Value, same
 
 _Kind = provider_pb2.PropertyDiff.Kind
-_ADD, _DELETE, _UPDATE = (provider_pb2.PropertyDiff.ADD, provider_pb2.PropertyDiff.DELETE, provider_pb2.PropertyDiff.UPDATE)
+_ADD, _DELETE, _UPDATE = (
+    provider_pb2.PropertyDiff.ADD,
+    provider_pb2.PropertyDiff.DELETE,
+    provider_pb2.PropertyDiff.UPDATE,
+)
 _REPLACING = {
     _ADD: provider_pb2.PropertyDiff.ADD_REPLACE,
     _DELETE: provider_pb2.PropertyDiff.DELETE_REPLACE,
@@ -45,7 +49,9 @@ def difference(old: Properties, new: Properties, replacing: Collection[str]) -> 
 _Path = list[str | int]
 
 
-def _compare_objects(path: _Path, old: Properties, new: Properties) -> Iterator[tuple[_Path, _Kind.ValueType]]:
+def _compare_objects(
+    path: _Path, old: Properties, new: Properties
+) -> Iterator[tuple[_Path, _Kind.ValueType]]:
     for name in old.keys() | new.keys():
         here = [*path, name]
         if new.get(name) is None:

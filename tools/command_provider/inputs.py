@@ -1,6 +1,6 @@
 """What the two resources accept: names, types, defaults and what is always secret.
 
-Messages name the real plugin's Go types, because a user may look them up, and both plugins are to say the same.
+Messages name the real plugin's Go types, because both plugins are to say the same.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Object:
 
 @dataclass
 class Checked:
-    """What a check came to. With failures, `inputs` are as they were given, with the secrets among them marked."""
+    """What a check came to. With failures, `inputs` are as they were given, but for the marks of secrets."""
 
     inputs: Properties
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -74,7 +74,9 @@ _ENDPOINT = {
     "hostKey": Property(type=_STRING),
 }
 _PROXY = Object(module="remote", name="ProxyConnection", properties=_ENDPOINT)
-_CONNECTION = Object(module="remote", name="Connection", properties={**_ENDPOINT, "proxy": Property(type=_PROXY)})
+_CONNECTION = Object(
+    module="remote", name="Connection", properties={**_ENDPOINT, "proxy": Property(type=_PROXY)}
+)
 
 
 def _command(module: str, **more: Property) -> Object:
@@ -93,7 +95,7 @@ def _command(module: str, **more: Property) -> Object:
 
 LOCAL = _command("local", interpreter=Property(type=_STRINGS), dir=Property(type=_STRING))
 REMOTE = _command("remote", connection=Property(type=_CONNECTION, required=True, secret=True))
-# A change of these makes a new resource. The Python SDK adds what is inside them, `triggers[*]`, to each resource.
+# A change of these makes a new resource. The SDK adds what is inside them, `triggers[*]`, to each resource.
 REPLACING = ("triggers",)
 
 # What the real plugin has and this one has not.
@@ -103,7 +105,7 @@ _MISSING = ("assetPaths", "archivePaths")
 def check(accepted: Object, inputs: Properties) -> Checked:
     """Check inputs, and fill in defaults and secrets."""
     if accepted is LOCAL and (missing := [name for name in _MISSING if name in inputs]):
-        why = "The stand-in for the command plugin does not have it; put the real plugin's archive into PULUMI_MIRROR"
+        why = "The stand-in for the command plugin does not have it; PULUMI_MIRROR can name the real one"
         return Checked(_with_secrets(accepted, inputs), [(name, why) for name in missing])
     failures = list(_failures(accepted, inputs))
     if failures:
@@ -130,7 +132,9 @@ def _failures(accepted: Object, values: Properties) -> Iterator[tuple[str, str]]
         yield name, f"Unrecognized field '{name}' on '{accepted.full_name}'"
 
 
-def _type_failures(accepted: Object, name: str, wanted: Type | Object, value: Value) -> Iterator[tuple[str, str]]:
+def _type_failures(
+    accepted: Object, name: str, wanted: Type | Object, value: Value
+) -> Iterator[tuple[str, str]]:
     if is_unknown(value):
         return
     value = bare(value)
@@ -140,28 +144,34 @@ def _type_failures(accepted: Object, name: str, wanted: Type | Object, value: Va
         elif failures := list(_failures(wanted, value)):
             yield name, f"An error occurred decoding '{accepted.name}.{name}': {_listing(failures)}"
     elif isinstance(value, dict) and wanted.accepts is not dict:
-        reason = f"Cannot decode Object{{}} to type {wanted.name}; it isn't a struct, and no custom decoder exists"
+        reason = (
+            f"Cannot decode Object{{}} to type {wanted.name}; it isn't a struct, and no custom decoder exists"
+        )
         yield name, f"An error occurred decoding '{accepted.name}.{name}': {reason}"
     elif not isinstance(value, wanted.accepts):
         yield name, _wrong_type(accepted, name, wanted.name, value)
     elif wanted.of:
-        elements = (
-            [(f"{name}[{key}] value", item) for key, item in value.items()]
-            if isinstance(value, dict)
-            else [(f"{name}[{index}]", item) for index, item in enumerate(value)]
-        )
-        for label, item in elements:
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            label = f"{name}[{key}] value" if isinstance(value, dict) else f"{name}[{key}]"
             yield from _type_failures(accepted, label, wanted.of, item)
 
 
 def _wrong_type(accepted: Object, name: str, wanted: str, value: Value) -> str:
-    got = {str: "string", float: "float64", bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}
+    got = {
+        str: "string",
+        float: "float64",
+        bool: "bool",
+        list: "[]interface {}",
+        dict: "map[string]interface {}",
+    }
     actual = got.get(type(value), "nil")
     return f"Field '{name}' on '{accepted.full_name}' must be a '{wanted}'; got '{actual}' instead"
 
 
 def _listing(failures: list[tuple[str, str]]) -> str:
-    return f"{len(failures)} failures decoding:" + "".join(f"\n\t{name}: {reason}" for name, reason in failures)
+    return f"{len(failures)} failures decoding:" + "".join(
+        f"\n\t{name}: {reason}" for name, reason in failures
+    )
 
 
 def _inside(value: Value, new: Value) -> Value:

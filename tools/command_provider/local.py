@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -53,10 +54,10 @@ async def run(command: str, inputs: Properties, previous: Outputs, operation: Op
         status = await process.wait()
     finally:
         killer.cancel()
-    outputs = transcript.end()
+    transcript.end()
     if status:
         raise transcript.error(_ending(status), command)
-    return outputs
+    return transcript.outputs()
 
 
 async def _start(
@@ -64,10 +65,9 @@ async def _start(
 ) -> asyncio.subprocess.Process:
     if directory is not None and not Path(directory).is_dir():
         raise CommandError(f"chdir {directory}: no such file or directory")
-    program = shutil.which(arguments[0])
+    program = arguments[0] if "/" in arguments[0] else shutil.which(arguments[0])
     if program is None:
-        why = "no such file or directory" if "/" in arguments[0] else "executable file not found in $PATH"
-        raise CommandError(f"fork/exec {arguments[0]}: {why}" if "/" in arguments[0] else f'exec: "{arguments[0]}": {why}')
+        raise CommandError(f'exec: "{arguments[0]}": executable file not found in $PATH')
     try:
         return await asyncio.create_subprocess_exec(
             *arguments,
@@ -103,10 +103,8 @@ async def _read(pipe: asyncio.StreamReader | None, transcript: Transcript, strea
 async def _kill_when_stopped(pid: int, operation: Operation) -> None:
     await operation.stopped.wait()
     for member in [pid, *_descendants(pid)]:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(member, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
 
 
 def _descendants(pid: int) -> Iterator[int]:

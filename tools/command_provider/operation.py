@@ -66,7 +66,9 @@ class Operation:
         """Tell the user, and make the run fail."""
         self._log(engine_pb2.ERROR, message)
 
-    def _log(self, severity: engine_pb2.LogSeverity.ValueType, message: str, *, ephemeral: bool = False) -> None:
+    def _log(
+        self, severity: engine_pb2.LogSeverity.ValueType, message: str, *, ephemeral: bool = False
+    ) -> None:
         self._lines.put_nowait(
             engine_pb2.LogRequest(severity=severity, message=message, urn=self._urn, ephemeral=ephemeral)
         )
@@ -99,7 +101,9 @@ class Operations:
         if self._cancelled:
             operation.stop(_CANCELED)
         loop = asyncio.get_running_loop()
-        deadline = loop.call_later(int(timeout), operation.stop, "context deadline exceeded") if timeout else None
+        deadline = (
+            loop.call_later(int(timeout), operation.stop, "context deadline exceeded") if timeout else None
+        )
         sender = asyncio.create_task(operation.send_log())
         self._running.add(operation)
         try:
@@ -140,11 +144,18 @@ class Transcript:
             for line in lines:
                 self._operation.status(_text(line.removesuffix(b"\r")))
 
-    def end(self) -> Outputs:
-        """No more will come: what there was, each without its last newline."""
+    def end(self) -> None:
+        """No more will come."""
         if self._line:
             self._operation.status(_text(self._line))
-        return Outputs(*(_text(written).removesuffix("\n") for written in self._streams.values()))
+
+    def outputs(self) -> Outputs:
+        """What came in, each without its last newline.
+
+        Raises:
+            UnicodeDecodeError: it is no text, and state has only that.
+        """
+        return Outputs(*(written.decode().removesuffix("\n") for written in self._streams.values()))
 
     def error(self, cause: str, command: str) -> CommandError:
         """The error for a command that ended with `cause`."""
@@ -171,7 +182,18 @@ def _text(written: bytes | bytearray) -> str:
     return written.decode(errors="replace")
 
 
-_ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", '"': '\\"', "\\": "\\\\"}
+_FOUR_DIGITS = 0xFFFF
+_ESCAPES = {
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    '"': '\\"',
+    "\\": "\\\\",
+}
 
 
 def quoted(text: str) -> str:
@@ -181,6 +203,6 @@ def quoted(text: str) -> str:
 
 def _escaped(character: str) -> str:
     code = ord(character)
-    if code < 0x80:
+    if character.isascii():
         return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return f"\\u{code:04x}" if code <= _FOUR_DIGITS else f"\\U{code:08x}"

@@ -15,7 +15,7 @@ from google.protobuf import struct_pb2
 Value: TypeAlias = Any
 Properties: TypeAlias = dict[str, Value]
 
-# The keys and values by which the protocol tells what JSON cannot: pulumi/sdk/python/lib/pulumi/runtime/rpc.py.
+# The keys and values by which the protocol tells what JSON cannot.
 SPECIAL = "4dabf18193072939515e22adb298388d"
 _SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a name in the protocol
 _OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
@@ -84,32 +84,35 @@ def same(one: Value, other: Value) -> bool:
 
 def from_wire(properties: struct_pb2.Struct) -> Properties:
     """Read what the engine sent. A property without a value is as good as absent."""
-    return {key: value for key, value in ((k, _read(v)) for k, v in properties.fields.items()) if value is not None}
+    return {
+        key: value
+        for key, value in ((k, _read(v)) for k, v in properties.fields.items())
+        if value is not None
+    }
 
 
 def _read(value: struct_pb2.Value) -> Value:
-    kind = value.WhichOneof("kind")
-    if kind == "string_value":
-        return Marked(unknown=True) if value.string_value in _UNKNOWNS else value.string_value
-    if kind == "number_value":
-        return value.number_value
-    if kind == "bool_value":
-        return value.bool_value
-    if kind == "list_value":
-        return [_read(item) for item in value.list_value.values]
-    if kind != "struct_value":
-        return None
-    members = value.struct_value.fields
-    special = members[SPECIAL].string_value if SPECIAL in members else None
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return Marked(unknown=True) if value.string_value in _UNKNOWNS else value.string_value
+        case "list_value":
+            return [_read(item) for item in value.list_value.values]
+        case "struct_value":
+            return _read_object(value.struct_value)
+        case "null_value" | None:
+            return None
+        case kind:
+            return getattr(value, kind)
+
+
+def _read_object(given: struct_pb2.Struct) -> Value:
+    members = from_wire(given)
+    special = members.get(SPECIAL)
     if special == _SECRET:
-        return mark(_read(members["value"]), secret=True)
+        return mark(members.get("value"), secret=True)
     if special == _OUTPUT:
-        return mark(
-            _read(members["value"]) if "value" in members else None,
-            secret="secret" in members and members["secret"].bool_value,
-            unknown="value" not in members,
-        )
-    return from_wire(value.struct_value)
+        return mark(members.get("value"), secret=members.get("secret", False), unknown="value" not in members)
+    return members
 
 
 def to_wire(properties: Mapping[str, Value]) -> struct_pb2.Struct:
@@ -118,17 +121,18 @@ def to_wire(properties: Mapping[str, Value]) -> struct_pb2.Struct:
 
 
 def _write(value: Value) -> struct_pb2.Value:
-    if isinstance(value, Marked):
-        inner = _UNKNOWN if value.unknown else value.value
-        return _write({SPECIAL: _SECRET, "value": inner} if value.secret else inner)
-    if isinstance(value, dict):
-        return struct_pb2.Value(struct_value=to_wire(value))
-    if isinstance(value, list):
-        return struct_pb2.Value(list_value=struct_pb2.ListValue(values=[_write(item) for item in value]))
-    if isinstance(value, bool):
-        return struct_pb2.Value(bool_value=value)
-    if isinstance(value, float | int):
-        return struct_pb2.Value(number_value=value)
-    if isinstance(value, str):
-        return struct_pb2.Value(string_value=value)
-    return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
+    match value:
+        case Marked():
+            inner = _UNKNOWN if value.unknown else value.value
+            return _write({SPECIAL: _SECRET, "value": inner} if value.secret else inner)
+        case dict():
+            return struct_pb2.Value(struct_value=to_wire(value))
+        case list():
+            return struct_pb2.Value(list_value=struct_pb2.ListValue(values=map(_write, value)))
+        case None:
+            return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
+        case bool():
+            return struct_pb2.Value(bool_value=value)
+        case str():
+            return struct_pb2.Value(string_value=value)
+    return struct_pb2.Value(number_value=value)

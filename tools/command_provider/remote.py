@@ -1,13 +1,17 @@
 """Runs a command over SSH.
 
-asyncssh, because a connection here is a coroutine like everything else in this process: any number of commands run at
-once without a thread each, and stopping one is cancelling a task. Its configuration files, default keys and known
-hosts are all left out: a connection has what the resource says, and nothing of the user's.
+asyncssh, because a connection here is a coroutine like everything else in this process: any number of commands
+run at once without a thread each, and every wait has an end that can be set. Its configuration files, default keys
+and known hosts are all left out: a connection has what the resource says, and nothing of the user's.
 """
+
+# asyncssh names what it calls, and gives it more than is wanted.
+# ruff: noqa: ARG002
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -33,6 +37,17 @@ _HANDSHAKE_SECONDS = 120
 _WINDOW, _PACKET = 2 << 20, 32 << 10
 # A signal that ended a command remotely is a status too, but only if it is one of those that SSH names.
 _SIGNALS = ("ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM")
+
+# A server is asked for a key of the pinned one's kind first, and then for any. One that was asked for no other,
+# and has none, would hang up without a word; as it is, the user reads that the key is another one.
+_HOST_KEYS = (
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "rsa-sha2-512",
+    "rsa-sha2-256",
+)
 
 _Dialled = TypeVar("_Dialled")
 
@@ -64,20 +79,22 @@ async def run(command: str, inputs: Properties, previous: Outputs, operation: Op
             await channel.execute(command, session)
         except asyncssh.Error as error:
             raise CommandError(f"ssh: {error.reason}") from None
-        channel.write(inputs.get("stdin", "").encode())
-        channel.write_eof()
+        # A command that has ended already takes nothing.
+        with contextlib.suppress(OSError):
+            channel.write(inputs.get("stdin", "").encode())
+            channel.write_eof()
         await session.closed
-        outputs = session.transcript.end()
+        session.transcript.end()
         if ending := session.ending():
             raise session.transcript.error(ending, command)
-        return outputs
+        return session.transcript.outputs()
 
 
 def _refused(name: str) -> str:
     return (
         f"Unable to set '{name}'. This only works if your SSH server is configured to accept\n"
-        "\tthese variables via AcceptEnv. Alternatively, if a Bash-like shell runs the command on the remote host, "
-        "you could\n\tprefix the command itself with the variables in the form 'VAR=value command'"
+        "\tthese variables via AcceptEnv. Alternatively, if a Bash-like shell runs the command on the remote host, you"
+        " could\n\tprefix the command itself with the variables in the form 'VAR=value command'"
     )
 
 
@@ -87,27 +104,34 @@ class _Session(asyncssh.SSHClientSession[bytes]):
     def __init__(self, transcript: Transcript) -> None:
         self.transcript = transcript
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._unread = False
         self._status: int | None = None
         self._signal = ""
         self._message = ""
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        self._channel = chan
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self.transcript.add("stdout" if datatype is None else "stderr", data)
 
     def exit_status_received(self, status: int) -> None:
         self._status = status
+        self._unread = bool(self._channel and self._channel.get_write_buffer_size())
 
-    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: ARG002
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
         self._signal, self._message = signal, msg
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a lost connection is a missing status
+    def connection_lost(self, exc: Exception | None) -> None:
         if not self.closed.done():
             self.closed.set_result(None)
 
     def ending(self) -> str:
         """How the command ended. Empty where it ended well."""
         if self._status == 0:
-            return ""
+            # Stdin that did not fit on the way to a command that does not read it.
+            return "EOF" if self._unread else ""
         if self._status is None and not self._signal:
             return "wait: remote command exited without exit status or exit signal"
         status = self._status
@@ -133,7 +157,7 @@ class _Channel(asyncssh.SSHClientChannel[bytes]):
         self._opened = await super()._open(b"session")
 
     async def _open(self, chantype: bytes, *args: bytes) -> SSHPacket:
-        return self._opened or await super()._open(chantype, *args)
+        return await super()._open(chantype, *args) if self._opened is None else self._opened
 
     async def set_variable(self, name: str, value: str) -> bool:
         return bool(await self._make_request(b"env", String(name), String(value)))
@@ -146,7 +170,7 @@ class _Channel(asyncssh.SSHClientChannel[bytes]):
         )
 
 
-# --- connecting -------------------------------------------------------------------------------------------------------
+# --- connecting ---
 
 
 async def _connect(connection: Properties, operation: Operation) -> asyncssh.SSHClientConnection:
@@ -156,7 +180,9 @@ async def _connect(connection: Properties, operation: Operation) -> asyncssh.SSH
     try:
         proxy = await _Endpoint.of(connection["proxy"])
         tunnel = await _dial(operation, "Dial proxy", proxy.attempts, proxy.dial)
-        return await _dial(operation, "Dial from proxy", target.attempts, lambda: target.log_in(tunnel=tunnel))
+        return await _dial(
+            operation, "Dial from proxy", target.attempts, lambda: target.log_in(tunnel=tunnel)
+        )
     except CommandError as error:
         raise CommandError(f"proxy: {error}") from None
 
@@ -195,7 +221,7 @@ class _Endpoint:
 
     @classmethod
     async def of(cls, settings: Properties) -> _Endpoint:
-        """Take settings; an SSH agent that is named but does not answer is an error here, not one to retry."""
+        """Take settings; an SSH agent that does not answer is an error here, and not one to retry."""
         endpoint = cls(settings, None)
         path = settings.get("agentSocketPath") or os.environ.get("SSH_AUTH_SOCK")
         if path:
@@ -216,7 +242,9 @@ class _Endpoint:
                 client_factory=lambda: client,
                 username=self._user,
                 known_hosts=([self._host_key], [], []) if self._host_key else None,
-                server_host_key_algs=[self._host_key.get_algorithm()] if self._host_key else "default",
+                server_host_key_algs=[self._host_key.get_algorithm(), *_HOST_KEYS]
+                if self._host_key
+                else "default",
                 config=None,
                 client_keys=None,
                 agent_path=None,
@@ -247,7 +275,7 @@ class _Client(asyncssh.SSHClient):
         self.attempted.append(method)
         return True
 
-    async def public_key_auth_requested(self) -> asyncssh.KeyPairListArg | None:
+    async def public_key_auth_requested(self) -> list[asyncssh.SSHKey] | list[asyncssh.SSHKeyPair] | None:
         if not (self._keys or self._agent) or not self._first_time("publickey"):
             return None
         # A given key is preferred to the agent's: one method of each kind is all that is tried.
@@ -262,8 +290,12 @@ class _Client(asyncssh.SSHClient):
         return "" if self._password and self._first_time("keyboard-interactive") else None
 
     def kbdint_challenge_received(
-        self, name: str, instructions: str, lang: str, prompts: asyncssh.KbdIntPrompts  # noqa: ARG002
-    ) -> asyncssh.KbdIntResponse | None:
+        self,
+        name: str,
+        instructions: str,
+        lang: str,
+        prompts: list[tuple[str, bool]],
+    ) -> list[str]:
         return [self._password or ""] * len(prompts)
 
 
@@ -307,7 +339,9 @@ async def _tcp(host: str, port: int, timeout: float | None) -> socket.socket:
             await asyncio.wait_for(loop.sock_connect(connection, address), timeout)
         except (OSError, asyncio.TimeoutError) as error:
             connection.close()
-            reason = f"connect: {_reason(error)}" if isinstance(error, OSError) and error.errno else "i/o timeout"
+            reason = (
+                f"connect: {_reason(error)}" if isinstance(error, OSError) and error.errno else "i/o timeout"
+            )
             place = f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
             first = first or f"dial tcp {place}: {reason}"
         else:
@@ -333,7 +367,7 @@ def _handshake_error(error: Exception, attempted: list[str]) -> str:
         methods = " ".join(attempted)
         text = f"ssh: unable to authenticate, attempted methods [{methods}], no supported methods remain"
     elif isinstance(error, OSError):
-        text = _reason(error)
+        text = f"read tcp: read: {_reason(error)}"
     else:
         reason = error.reason if isinstance(error, asyncssh.Error) else str(error)
         text = _DISCONNECTS.get(type(error), f"ssh: {reason}")
