@@ -22,7 +22,7 @@ _VERSION = next(
     for line in (ROOT / "requirements.txt").read_text().splitlines()
     if line.startswith("pulumi-command==")
 )
-_INSTALLED = f"plugins/resource-command-v{_VERSION}"
+INSTALLED = f"plugins/resource-command-v{_VERSION}"
 _ARCHIVE = f"pulumi-resource-command-v{_VERSION}-linux-{'arm64' if os.uname().machine == 'aarch64' else 'amd64'}.tar.gz"
 
 Start = Callable[..., Plugin]
@@ -33,7 +33,7 @@ def _real_plugin(scratch: Path) -> Path | str:
     """The real plugin's binary, or why there is none."""
     user_home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
     for home in (HOME, user_home):
-        binary = home / _INSTALLED / "pulumi-resource-command"
+        binary = home / INSTALLED / "pulumi-resource-command"
         if binary.exists() and not (binary.parent / "STAND-IN").exists():
             return binary
     mirror = os.environ.get("PULUMI_MIRROR", "")
@@ -57,9 +57,7 @@ def _real_plugin(scratch: Path) -> Path | str:
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stand-in's launcher, as toolchain.sh installs it."""
     launcher = tmp_path_factory.mktemp("stand-in") / "pulumi-resource-command"
-    launcher.write_text(
-        f'#!/bin/sh\nexec "{ROOT}/.venv/bin/python" -I "{ROOT}/tools/command_provider" "$@"\n'
-    )
+    launcher.write_text(f'#!/bin/sh\nexec "{ROOT}/.venv/bin/python" -I "{ROOT}/tools/command_provider" "$@"\n')
     launcher.chmod(0o755)
     return launcher
 
@@ -92,9 +90,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """The environment of both plugins. An agent of the user's must not decide what a connection does."""
-    return {key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"} | {
-        "FROM_OUTSIDE": "yes"
-    }
+    return {key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"} | {"FROM_OUTSIDE": "yes"}
 
 
 @pytest.fixture
@@ -112,9 +108,7 @@ def start(binaries: dict[str, Path], work: Path, environment: dict[str, str]) ->
 
 
 @pytest.fixture(scope="session")
-def plugins(
-    binaries: dict[str, Path], work: Path, environment: dict[str, str]
-) -> Iterator[dict[str, Plugin]]:
+def plugins(binaries: dict[str, Path], work: Path, environment: dict[str, str]) -> Iterator[dict[str, Plugin]]:
     running = {name: Plugin(path, environment=environment, directory=work) for name, path in binaries.items()}
     yield running
     for plugin in running.values():
@@ -145,9 +139,7 @@ def compared(observed: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever was ob
     """What was observed, once it is seen to be the same."""
     mine = observed["stand-in"]
     if "real" in observed:
-        assert _normal(mine) == _normal(observed["real"]), (
-            "the stand-in (left) and the real plugin (right) differ"
-        )
+        assert _normal(mine) == _normal(observed["real"]), "the stand-in (left) and the real plugin (right) differ"
     return mine
 
 
@@ -157,8 +149,7 @@ def _normal(value: Any) -> Any:  # noqa: ANN401 - whatever is observed
         return {key: _normal(item) for key, item in vars(value).items()}
     if isinstance(value, dict):
         return {
-            key: re.sub(r"[0-9a-f]{8}$", "…", item) if key == "id" else _normal(item)
-            for key, item in value.items()
+            key: re.sub(r"[0-9a-f]{8}$", "…", item) if key == "id" else _normal(item) for key, item in value.items()
         }
     if isinstance(value, list | tuple):
         return [_normal(item) for item in value]

@@ -6,7 +6,6 @@ Everything that a plugin answers comes back as plain data, so that the answers o
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Mapping
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -213,19 +212,5 @@ def _as_data(message: Any) -> dict[str, Any]:  # noqa: ANN401 - any message
     return result
 
 
-class InBackground(threading.Thread):
-    """A call that is under way."""
-
-    def __init__(self, call: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - any call of a Plugin
-        super().__init__(daemon=True)
-        self._do = lambda: call(*args, **kwargs)
-        self.start()
-
-    def run(self) -> None:
-        self._answer = self._do()
-
-    def answer(self) -> Answer:
-        self.join(timeout=60)
-        assert not self.is_alive(), "the call did not return"
-        assert isinstance(self._answer, Answer)
-        return self._answer
+# Calls that are under way while a test goes on.
+in_background = futures.ThreadPoolExecutor(8).submit

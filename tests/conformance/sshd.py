@@ -31,9 +31,7 @@ class Key:
     @classmethod
     def make(cls, kind: str = "ssh-ed25519", passphrase: str | None = None) -> Key:
         key = asyncssh.generate_private_key(kind)
-        return cls(
-            key.export_private_key(passphrase=passphrase).decode(), key.export_public_key().decode().strip()
-        )
+        return cls(key.export_private_key(passphrase=passphrase).decode(), key.export_public_key().decode().strip())
 
 
 def free_port() -> int:

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from tests.conformance.conftest import Compare, Start
-from tests.conformance.plugin import LOCAL, REMOTE, Answer, InBackground, Plugin
-from tests.conformance.sshd import Sshd
+from tests.conformance.plugin import LOCAL, REMOTE, Answer, Plugin, in_background
 from tests.conformance.test_dialling import _until
 from tests.conformance.test_remote import Checked, checked
 
@@ -16,11 +15,11 @@ __all__ = ["checked"]
 
 def test_a_local_command_is_killed(compare_fresh: Compare, work: Path) -> None:
     def observe(plugin: Plugin) -> Answer:
-        creating = InBackground(plugin.create, LOCAL, {"create": "echo begun; echo $$ >mark; exec sleep 600"})
+        creating = in_background(plugin.create, LOCAL, {"create": "echo begun; echo $$ >mark; exec sleep 600"})
         _until(lambda: (work / "mark").exists() and (work / "mark").read_text())
         pid = int((work / "mark").read_text())
         assert plugin.cancel().error is None
-        answer = creating.answer()
+        answer = creating.result(60)
         assert not Path(f"/proc/{pid}").exists()
         (work / "mark").unlink()
         return answer
@@ -32,13 +31,13 @@ def test_a_local_command_is_killed(compare_fresh: Compare, work: Path) -> None:
 def test_the_stand_in_also_kills_what_a_local_command_started(start: Start, work: Path) -> None:
     """The real plugin waits for it instead, however long that takes."""
     plugin = start("stand-in")
-    creating = InBackground(
+    creating = in_background(
         plugin.create, LOCAL, {"create": "(echo $BASHPID; sh -c 'echo $$ >mark; sleep 600; :'); :"}
     )
     _until(lambda: (work / "mark").exists() and (work / "mark").read_text())
     pid = int((work / "mark").read_text())
     plugin.cancel()
-    assert (creating.answer().error or "").startswith("signal: killed")
+    assert (creating.result(60).error or "").startswith("signal: killed")
     _until(lambda: not Path(f"/proc/{pid}/fd").exists() or not os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
 
 
@@ -51,17 +50,15 @@ def test_after_a_cancellation_nothing_local_is_begun(compare_fresh: Compare, wor
     assert not (work / "mark").exists()
 
 
-def test_a_remote_command_is_let_finish(
-    compare_fresh: Compare, checked: Checked, sshd: Sshd, work: Path
-) -> None:
+def test_a_remote_command_is_let_finish(compare_fresh: Compare, checked: Checked, work: Path) -> None:
     script = f">{work}/begun; while ! [ -e {work}/go ]; do sleep 0.05; done; echo finished"
 
     def observe(plugin: Plugin) -> Answer:
-        creating = InBackground(plugin.create, REMOTE, checked(create=script))
+        creating = in_background(plugin.create, REMOTE, checked(create=script))
         _until((work / "begun").exists)
         assert plugin.cancel().error is None
         (work / "go").touch()
-        answer = creating.answer()
+        answer = creating.result(60)
         for path in work.iterdir():
             path.unlink()
         return answer

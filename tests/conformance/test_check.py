@@ -79,29 +79,17 @@ ACCEPTED: dict[str, tuple[str, Properties, Properties]] = {
     "zeros and empty texts, which are no defaults": (
         REMOTE,
         {"connection": {"host": "", "user": "", "port": 0.0, "dialErrorLimit": 0.0, "perDialTimeout": 0.0}},
-        {
-            "connection": secret(
-                {"host": "", "user": "", "port": 0.0, "dialErrorLimit": 0.0, "perDialTimeout": 0.0}
-            )
-        },
+        {"connection": secret({"host": "", "user": "", "port": 0.0, "dialErrorLimit": 0.0, "perDialTimeout": 0.0})},
     ),
     "numbers with a fraction, cut where they count something": (
         REMOTE,
         {"connection": {"host": "h", "port": 22.7, "dialErrorLimit": 3.9, "perDialTimeout": -1.5}},
-        {
-            "connection": secret(
-                {**DEFAULTS, "host": "h", "port": 22.7, "dialErrorLimit": 3.0, "perDialTimeout": -1.0}
-            )
-        },
+        {"connection": secret({**DEFAULTS, "host": "h", "port": 22.7, "dialErrorLimit": 3.0, "perDialTimeout": -1.0})},
     ),
     "a proxy": (
         REMOTE,
         {"connection": {"host": "h", "proxy": {"host": "p", "password": "q"}}},
-        {
-            "connection": secret(
-                {**DEFAULTS, "host": "h", "proxy": {**DEFAULTS, "host": "p", "password": secret("q")}}
-            )
-        },
+        {"connection": secret({**DEFAULTS, "host": "h", "proxy": {**DEFAULTS, "host": "p", "password": secret("q")}})},
     ),
     "an unknown connection": (
         REMOTE,
@@ -294,9 +282,7 @@ def test_where_the_real_plugin_loses_what_is_unknown_the_stand_in_keeps_it(
 
 
 def test_the_provider_itself(compare: Compare) -> None:
-    configured, info, config = compare(
-        lambda plugin: (plugin.configured, plugin.info(), plugin.check_config())
-    )
+    configured, info, config = compare(lambda plugin: (plugin.configured, plugin.info(), plugin.check_config()))
     assert configured["acceptSecrets"]
     assert configured["supportsPreview"]
     assert info["version"] == config["inputs"]["version"]
@@ -304,6 +290,4 @@ def test_the_provider_itself(compare: Compare) -> None:
 
 
 def test_a_changed_provider_configuration_is_the_engines_business(compare: Compare) -> None:
-    assert (
-        compare(lambda plugin: plugin.diff_config({"version": "1"}, {"version": "2"}).code) == "UNIMPLEMENTED"
-    )
+    assert compare(lambda plugin: plugin.diff_config({"version": "1"}, {"version": "2"}).code) == "UNIMPLEMENTED"

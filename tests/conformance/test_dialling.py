@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from tests.conformance.conftest import Compare
-from tests.conformance.plugin import REMOTE, InBackground, Plugin
+from tests.conformance.plugin import REMOTE, Plugin, in_background
 from tests.conformance.sshd import Sshd, free_port
 from tests.conformance.test_remote import Checked, _outputs, checked
 from tools.command_provider.properties import Properties
@@ -164,10 +164,10 @@ def test_cancelling_ends_the_attempts(compare_fresh: Compare, checked: Checked, 
     def observe(plugin: Plugin) -> str | None:
         door = Door(closed_for=1000)
         inputs = checked(sshd.connection(port=door.port, dialErrorLimit=-1.0), create="x")
-        creating = InBackground(plugin.create, REMOTE, inputs)
+        creating = in_background(plugin.create, REMOTE, inputs)
         _until(lambda: len(door.calls) >= 3)
         assert plugin.cancel().error is None
-        error = creating.answer().error
+        error = creating.result(60).error
         door.close()
         return error
 

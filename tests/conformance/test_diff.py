@@ -83,9 +83,7 @@ def test_first_triggers_replace(compare: Compare) -> None:
 def test_a_connection_is_compared_as_a_whole(compare: Compare) -> None:
     old = {"create": "a", "connection": secret({"host": "a", "port": 22.0})}
     new = {"create": "a", "connection": secret({"host": "b", "port": 22.0})}
-    assert compare(lambda plugin: _diff(plugin, old, new, REMOTE))["detailedDiff"] == {
-        "connection": ("UPDATE", False)
-    }
+    assert compare(lambda plugin: _diff(plugin, old, new, REMOTE))["detailedDiff"] == {"connection": ("UPDATE", False)}
     assert compare(lambda plugin: _diff(plugin, old, old, REMOTE))["detailedDiff"] == {}
 
 
@@ -97,8 +95,6 @@ def test_an_ignored_change_is_none(compare: Compare) -> None:
 
 def test_the_outputs_do_not_count(compare: Compare) -> None:
     answer = compare(
-        lambda plugin: plugin.diff(
-            LOCAL, BASE, {**BASE, "stdout": "1", "stderr": "2", "create": "other"}, BASE
-        )
+        lambda plugin: plugin.diff(LOCAL, BASE, {**BASE, "stdout": "1", "stderr": "2", "create": "other"}, BASE)
     )
     assert answer["changes"] == 1

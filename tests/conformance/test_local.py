@@ -159,10 +159,7 @@ def test_it_runs_in_the_plugins_directory(compare: Compare, work: Path) -> None:
 
 
 def test_the_environment_is_the_plugins_and_nothing_else(compare: Compare) -> None:
-    assert (
-        "FROM_OUTSIDE=yes"
-        in _outputs(compare(lambda plugin: plugin.create(LOCAL, {"create": "env | sort"})))[0]
-    )
+    assert "FROM_OUTSIDE=yes" in _outputs(compare(lambda plugin: plugin.create(LOCAL, {"create": "env | sort"})))[0]
 
 
 _PREVIOUS = 'echo "${PULUMI_COMMAND_STDOUT-none},${PULUMI_COMMAND_STDERR-none}"'
@@ -286,9 +283,7 @@ def test_a_time_limit(compare: Compare) -> None:
         ("loud", []),
     ],
 )
-def test_the_log(
-    compare: Compare, request: pytest.FixtureRequest, logging: str | None, expected: list[str]
-) -> None:
+def test_the_log(compare: Compare, request: pytest.FixtureRequest, logging: str | None, expected: list[str]) -> None:
     name = str(request.node.name)
     # One after the other: which of two pipes is read first is nobody's to say.
     script = "echo out 1; {0} echo err >&2; {0} echo; printf 'out 2'".format("sleep 0.2;")

@@ -49,9 +49,7 @@ def difference(old: Properties, new: Properties, replacing: Collection[str]) -> 
 _Path = list[str | int]
 
 
-def _compare_objects(
-    path: _Path, old: Properties, new: Properties
-) -> Iterator[tuple[_Path, _Kind.ValueType]]:
+def _compare_objects(path: _Path, old: Properties, new: Properties) -> Iterator[tuple[_Path, _Kind.ValueType]]:
     for name in old.keys() | new.keys():
         here = [*path, name]
         if new.get(name) is None:

@@ -5,7 +5,7 @@ Messages name the real plugin's Go types, because both plugins are to say the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tools.command_provider.properties import Marked, Properties, Value, bare, is_unknown, mark
@@ -74,9 +74,7 @@ _ENDPOINT = {
     "hostKey": Property(type=_STRING),
 }
 _PROXY = Object(module="remote", name="ProxyConnection", properties=_ENDPOINT)
-_CONNECTION = Object(
-    module="remote", name="Connection", properties={**_ENDPOINT, "proxy": Property(type=_PROXY)}
-)
+_CONNECTION = Object(module="remote", name="Connection", properties={**_ENDPOINT, "proxy": Property(type=_PROXY)})
 
 
 def _command(module: str, **more: Property) -> Object:
@@ -115,9 +113,7 @@ def check(accepted: Object, inputs: Properties) -> Checked:
 
 def decode_error(accepted: Object, outputs: Mapping[str, Property], state: Properties) -> str | None:
     """What is wrong with a resource's state, if anything is. A state from elsewhere may be anything."""
-    known = Object(
-        module=accepted.module, name="CommandOutputs", properties={**accepted.properties, **outputs}
-    )
+    known = Object(module=accepted.module, name="CommandOutputs", properties={**accepted.properties, **outputs})
     failures = list(_failures(known, state))
     return _listing(failures) if failures else None
 
@@ -132,9 +128,7 @@ def _failures(accepted: Object, values: Properties) -> Iterator[tuple[str, str]]
         yield name, f"Unrecognized field '{name}' on '{accepted.full_name}'"
 
 
-def _type_failures(
-    accepted: Object, name: str, wanted: Type | Object, value: Value
-) -> Iterator[tuple[str, str]]:
+def _type_failures(accepted: Object, name: str, wanted: Type | Object, value: Value) -> Iterator[tuple[str, str]]:
     if is_unknown(value):
         return
     value = bare(value)
@@ -144,14 +138,13 @@ def _type_failures(
         elif failures := list(_failures(wanted, value)):
             yield name, f"An error occurred decoding '{accepted.name}.{name}': {_listing(failures)}"
     elif isinstance(value, dict) and wanted.accepts is not dict:
-        reason = (
-            f"Cannot decode Object{{}} to type {wanted.name}; it isn't a struct, and no custom decoder exists"
-        )
+        reason = f"Cannot decode Object{{}} to type {wanted.name}; it isn't a struct, and no custom decoder exists"
         yield name, f"An error occurred decoding '{accepted.name}.{name}': {reason}"
-    elif not isinstance(value, wanted.accepts):
+    elif type(value) is not wanted.accepts:
         yield name, _wrong_type(accepted, name, wanted.name, value)
     elif wanted.of:
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        items: Iterable[tuple[object, Value]] = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
             label = f"{name}[{key}] value" if isinstance(value, dict) else f"{name}[{key}]"
             yield from _type_failures(accepted, label, wanted.of, item)
 
@@ -169,9 +162,7 @@ def _wrong_type(accepted: Object, name: str, wanted: str, value: Value) -> str:
 
 
 def _listing(failures: list[tuple[str, str]]) -> str:
-    return f"{len(failures)} failures decoding:" + "".join(
-        f"\n\t{name}: {reason}" for name, reason in failures
-    )
+    return f"{len(failures)} failures decoding:" + "".join(f"\n\t{name}: {reason}" for name, reason in failures)
 
 
 def _inside(value: Value, new: Value) -> Value:

@@ -56,9 +56,7 @@ class Resource:
         if command is not None:
             await self.run(command, plain(state), previous, operation)
 
-    async def _state(
-        self, inputs: Properties, command: object, previous: Outputs, operation: Operation
-    ) -> Properties:
+    async def _state(self, inputs: Properties, command: object, previous: Outputs, operation: Operation) -> Properties:
         command = plain(command)
         outputs = previous
         if isinstance(command, str):

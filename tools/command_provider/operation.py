@@ -66,9 +66,7 @@ class Operation:
         """Tell the user, and make the run fail."""
         self._log(engine_pb2.ERROR, message)
 
-    def _log(
-        self, severity: engine_pb2.LogSeverity.ValueType, message: str, *, ephemeral: bool = False
-    ) -> None:
+    def _log(self, severity: engine_pb2.LogSeverity.ValueType, message: str, *, ephemeral: bool = False) -> None:
         self._lines.put_nowait(
             engine_pb2.LogRequest(severity=severity, message=message, urn=self._urn, ephemeral=ephemeral)
         )
@@ -101,9 +99,7 @@ class Operations:
         if self._cancelled:
             operation.stop(_CANCELED)
         loop = asyncio.get_running_loop()
-        deadline = (
-            loop.call_later(int(timeout), operation.stop, "context deadline exceeded") if timeout else None
-        )
+        deadline = loop.call_later(int(timeout), operation.stop, "context deadline exceeded") if timeout else None
         sender = asyncio.create_task(operation.send_log())
         self._running.add(operation)
         try:

@@ -84,11 +84,7 @@ def same(one: Value, other: Value) -> bool:
 
 def from_wire(properties: struct_pb2.Struct) -> Properties:
     """Read what the engine sent. A property without a value is as good as absent."""
-    return {
-        key: value
-        for key, value in ((k, _read(v)) for k, v in properties.fields.items())
-        if value is not None
-    }
+    return {key: value for key, value in ((k, _read(v)) for k, v in properties.fields.items()) if value is not None}
 
 
 def _read(value: struct_pb2.Value) -> Value:
@@ -121,18 +117,21 @@ def to_wire(properties: Mapping[str, Value]) -> struct_pb2.Struct:
 
 
 def _write(value: Value) -> struct_pb2.Value:
+    wire = struct_pb2.Value()
     match value:
         case Marked():
             inner = _UNKNOWN if value.unknown else value.value
-            return _write({SPECIAL: _SECRET, "value": inner} if value.secret else inner)
+            wire = _write({SPECIAL: _SECRET, "value": inner} if value.secret else inner)
         case dict():
-            return struct_pb2.Value(struct_value=to_wire(value))
+            wire.struct_value.CopyFrom(to_wire(value))
         case list():
-            return struct_pb2.Value(list_value=struct_pb2.ListValue(values=map(_write, value)))
+            wire.list_value.CopyFrom(struct_pb2.ListValue(values=map(_write, value)))
         case None:
-            return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
+            wire.null_value = struct_pb2.NULL_VALUE
         case bool():
-            return struct_pb2.Value(bool_value=value)
+            wire.bool_value = value
         case str():
-            return struct_pb2.Value(string_value=value)
-    return struct_pb2.Value(number_value=value)
+            wire.string_value = value
+        case _:
+            wire.number_value = value
+    return wire

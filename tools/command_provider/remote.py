@@ -15,7 +15,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import asyncssh
@@ -84,10 +84,10 @@ async def run(command: str, inputs: Properties, previous: Outputs, operation: Op
             channel.write(inputs.get("stdin", "").encode())
             channel.write_eof()
         await session.closed
-        session.transcript.end()
-        if ending := session.ending():
-            raise session.transcript.error(ending, command)
-        return session.transcript.outputs()
+    session.transcript.end()
+    if ending := session.ending():
+        raise session.transcript.error(ending, command)
+    return session.transcript.outputs()
 
 
 def _refused(name: str) -> str:
@@ -165,9 +165,7 @@ class _Channel(asyncssh.SSHClientChannel[bytes]):
     async def execute(self, command: str, session: _Session) -> None:
         # No pty, no X11, no agent.
         nothing: Any = None
-        await self.create(
-            lambda: session, command, None, {}, False, None, nothing, {}, False, None, None, False, False
-        )
+        await self.create(lambda: session, command, None, {}, False, None, nothing, {}, False, None, None, False, False)
 
 
 # --- connecting ---
@@ -180,16 +178,12 @@ async def _connect(connection: Properties, operation: Operation) -> asyncssh.SSH
     try:
         proxy = await _Endpoint.of(connection["proxy"])
         tunnel = await _dial(operation, "Dial proxy", proxy.attempts, proxy.dial)
-        return await _dial(
-            operation, "Dial from proxy", target.attempts, lambda: target.log_in(tunnel=tunnel)
-        )
+        return await _dial(operation, "Dial from proxy", target.attempts, lambda: target.log_in(tunnel=tunnel))
     except CommandError as error:
         raise CommandError(f"proxy: {error}") from None
 
 
-async def _dial(
-    operation: Operation, what: str, limit: int, attempt: Callable[[], Awaitable[_Dialled]]
-) -> _Dialled:
+async def _dial(operation: Operation, what: str, limit: int, attempt: Callable[[], Awaitable[_Dialled]]) -> _Dialled:
     """Connect, and try again up to `limit` times where that fails; -1 is without limit."""
     pause = _FIRST_PAUSE
     failed = 0
@@ -242,9 +236,7 @@ class _Endpoint:
                 client_factory=lambda: client,
                 username=self._user,
                 known_hosts=([self._host_key], [], []) if self._host_key else None,
-                server_host_key_algs=[self._host_key.get_algorithm(), *_HOST_KEYS]
-                if self._host_key
-                else "default",
+                server_host_key_algs=[self._host_key.get_algorithm(), *_HOST_KEYS] if self._host_key else "default",
                 config=None,
                 client_keys=None,
                 agent_path=None,
@@ -294,7 +286,7 @@ class _Client(asyncssh.SSHClient):
         name: str,
         instructions: str,
         lang: str,
-        prompts: list[tuple[str, bool]],
+        prompts: Sequence[tuple[str, bool]],
     ) -> list[str]:
         return [self._password or ""] * len(prompts)
 
@@ -339,9 +331,7 @@ async def _tcp(host: str, port: int, timeout: float | None) -> socket.socket:
             await asyncio.wait_for(loop.sock_connect(connection, address), timeout)
         except (OSError, asyncio.TimeoutError) as error:
             connection.close()
-            reason = (
-                f"connect: {_reason(error)}" if isinstance(error, OSError) and error.errno else "i/o timeout"
-            )
+            reason = f"connect: {_reason(error)}" if isinstance(error, OSError) and error.errno else "i/o timeout"
             place = f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
             first = first or f"dial tcp {place}: {reason}"
         else:

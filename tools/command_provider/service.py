@@ -43,7 +43,8 @@ class Provider:
         self._connect(engine)
 
     def _connect(self, engine: str) -> None:
-        self.channel = grpc.aio.insecure_channel(engine)
+        # The engine is on this machine, whatever proxy the environment names.
+        self.channel = grpc.aio.insecure_channel(engine, options=[("grpc.enable_http_proxy", 0)])
         self._engine = engine_pb2_grpc.EngineStub(self.channel)
 
     async def _log(self, line: engine_pb2.LogRequest) -> None:
@@ -69,9 +70,7 @@ class Provider:
         """Give the name and the version; a Python program needs no more."""
         return provider_pb2.GetSchemaResponse(schema=f'{{"name": "command", "version": "{VERSION}"}}')
 
-    async def CheckConfig(
-        self, request: provider_pb2.CheckRequest, context: _Context
-    ) -> provider_pb2.CheckResponse:
+    async def CheckConfig(self, request: provider_pb2.CheckRequest, context: _Context) -> provider_pb2.CheckResponse:
         """Accept the provider's configuration; there is none."""
         return provider_pb2.CheckResponse(inputs=to_wire({**from_wire(request.news), **_FRAMEWORK}))
 
@@ -88,15 +87,11 @@ class Provider:
         self._operations.cancel()
         return empty_pb2.Empty()
 
-    async def Check(
-        self, request: provider_pb2.CheckRequest, context: _Context
-    ) -> provider_pb2.CheckResponse:
+    async def Check(self, request: provider_pb2.CheckRequest, context: _Context) -> provider_pb2.CheckResponse:
         """Check a resource's inputs."""
         resource = await _resource(request.urn, context)
         checked = inputs.check(resource.inputs, from_wire(request.news))
-        failures = [
-            provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in checked.failures
-        ]
+        failures = [provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in checked.failures]
         return provider_pb2.CheckResponse(inputs=to_wire(checked.inputs), failures=failures)
 
     async def Diff(self, request: provider_pb2.DiffRequest, context: _Context) -> provider_pb2.DiffResponse:
@@ -107,20 +102,14 @@ class Provider:
         news.update({name: state[name] for name in request.ignoreChanges if name in state})
         found = difference(from_wire(request.old_inputs), news, inputs.REPLACING)
         return provider_pb2.DiffResponse(
-            changes=provider_pb2.DiffResponse.DIFF_SOME
-            if found.detailed
-            else provider_pb2.DiffResponse.DIFF_NONE,
+            changes=provider_pb2.DiffResponse.DIFF_SOME if found.detailed else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=found.changed,
             replaces=found.replacing,
-            detailedDiff={
-                path: provider_pb2.PropertyDiff(kind=kind) for path, kind in found.detailed.items()
-            },
+            detailedDiff={path: provider_pb2.PropertyDiff(kind=kind) for path, kind in found.detailed.items()},
             hasDetailedDiff=True,
         )
 
-    async def Create(
-        self, request: provider_pb2.CreateRequest, context: _Context
-    ) -> provider_pb2.CreateResponse:
+    async def Create(self, request: provider_pb2.CreateRequest, context: _Context) -> provider_pb2.CreateResponse:
         """Make a resource."""
         resource = await _resource(request.urn, context)
         given = from_wire(request.properties)
@@ -136,9 +125,7 @@ class Provider:
         await _resource(request.urn, context)
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
-    async def Update(
-        self, request: provider_pb2.UpdateRequest, context: _Context
-    ) -> provider_pb2.UpdateResponse:
+    async def Update(self, request: provider_pb2.UpdateRequest, context: _Context) -> provider_pb2.UpdateResponse:
         """Update a resource."""
         resource = await _resource(request.urn, context)
         old, new, ignored = from_wire(request.olds), from_wire(request.news), list(request.ignoreChanges)
@@ -164,8 +151,7 @@ async def _resource(urn: str, context: _Context) -> Resource:
         name = token.removeprefix("command:")
         await context.abort(
             grpc.StatusCode.NOT_FOUND,
-            f"Resource '{name}' not found: the stand-in for the command plugin has only "
-            + " and ".join(RESOURCES),
+            f"Resource '{name}' not found: the stand-in for the command plugin has only " + " and ".join(RESOURCES),
         )
     return RESOURCES[token]
 

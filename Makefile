@@ -1,0 +1,52 @@
+# What people and CI type. `make` alone lists it.
+SHELL := /bin/sh
+STACK ?= dev
+PY := .venv/bin/python
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: venv
+venv: ## Python packages from requirements.txt, into .venv
+	@tools/venv.sh
+
+.PHONY: tools
+tools: venv ## the Pulumi CLI and its command plugin, into .tools
+	@tools/toolchain.sh
+
+.PHONY: engine
+engine: ## a container engine, from the distribution's packages if there is none
+	@tools/container-engine.sh
+
+.PHONY: up
+up: tools engine ## everything: set up, then bring the stack up (STACK=dev)
+	@tools/stack.sh up $(STACK)
+	@echo "To go on:  . ./env.sh; pulumi stack output; pulumi config set engines 4; pulumi up"
+
+.PHONY: down
+down: tools ## take the stack and all that it made away
+	@tools/stack.sh down $(STACK)
+
+.PHONY: test
+test: tools check ## the checks and the fast tests: no root, no hosts
+	@$(PY) -m pytest -q tests/unit
+
+.PHONY: check
+check: venv ## ruff, mypy, shellcheck
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/shellcheck env.sh tools/*.sh .ci/run templates/*/*.sh
+
+.PHONY: e2e
+e2e: tools engine ## the real thing in containers, from nothing to nothing, under names of its own
+	@tests/e2e/run.sh
+
+.PHONY: golden
+golden: venv ## write the golden files anew, to be read in the diff
+	@$(PY) -m pytest -q tests/unit/test_golden.py --update-golden
+
+.PHONY: lock
+lock: venv ## pin every package anew: requirements.txt and the lock files below templates/
+	@tools/lock.sh

@@ -1,0 +1,101 @@
+"""The end of an `up`: Heat answers, through the proxy, from every process of the plan; or the `up` fails and says which.
+
+Three looks, from where each can be had: every node at its own processes, with their logs at hand; one node at the
+broker, which counts the engines; the front host through the proxy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import pulumi
+
+from components import heat_conf
+from components.front_proxy import FrontProxy, Listener
+from components.heat_node import HeatNode
+from components.remote import Host
+from components.rendering import TEMPLATES, render
+from components.topology import Kind, Process, of_kind, on_node
+
+_PROGRAM = "/usr/local/lib/heat-scaleout/check_proxy.py"
+# After a reload HAProxy needs `rise` passed checks; a process that just started may need a little more.
+_SECONDS = 60
+
+
+class Check(pulumi.ComponentResource):
+    """Runs whenever anything it looks at has changed."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        front: Host,
+        proxy: FrontProxy,
+        fronted: tuple[Listener, Listener],
+        nodes: Mapping[str, HeatNode],
+        processes: Sequence[Process],
+        deployment: heat_conf.Deployment,
+        service_password: pulumi.Input[str],
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Look everywhere.
+
+        Args:
+            name: the component's name.
+            front: the host with the proxy.
+            proxy: running.
+            fronted: the ReST and the CFN listener.
+            nodes: by name.
+            processes: the plan.
+            deployment: where things are.
+            service_password: of Heat's own user in Keystone.
+            after: what must be done before, such as the last process stopped.
+            opts: of the component.
+        """
+        super().__init__("heat:check:Check", name, {}, opts)
+        workers = len(of_kind(processes, Kind.ENGINE)) * deployment.engine_workers
+        first = next(iter(nodes))
+        looks = [
+            node.check(on_node(processes, at), after, engines_in_all=workers if at == first else None)
+            for at, node in nodes.items()
+        ]
+        api, cfn = (
+            {
+                "listener": listener.name,
+                "backends": {
+                    f"{process.node}-{process.port}": f"{process.unit} on {process.node} ({process.address})"
+                    for process in listener.processes
+                },
+            }
+            for listener in fronted
+        )
+        spec = {
+            "socket": "/run/haproxy/admin.sock",
+            "seconds": _SECONDS,
+            "keystone_url": deployment.keystone_url,
+            "api": {**api, "url": deployment.api_url},
+            "cfn": {**cfn, "url": deployment.cfn_url},
+        }
+        program_text = (TEMPLATES / "haproxy/check_proxy.py").read_text()
+        program = front.file("check-program", _PROGRAM, program_text, parent=self)
+        plan = "\0".join([proxy.digest, program_text, *(process.name for process in processes)])
+        text = pulumi.Output.all(service_password, *(node.digest for node in nodes.values())).apply(
+            lambda known: render(
+                "haproxy/check.sh.j2",
+                digest=hashlib.sha256("\0".join([plan, *known[1:]]).encode()).hexdigest(),
+                program=_PROGRAM,
+                spec={
+                    **spec,
+                    "login": {
+                        "user": heat_conf.SERVICE_USER,
+                        "password": known[0],
+                        "project": heat_conf.SERVICE_PROJECT,
+                        "domain": heat_conf.SERVICE_DOMAIN,
+                    },
+                },
+            )
+        )
+        front.script("check", text, parent=self, after=[program, proxy.running, *looks, *after])
+        self.register_outputs({})

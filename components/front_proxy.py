@@ -1,0 +1,101 @@
+"""HAProxy on the front host, on the addresses where the original APIs were."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.remote import Host
+from components.rendering import render
+from components.topology import Kind, Process, of_kind
+
+CONF = "/etc/haproxy/haproxy.cfg"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """One API, as clients see it. `name` is the guide's."""
+
+    name: str
+    port: int
+    processes: Sequence[Process]
+
+
+def listeners(processes: Sequence[Process], *, api_port: int, cfn_port: int) -> tuple[Listener, Listener]:
+    """The two that the guide has, with the planned processes behind them."""
+    return (
+        Listener(name="rest_api_proxy", port=api_port, processes=of_kind(processes, Kind.API)),
+        Listener(name="cfn_api_proxy", port=cfn_port, processes=of_kind(processes, Kind.CFN)),
+    )
+
+
+def configuration(
+    address: str,
+    fronted: Sequence[Listener],
+    *,
+    haproxy: Mapping[str, object],
+    stats_port: int,
+    stats_allow: Sequence[str],
+) -> str:
+    """haproxy.cfg.
+
+    Args:
+        address: the front host's, where the original APIs were.
+        fronted: what it listens for.
+        haproxy: its own numbers and durations, by the names of the template.
+        stats_port: where the statistics page is.
+        stats_allow: the networks that may see it, beside the host itself.
+    """
+    return render(
+        "haproxy/haproxy.cfg.j2",
+        address=address,
+        listeners=fronted,
+        haproxy=haproxy,
+        stats_port=stats_port,
+        stats_allow=stats_allow,
+    )
+
+
+class FrontProxy(pulumi.ComponentResource):
+    """The proxy, running with a configuration.
+
+    Attributes:
+        running: done when HAProxy has taken the configuration over.
+        digest: of the configuration.
+    """
+
+    running: pulumi.Resource
+    digest: str
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: Host,
+        text: str,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Install HAProxy and have it run with `text`.
+
+        Args:
+            name: the component's name.
+            host: the front host.
+            text: haproxy.cfg.
+            after: what must be there before the proxy sends requests, such as the APIs.
+            opts: of the component.
+        """
+        super().__init__("heat:front:FrontProxy", name, {}, opts)
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        installed = host.script("haproxy-install", render("haproxy/install.sh.j2"), parent=self)
+        conf = host.file(
+            # -dW: a warning refuses the file as an error does; it says that a line does nothing.
+            "haproxy-cfg", CONF, text, check="haproxy -c -q -dW -f", parent=self, after=[installed, *after]
+        )  # fmt: skip
+        self.running = host.script(
+            "haproxy", render("haproxy/run.sh.j2", digest=self.digest), parent=self, after=[conf]
+        )
+        self.register_outputs({})

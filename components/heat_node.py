@@ -1,0 +1,305 @@
+"""A host that runs Heat: installed, configured, its processes started, and stopped when the plan drops them.
+
+The phases are methods, because other hosts' phases come between them: what every node has must be there before the
+schema is synced, every process must run before the proxy sends it requests, and one that goes must leave the proxy first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pulumi
+
+from components import heat_conf
+from components.heat_conf import Deployment, Secrets
+from components.remote import Host
+from components.rendering import TEMPLATES, UV_VERSION, render
+from components.topology import Kind, Process
+
+# How long a process may take from its start to its first answer. It takes 6 s on a small machine.
+_START_TIMEOUT = 120
+_CONSUMERS = "/usr/local/lib/heat-scaleout/broker_consumers.py"
+_SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
+# Where oslo-config-generator finds the options of Heat 26 and 27 and of the libraries it uses.
+_NAMESPACES = (
+    "cotyledon", "heat.api.aws.ec2token", "heat.common.cache", "heat.common.config", "heat.common.context",
+    "heat.common.crypt", "heat.common.wsgi", "heat.engine.clients", "heat.engine.clients.os.keystone.heat_keystoneclient",
+    "heat.engine.hot.functions", "heat.engine.notification", "heat.engine.resources", "keystonemiddleware.auth_token",
+    "oslo.cache", "oslo.log", "oslo.messaging", "oslo.middleware", "oslo.policy", "oslo.reports",
+    "oslo.versionedobjects", "osprofiler",
+)  # fmt: skip
+_TITLES = {Kind.API: "ReST", Kind.CFN: "CFN"}
+_MODULES = {Kind.API: "heat.wsgi.api:application", Kind.CFN: "heat.wsgi.cfn:application"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiServer:
+    """How much one API process serves at once: `processes` times `threads` requests."""
+
+    processes: int = 1
+    threads: int = 8
+
+
+def lock_file(heat_version: str) -> Path:
+    """The list of every package, with its version, that a release of Heat is installed with."""
+    return TEMPLATES / "heat" / f"requirements-{heat_version}.txt"
+
+
+def _unit_path(kind: Kind) -> str:
+    return f"/etc/systemd/system/{kind.value}@.service"
+
+
+def _uwsgi_path(kind: Kind) -> str:
+    return f"{heat_conf.CONF_DIR}/uwsgi-{kind.value}.ini"
+
+
+def _read(kind: Kind) -> list[str]:
+    """The files that every process of a kind reads on a node, beside its own."""
+    files = [heat_conf.CONF, heat_conf.SECRETS, heat_conf.POLICY, _unit_path(kind)]
+    return files if kind is Kind.ENGINE else [*files, _uwsgi_path(kind)]
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+class HeatNode(pulumi.ComponentResource):
+    """One host's Heat.
+
+    Attributes:
+        installed: done when this release of Heat is there.
+        files: what must be in place before a process starts.
+        digest: of all of them.
+    """
+
+    installed: pulumi.Resource
+    files: list[pulumi.Resource]
+    digest: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: Host,
+        deployment: Deployment,
+        secrets: pulumi.Input[Secrets],
+        api_server: ApiServer,
+        pip_index_url: str = "",
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Install Heat and put the files of the node in place.
+
+        Args:
+            name: the component's name.
+            host: where.
+            deployment: what heat.conf is made from.
+            secrets: what secrets.conf is made from.
+            api_server: how much one API process serves at once.
+            pip_index_url: where packages come from, if not from PyPI.
+            opts: of the component.
+        """
+        super().__init__("heat:node:HeatNode", name, {}, opts)
+        self.host = host
+        self._deployment = deployment
+        self._texts: dict[str, pulumi.Output[str]] = {}
+        self.files = []
+        self._shared = {
+            "prefix": deployment.prefix,
+            "address": host.address,
+            "node": host.name,
+            "workers": deployment.engine_workers,
+            "consumers": _CONSUMERS,
+            "conf": heat_conf.CONF,
+            "secrets": heat_conf.SECRETS,
+        }
+        self.installed = self._install(pip_index_url)
+        self._configure(secrets, api_server)
+        self.digest = self._digest(self._texts)
+
+    def _install(self, pip_index_url: str) -> pulumi.Resource:
+        version = self._deployment.heat_version
+        lock_path = f"/opt/heat/requirements-{version}.txt"
+        lock = self.host.file("requirements", lock_path, lock_file(version).read_text(), parent=self)
+        text = render(
+            "heat/install.sh.j2",
+            prefix=self._deployment.prefix,
+            lock=lock_path,
+            uv_version=UV_VERSION,
+            namespaces=_NAMESPACES,
+            pip_index_url=pip_index_url,
+        )
+        return self.host.script("install", text, parent=self, after=[lock])
+
+    def _configure(self, secrets: pulumi.Input[Secrets], api_server: ApiServer) -> None:
+        deployment, prefix = self._deployment, self._deployment.prefix
+        checker = self.host.file(
+            "check-options",
+            f"{prefix}/check-options",
+            render("heat/check-options.sh.j2", prefix=prefix, version=deployment.heat_version),
+            mode="0755",
+            parent=self,
+            after=[self.installed],
+        )
+        self._check = f"{prefix}/check-options"
+        self._after_check: list[pulumi.Resource] = [checker]
+        self._file(
+            "heat-conf",
+            heat_conf.CONF,
+            render(
+                "heat/options.conf.j2",
+                purpose="Heat's options on every node; what is secret stands in secrets.conf.",
+                options=heat_conf.options(deployment),
+            ),
+            check=self._check,
+        )
+        self._file(
+            "secrets-conf",
+            heat_conf.SECRETS,
+            pulumi.Output.secret(secrets).apply(
+                lambda known: render(
+                    "heat/options.conf.j2",
+                    purpose="What Heat must know and others must not; read after heat.conf.",
+                    options=heat_conf.secret_options(deployment, known),
+                )
+            ),
+            mode="0640",
+            owner="root:heat",
+            check=self._check,
+        )
+        self._file("policy", heat_conf.POLICY, render("heat/policy.yaml.j2"))
+        self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
+        for kind in Kind:
+            if kind is not Kind.ENGINE:
+                self._file(
+                    f"{kind.value}-uwsgi",
+                    _uwsgi_path(kind),
+                    render(
+                        "heat/uwsgi.ini.j2",
+                        kind=kind.value,
+                        title=_TITLES[kind],
+                        module=_MODULES[kind],
+                        address=self.host.address,
+                        rpc_response_timeout=deployment.rpc_response_timeout,
+                        **asdict(api_server),
+                    ),
+                )
+            self._file(
+                f"{kind.value}-unit",
+                _unit_path(kind),
+                render(
+                    f"heat/{'engine' if kind is Kind.ENGINE else 'api'}@.service.j2",
+                    title=_TITLES.get(kind),
+                    prefix=prefix,
+                    files=[*_read(kind), f"{heat_conf.CONF_DIR}/processes/%p@%i.conf"],
+                    rpc_response_timeout=deployment.rpc_response_timeout,
+                    graceful_shutdown_timeout=deployment.graceful_shutdown_timeout,
+                ),
+            )
+
+    def _file(
+        self,
+        name: str,
+        path: str,
+        text: pulumi.Input[str],
+        *,
+        mode: str = "0644",
+        owner: str = "root:root",
+        check: str = "",
+    ) -> None:
+        self._texts[path] = pulumi.Output.from_input(text)
+        put = self.host.file(
+            name, path, text, mode=mode, owner=owner, check=check, parent=self, after=self._after_check
+        )
+        self.files.append(put)
+
+    def sync_schema(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Bring the database's schema up to this release, if it is behind. For one node of a deployment."""
+        program = self.host.file(
+            "schema-program",
+            _SCHEMA,
+            (TEMPLATES / "heat/schema.py").read_text(),
+            parent=self,
+            after=[self.installed],
+        )
+        text = render("heat/schema.sh.j2", program=_SCHEMA, **self._shared)
+        return self.host.script("schema", text, parent=self, after=[program, *self.files, *after])
+
+    def run(self, process: Process, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Start one process, or restart it where a file that it reads has changed, and wait until it works."""
+        text = render(
+            "heat/options.conf.j2",
+            purpose=f"What only {process.unit} on {process.node} reads, after heat.conf and secrets.conf.",
+            options=heat_conf.process_options(process),
+        )
+        conf = self.host.file(
+            f"{process.kind.value}-{process.instance}-conf",
+            heat_conf.process_conf(process),
+            text,
+            check=self._check,
+            parent=self,
+            after=self._after_check,
+        )
+        script = self._digest(_read(process.kind), text).apply(
+            lambda digest: render(
+                "heat/process.sh.j2",
+                digest=digest,
+                unit=process.unit,
+                name=process.name,
+                port=process.port,
+                start_timeout=_START_TIMEOUT,
+                **self._shared,
+            )
+        )
+        return self.host.script(
+            f"{process.kind.value}-{process.instance}", script, parent=self, after=[conf, *self.files, *after]
+        )
+
+    def retire(self, processes: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Stop every process of Heat here that is not among `processes`, this node's part of the plan."""
+        text = render("heat/retire.sh.j2", units=[process.unit for process in processes])
+        return self.host.script("retire", text, parent=self, after=after)
+
+    def check(
+        self,
+        processes: Sequence[Process],
+        after: Sequence[pulumi.Resource],
+        *,
+        engines_in_all: int | None = None,
+    ) -> pulumi.Resource:
+        """See that every process of this node works.
+
+        Args:
+            processes: this node's part of the plan.
+            after: what must be done before.
+            engines_in_all: on one node of a deployment: how many engine workers the broker should count.
+        """
+        text = self.digest.apply(
+            lambda digest: render(
+                "heat/check.sh.j2", digest=digest, processes=processes, total=engines_in_all, **self._shared
+            )
+        )
+        return self.host.script("check", text, parent=self, after=after)
+
+    def _digest(self, paths: Iterable[str], *more: str) -> pulumi.Output[str]:
+        """A digest of files of this node: a script with it in its text runs again when one of them changes."""
+        texts = [self._texts[path] for path in paths]
+        return pulumi.Output.all(*texts).apply(lambda known: _digest([*known, *more]))
+
+
+def run_one_by_one(
+    nodes: Mapping[str, HeatNode], processes: Sequence[Process], after: Sequence[pulumi.Resource]
+) -> list[pulumi.Resource]:
+    """Run every process, those of one kind in turn: while one restarts, the others of its kind serve.
+
+    A process that does not come up stops its kind's turn there, so that the rest keep running what they ran.
+    """
+    running: list[pulumi.Resource] = []
+    before: dict[Kind, list[pulumi.Resource]] = {}
+    for process in processes:
+        started = nodes[process.node].run(process, [*after, *before.get(process.kind, [])])
+        before[process.kind] = [started]
+        running.append(started)
+    return running

@@ -1,0 +1,144 @@
+"""How a file or a script reaches a host: the only place that knows.
+
+Everything travels on stdin of one `remote.Command` each: content, mode and owner are kept, a file is replaced
+atomically, and a changed text is an update in place. Nothing has a `delete`, so that a host that is gone blocks
+neither `up` nor `destroy`; nothing has `triggers`, which replace. The far end is templates/scripts/heat-scaleout.sh.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_command as command
+
+from components.rendering import render
+
+# A host in its first boot refuses or drops connections for minutes: retries grow to 5 s each, so this is about 8.
+BOOT_DIALS = 100
+# Afterwards a host that does not answer is down, and is said to be after about half a minute.
+DIALS = 12
+
+_ROOT = "root"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """How to log in to a host: `host_key` is its public key, "ssh-ed25519 AAAA…", and is verified."""
+
+    private_key: pulumi.Input[str]
+    host_key: pulumi.Input[str]
+    user: str = _ROOT
+    port: int = 22
+
+
+class Host:
+    """A host that has booted and takes files and scripts.
+
+    Args:
+        name: what its resources are called after, such as "node-1".
+        address: where it is reached, and where its services listen.
+        login: how to log in.
+        parent: the component that the host belongs to.
+        machine: the resource that stands for the machine itself; when it is replaced, the host is set up again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        address: str,
+        login: Login,
+        parent: pulumi.Resource,
+        machine: pulumi.Resource | None = None,
+    ) -> None:
+        self.name = name
+        self.address = address
+        self._login = login
+        self._machine = [machine] if machine else []
+        self._sudo = "" if login.user == _ROOT else "sudo -n "
+        self.ready = self._command(
+            "ready",
+            "sh -s",
+            stdin=render("scripts/ready.sh.j2"),
+            parent=parent,
+            after=self._machine,
+            dials=BOOT_DIALS,
+        )
+
+    def file(
+        self,
+        name: str,
+        path: str,
+        content: pulumi.Input[str],
+        *,
+        parent: pulumi.Resource,
+        after: Sequence[pulumi.Resource] = (),
+        mode: str = "0644",
+        owner: str = "root:root",
+        check: str = "",
+    ) -> command.remote.Command:
+        """Put a file in place.
+
+        Args:
+            name: the resource is called <host>-<name>.
+            path: where on the host; missing directories are made.
+            content: the text; where it is secret it stays so in state and in previews.
+            parent: the component the file belongs to.
+            after: what must be done before.
+            mode: octal, four digits.
+            owner: "user:group".
+            check: a shell command on the host that is given the new file's path and refuses it by failing.
+        """
+        words = " ".join(map(shlex.quote, (path, mode, owner)))
+        return self._command(
+            name, f"heat-scaleout put {words} {check}".rstrip(), stdin=content, parent=parent, after=after
+        )
+
+    def script(
+        self,
+        name: str,
+        text: pulumi.Input[str],
+        *,
+        parent: pulumi.Resource,
+        after: Sequence[pulumi.Resource] = (),
+    ) -> command.remote.Command:
+        """Run a POSIX shell script as root, again whenever its text changes. It must be safe to run twice."""
+        return self._command(name, f"heat-scaleout run {shlex.quote(name)}", stdin=text, parent=parent, after=after)
+
+    def _command(
+        self,
+        name: str,
+        create: str,
+        *,
+        stdin: pulumi.Input[str],
+        parent: pulumi.Resource,
+        after: Sequence[pulumi.Resource],
+        dials: int = DIALS,
+    ) -> command.remote.Command:
+        return command.remote.Command(
+            f"{self.name}-{name}",
+            connection=command.remote.ConnectionArgs(
+                host=self.address,
+                port=self._login.port,
+                user=self._login.user,
+                private_key=self._login.private_key,
+                host_key=self._login.host_key,
+                dial_error_limit=dials,
+            ),
+            create=self._sudo + create,
+            stdin=stdin,
+            # stdout may repeat what a script was told, and stays out of logs and plain state for that.
+            logging=command.remote.Logging.NONE,
+            # sshd refuses foreign environment variables by default.
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions(
+                parent=parent,
+                depends_on=[*after] if name == "ready" else [self.ready, *after],
+                replace_with=self._machine,
+                deleted_with=self._machine[0] if self._machine else None,
+                additional_secret_outputs=["stdout", "stderr"],
+            ),
+        )

@@ -1,0 +1,61 @@
+"""Turn a template and its values into text. Pure, but for reading the template.
+
+Does not know where a text goes: `components.remote` ships it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pulumi
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+# What installs Python packages on the hosts: templates/scripts/venv.inc.sh.
+UV_VERSION = "0.13.9"
+
+
+def _sh(value: object) -> str:
+    """Quote a value for a POSIX shell."""
+    return shlex.quote(str(value))
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # These are shell scripts and INI files, not HTML; values are quoted by `sh` where a shell reads them.
+        autoescape=False,  # noqa: S701
+    )
+    environment.filters["sh"] = _sh
+    environment.filters["json"] = lambda value: json.dumps(value, indent=2, sort_keys=True)
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+def render(template: str, **values: object) -> str:
+    """Render `templates/<template>`.
+
+    Args:
+        template: path below templates/, such as "haproxy/haproxy.cfg.j2".
+        values: the names that the template uses.
+
+    Raises:
+        jinja2.UndefinedError: the template uses a name that is not among the values.
+        jinja2.TemplateNotFound: there is no such template.
+    """
+    return _ENVIRONMENT.get_template(template).render(**values)
+
+
+def render_output(template: str, values: Mapping[str, pulumi.Input[Any]]) -> pulumi.Output[str]:
+    """Render with values that are known only later, or are secret: the text is a secret where one of them is."""
+    return pulumi.Output.all(**values).apply(lambda known: render(template, **known))

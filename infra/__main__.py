@@ -1,0 +1,75 @@
+"""Heat, scaled out: hosts, control plane, nodes, proxy, check, as in Heat's guide "Scaling a Deployment"."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pulumi
+
+# When a resource fails, Pulumi interrupts the program: its message is the one to read, not where Python was just then.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Pulumi runs this file from its own directory; the components are beside it.
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from components.check import Check  # noqa: E402
+from components.client_config import ClientConfig  # noqa: E402
+from components.control_plane import BundledControlPlane  # noqa: E402
+from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
+from components.heat_node import HeatNode, run_one_by_one  # noqa: E402
+from components.hosts.containers import ContainerHosts, machine_routes  # noqa: E402
+from components.topology import on_node  # noqa: E402
+from infra import outputs  # noqa: E402
+from infra import settings as configured  # noqa: E402
+
+stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
+routes = machine_routes(Path("/proc/net/route").read_text())
+wanted = configured.load(stack, configured.read(pulumi.Config()), routes)
+processes, deployment = wanted.processes, wanted.deployment
+fronted = listeners(processes, api_port=wanted.api_port, cfn_port=wanted.cfn_port)
+
+# Where everything runs: the front host, which has the original addresses, and the Heat nodes.
+hosts = ContainerHosts(
+    "hosts",
+    stack=stack,
+    subnet=wanted.network,
+    names=wanted.host_names,
+    state=state,
+    debian_mirror=wanted.debian_mirror,
+).hosts
+front = hosts[configured.FRONT]
+
+# Database, broker, cache and Keystone.
+control = BundledControlPlane(
+    "control-plane", host=front, deployment=deployment, max_connections=configured.MAX_CONNECTIONS
+)
+
+# Heat on every node, from one configuration; its schema and its place in Keystone, once.
+nodes = {
+    node.name: HeatNode(
+        node.name, host=hosts[node.name], deployment=deployment, secrets=control.secrets,
+        api_server=wanted.api_server, pip_index_url=wanted.pip_index_url,
+    )
+    for node in wanted.heat_nodes
+}  # fmt: skip
+first = next(iter(nodes.values()))
+ready = [first.sync_schema(after=control.ready), control.register(first)]
+
+# Start what is planned, then tell the proxy, then stop what is no longer planned.
+running = run_one_by_one(nodes, processes, after=ready)
+conf = configuration(
+    front.address, fronted,
+    haproxy=wanted.haproxy_values, stats_port=wanted.stats_port, stats_allow=wanted.stats_networks,
+)  # fmt: skip
+proxy = FrontProxy("proxy", host=front, text=conf, after=running)
+retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()]
+
+# The way of a request, from each backend through the proxy to the engines.
+Check(
+    "check", front=front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes, deployment=deployment,
+    service_password=control.service_password, after=retired,
+)  # fmt: skip
+
+clouds = ClientConfig("clients", path=state / "clouds.yaml", deployment=deployment, logins=control.logins)
+for name, value in outputs.describe(wanted, clouds.path).items():
+    pulumi.export(name, value)

@@ -1,0 +1,370 @@
+"""The stack's configuration, read, typed and checked. The only module that touches `pulumi.Config`.
+
+`load` is pure: what a stack's file says goes in, `Settings` or every problem at once comes out. Each setting's name,
+type, default and meaning stand in Pulumi.yaml too, for `pulumi config` and for people; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+
+from components.heat_conf import Deployment
+from components.heat_node import ApiServer, lock_file
+from components.hosts.containers import addresses, overlapping
+from components.topology import Node, PlacementError, Process, place
+
+Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
+
+FRONT = "front"
+KEYSTONE_PORT = 5000
+MEMCACHED_PORT = 11211
+# What the bundled MariaDB allows; more than one worker of an engine opens at once (heat.conf: executor_thread_pool_size
+# and five), and what Keystone and the operator need.
+MAX_CONNECTIONS = 4000
+WORKER_CONNECTIONS = 69
+OTHER_CONNECTIONS = 200
+
+
+class SettingsError(pulumi.RunError):
+    """A configuration that cannot be. The text lists every problem, with what to type against each."""
+
+    def __init__(self, stack: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = "one setting" if len(problems) == 1 else f"{len(problems)} settings"
+        listed = "\n".join(f"  * {problem}" for problem in problems)
+        super().__init__(f"{count} of stack {stack} cannot be used:\n{listed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HaproxySettings:
+    """HAProxy's own numbers, by the names they have in its manual. Defaults: Heat's scaling guide."""
+
+    global_maxconn: int = 4000
+    maxconn: int = 8000
+    retries: int = 3
+    balance: str = "source"
+    timeout_http_request: str = "10s"
+    timeout_queue: str = "1m"
+    timeout_connect: str = "10s"
+    timeout_client: str = "1m"
+    # None: ten seconds beyond Heat's own limit on a request. The guide's 1m is Heat's limit to the second, and HAProxy
+    # would answer 504 for what Heat was about to answer.
+    timeout_server: str | None = None
+    timeout_check: str = "10s"
+    check_interval: str = "2s"
+    check_fall: int = 3
+    check_rise: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the operator wants. Field for field the keys of Pulumi.yaml, in snake case."""
+
+    hosts: str = "containers"
+    control_plane: str = "bundled"
+    nodes: int = 2
+    engines: int = 2
+    apis: int = 2
+    cfn_apis: int = 2
+    engine_workers: int = 1
+    api_processes: int = 1
+    api_threads: int = 8
+    heat_version: str = "27.0.1"
+    region: str = "RegionOne"
+    subnet: str = "10.213.77.0/24"
+    api_port: int = 8004
+    cfn_port: int = 8000
+    stats_port: int = 8404
+    stats_allow: tuple[str, ...] = ()
+    rpc_response_timeout: int = 60
+    graceful_shutdown_timeout: int = 60
+    haproxy: HaproxySettings = field(default_factory=HaproxySettings)
+    pip_index_url: str = ""
+    debian_mirror: str = ""
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """The subnet, as a network."""
+        return ipaddress.IPv4Network(self.subnet)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Every host of ours: the front, then the Heat nodes in their lasting order."""
+        return (FRONT, *(f"node-{ordinal}" for ordinal in range(1, self.nodes + 1)))
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The address of each host."""
+        return addresses(self.network, self.host_names)
+
+    @property
+    def heat_nodes(self) -> tuple[Node, ...]:
+        """The hosts that run Heat."""
+        return tuple(Node(name=name, address=self.addresses[name]) for name in self.host_names if name != FRONT)
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """The plan: every process of Heat, on its node."""
+        return place(
+            self.heat_nodes,
+            engines=self.engines,
+            apis=self.apis,
+            cfn_apis=self.cfn_apis,
+            api_port=self.api_port,
+            cfn_port=self.cfn_port,
+        )
+
+    @property
+    def timeout_server(self) -> str:
+        """How long HAProxy waits for an API's answer."""
+        return self.haproxy.timeout_server or f"{self.rpc_response_timeout + 10}s"
+
+    @property
+    def deployment(self) -> Deployment:
+        """What every node's heat.conf is made from."""
+        front = self.addresses[FRONT]
+        return Deployment(
+            heat_version=self.heat_version,
+            api_url=f"http://{front}:{self.api_port}",
+            cfn_url=f"http://{front}:{self.cfn_port}",
+            keystone_url=f"http://{front}:{KEYSTONE_PORT}",
+            database_host=front,
+            broker_host=front,
+            memcached=f"{front}:{MEMCACHED_PORT}",
+            region=self.region,
+            engine_workers=self.engine_workers,
+            rpc_response_timeout=self.rpc_response_timeout,
+            graceful_shutdown_timeout=self.graceful_shutdown_timeout,
+        )
+
+    @property
+    def api_server(self) -> ApiServer:
+        """How much one API process serves at once."""
+        return ApiServer(processes=self.api_processes, threads=self.api_threads)
+
+    @property
+    def haproxy_values(self) -> dict[str, object]:
+        """HAProxy's numbers and durations, by the names of its template."""
+        return dataclasses.asdict(self.haproxy) | {"timeout_server": self.timeout_server}
+
+    @property
+    def stats_networks(self) -> tuple[str, ...]:
+        """Who may see HAProxy's statistics."""
+        return self.stats_allow or (self.subnet,)
+
+
+def camel(name: str) -> str:
+    """A field's name as its key in the stack's file: cfn_apis is cfnApis."""
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+@dataclass
+class _Reader:
+    """Collects problems, so that all of them are told at once."""
+
+    stack: str
+    problems: list[str] = field(default_factory=list)
+
+    def refuse(self, key: str, value: object, rule: str, instead: object = None) -> None:
+        """Note a problem: which key, which value, which rule, and what to type."""
+        shown = value if isinstance(value, str) else json.dumps(value)
+        path = "--path " if "." in key else ""
+        if instead is None:
+            remedy = f"pulumi config rm {path}{key} --stack {self.stack}"
+        else:
+            remedy = f"pulumi config set {path}{key} {instead} --stack {self.stack}"
+        self.problems.append(f"{key} = {shown}: {rule}. Type: {remedy}")
+
+    def unknown(self, keys: Iterable[str], known: Sequence[str], prefix: str = "") -> None:
+        """Refuse keys that mean nothing: a misspelt setting would silently do nothing."""
+        for key in keys:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                hint = f", did you mean {prefix}{close[0]}?" if close else ""
+                path = "--path " if prefix else ""
+                self.problems.append(
+                    f"{prefix}{key}: there is no such setting{hint} Type: pulumi config rm {path}{prefix}{key} --stack {self.stack}"
+                )
+
+    def typed(self, kind: type, raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        """The values of a dataclass's fields that are given and have the right type."""
+        fields = {camel(item.name): item for item in dataclasses.fields(kind)}
+        self.unknown(raw, list(fields), prefix)
+        values: dict[str, Any] = {}
+        for key, item in fields.items():
+            if key not in raw:
+                continue
+            value, wanted = raw[key], str(item.type)
+            if wanted == "int":
+                if isinstance(value, bool) or not re.fullmatch(r"-?\d+", str(value)):
+                    self.refuse(prefix + key, value, "a whole number is wanted", item.default)
+                    continue
+                values[item.name] = int(value)
+            elif wanted.startswith("tuple"):
+                if not isinstance(value, list):
+                    self.refuse(prefix + key, value, "a list is wanted")
+                    continue
+                values[item.name] = tuple(str(entry) for entry in value)
+            elif wanted == "HaproxySettings":
+                if not isinstance(value, dict):
+                    self.refuse(prefix + key, value, "an object is wanted, such as haproxy.timeoutClient")
+                    continue
+                values[item.name] = HaproxySettings(**self.typed(HaproxySettings, value, f"{key}."))
+            else:
+                values[item.name] = str(value)
+        return values
+
+
+_DURATION = re.compile(r"(\d+)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+def seconds(duration: str) -> float | None:
+    """A duration as HAProxy writes them ("90s", "1m"), in seconds; None where it is not one.
+
+    A unit is always wanted: HAProxy takes a bare number for milliseconds, and people mean seconds.
+    """
+    match = _DURATION.fullmatch(duration)
+    return int(match[1]) * _SECONDS[match[2]] if match else None
+
+
+_CHOICES = {
+    "hosts": ("containers",),
+    "control_plane": ("bundled",),
+}
+_PORTS = ("api_port", "cfn_port", "stats_port")
+_AT_LEAST_ONE = (
+    "nodes", "engines", "apis", "cfn_apis", "engine_workers", "api_processes", "api_threads", "rpc_response_timeout",
+    "graceful_shutdown_timeout",
+)  # fmt: skip
+_BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
+_MAX_PORT = 65535
+
+
+def _check_values(settings: Settings, reader: _Reader) -> None:
+    """Each value for itself."""
+    default = Settings()
+    for name, choices in _CHOICES.items():
+        if getattr(settings, name) not in choices:
+            listed = " or ".join(choices)
+            reader.refuse(camel(name), getattr(settings, name), f"this must be {listed}", getattr(default, name))
+    for name in _AT_LEAST_ONE:
+        if getattr(settings, name) < 1:
+            reader.refuse(camel(name), getattr(settings, name), "at least 1 is wanted", getattr(default, name))
+    for name in _PORTS:
+        if not 0 < getattr(settings, name) <= _MAX_PORT:
+            reader.refuse(camel(name), getattr(settings, name), f"a port is 1 to {_MAX_PORT}", getattr(default, name))
+    if not lock_file(settings.heat_version).exists():
+        known = ", ".join(
+            sorted(path.stem.removeprefix("requirements-") for path in lock_file("*").parent.glob(lock_file("*").name))
+        )
+        reader.refuse(
+            "heatVersion",
+            settings.heat_version,
+            f"no list of its packages is here; known: {known}",
+            default.heat_version,
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.region):
+        reader.refuse("region", settings.region, "a region is letters, digits and _.-", default.region)
+    for entry in settings.stats_allow:
+        try:
+            ipaddress.ip_network(entry)
+        except ValueError as error:
+            reader.refuse("statsAllow", list(settings.stats_allow), f"{error}")
+    _check_haproxy(settings.haproxy, reader)
+
+
+def _check_haproxy(haproxy: HaproxySettings, reader: _Reader) -> None:
+    default = HaproxySettings()
+    for item in dataclasses.fields(haproxy):
+        key, value = f"haproxy.{camel(item.name)}", getattr(haproxy, item.name)
+        duration = item.name.startswith("timeout") or item.name == "check_interval"
+        if duration and value is not None and not seconds(value):
+            reader.refuse(key, value, "a duration above 0 with its unit (ms, s, m, h) is wanted", item.default)
+        if isinstance(value, int) and value < 1:
+            reader.refuse(key, value, "at least 1 is wanted", item.default)
+    if haproxy.balance not in _BALANCE:
+        reader.refuse("haproxy.balance", haproxy.balance, f"this must be one of {', '.join(_BALANCE)}", default.balance)
+
+
+def _check_together(settings: Settings, reader: _Reader, routes: Routes) -> None:
+    """What only holds or fails between values; each is known to be good in itself."""
+    try:
+        network = settings.network
+    except ValueError as error:
+        reader.refuse("subnet", settings.subnet, f"{error}", Settings.subnet)
+        return
+    if settings.hosts == "containers":
+        if found := overlapping(network, routes):
+            rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
+            reader.refuse("subnet", settings.subnet, rule, "<a free IPv4 subnet, such as 10.214.0.0/24>")
+        try:
+            addresses(network, settings.host_names)
+        except ValueError as error:
+            reader.refuse("subnet", settings.subnet, f"{error}", "<a larger IPv4 subnet>")
+            return
+    ports = [getattr(settings, name) for name in _PORTS]
+    if len({*ports}) < len(ports):
+        reader.refuse(
+            "statsPort",
+            settings.stats_port,
+            "apiPort, cfnPort and statsPort must differ",
+            Settings.stats_port,
+        )
+    try:
+        _ = settings.processes
+    except PlacementError as error:
+        for problem in error.problems:
+            reader.problems.append(f"apis, cfnApis, engines, nodes: {problem}")
+    connections = settings.engines * settings.engine_workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
+    if connections > MAX_CONNECTIONS:
+        most = (MAX_CONNECTIONS - OTHER_CONNECTIONS) // WORKER_CONNECTIONS
+        rule = f"with engineWorkers = {settings.engine_workers} the bundled MariaDB carries {most} workers in all"
+        reader.refuse("engines", settings.engines, rule, most // settings.engine_workers)
+    server = seconds(settings.timeout_server)
+    if server is not None and server <= settings.rpc_response_timeout:
+        rule = f"must be longer than rpcResponseTimeout ({settings.rpc_response_timeout} s), or HAProxy gives up before Heat answers"
+        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{settings.rpc_response_timeout + 10}s")
+
+
+def load(stack: str, raw: Mapping[str, Any], routes: Routes = ()) -> Settings:
+    """Type and check a stack's configuration.
+
+    Args:
+        stack: the stack's name, for messages.
+        raw: the project's keys with their values, numbers and lists already decoded.
+        routes: this machine's IPv4 routes with their devices.
+
+    Raises:
+        SettingsError: with every problem found.
+    """
+    reader = _Reader(stack)
+    settings = Settings(**reader.typed(Settings, raw))
+    _check_values(settings, reader)
+    if not reader.problems:
+        _check_together(settings, reader, routes)
+    if reader.problems:
+        raise SettingsError(stack, reader.problems)
+    return settings
+
+
+def read(config: pulumi.Config) -> dict[str, Any]:
+    """The project's keys of the current stack, as `load` takes them: what looks like JSON is decoded."""
+    prefix = config.name + ":"
+    given = pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get()
+    keys = [name.removeprefix(prefix) for name in given if name.startswith(prefix)]
+    return {key: _decoded(config.require(key)) for key in keys}
+
+
+def _decoded(value: str) -> Any:  # noqa: ANN401 # whatever JSON holds
+    return json.loads(value) if value[:1] in ("[", "{") else value

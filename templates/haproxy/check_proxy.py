@@ -1,0 +1,129 @@
+"""See that every backend answers through the proxy, all the way to an engine. Run on the front host, by its python3.
+
+Usage: check_proxy.py, with a JSON object on stdin:
+    socket        HAProxy's admin socket
+    seconds       how long to wait for HAProxy's own checks to find every backend up
+    keystone_url  without version
+    login         user, password, project and domain names, for a token
+    api, cfn      each: listener, url, backends ({server name: what it is, for people})
+
+Only the standard library: the front host may run nothing of Heat.
+"""
+
+import csv
+import io
+import json
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Any
+
+TRIES = 3
+PAUSE = 0.5
+
+
+def server_states(path: str) -> dict[tuple[str, str], dict[str, str]]:
+    """What HAProxy knows of each server, by listener and name: the columns of `show stat`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as admin:
+        admin.connect(path)
+        admin.sendall(b"show stat\n")
+        text = b"".join(iter(lambda: admin.recv(65536), b"")).decode()
+    rows = csv.DictReader(io.StringIO(text.lstrip("# ")))
+    return {(row["pxname"], row["svname"]): row for row in rows}
+
+
+def ask(url: str, headers: dict[str, str], body: object = None) -> tuple[int, dict[str, str], bytes]:
+    """One HTTP request: status, headers and body, whatever the status. A connection that breaks is tried again."""
+    data = None if body is None else json.dumps(body).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for attempt in range(1, TRIES + 1):
+        request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  # http, from the program
+        try:
+            with opener.open(request, timeout=90) as answer:
+                return answer.status, dict(answer.headers), answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, dict(error.headers), error.read()
+        except (OSError, HTTPException):
+            if attempt == TRIES:
+                raise
+            time.sleep(PAUSE)
+    raise AssertionError("unreachable")
+
+
+def token(keystone_url: str, login: dict[str, str]) -> tuple[str, str]:
+    """A token, and the id of the project it is for."""
+    domain = {"name": login["domain"]}
+    wanted = {
+        "auth": {
+            "identity": {
+                "methods": ["password"],
+                "password": {"user": {"name": login["user"], "password": login["password"], "domain": domain}},
+            },
+            "scope": {"project": {"name": login["project"], "domain": domain}},
+        }
+    }
+    status, headers, body = ask(f"{keystone_url}/v3/auth/tokens", {"Content-Type": "application/json"}, wanted)
+    if status != 201:  # noqa: PLR2004
+        sys.exit(f"Keystone at {keystone_url} gives user {login['user']} no token: HTTP {status}")
+    return headers["X-Subject-Token"], json.loads(body)["token"]["project"]["id"]
+
+
+def wait_until_up(spec: dict[str, Any]) -> None:
+    """Wait for HAProxy's own health checks; say which server is not up, and what HAProxy last saw of it."""
+    wanted = {
+        (side["listener"], name): what for side in (spec["api"], spec["cfn"]) for name, what in side["backends"].items()
+    }
+    deadline = time.monotonic() + spec["seconds"]
+    while True:
+        states = server_states(spec["socket"])
+        # Right after a reload a server counts as up until its first check: only a passed one is believed.
+        missing = {
+            key: states.get(key, {})
+            for key in wanted
+            if not (states.get(key, {}).get("status") == "UP" and states[key]["check_status"] == "L7OK")
+        }
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            told = [
+                f"{listener}: {wanted[listener, name]} is {row.get('status', 'unknown to HAProxy')} "
+                f"({row.get('check_status', '')} {row.get('last_chk', '')})"
+                for (listener, name), row in missing.items()
+            ]
+            sys.exit("HAProxy does not find every API well:\n" + "\n".join(told))
+        time.sleep(PAUSE)
+
+
+def main() -> None:
+    """Ask each backend by name, through the proxy."""
+    spec = json.load(sys.stdin)
+    wait_until_up(spec)
+    value, project = token(spec["keystone_url"], spec["login"])
+    problems = []
+    for side, path, right in (
+        # Answered by an engine: this request takes the whole way, proxy, API, broker, engine, database.
+        (spec["api"], f"/v1/{project}/stacks?limit=1", (200, b'"stacks"')),
+        # What the CFN API says to a request without a signature; it takes Keystone's word to say more.
+        (spec["cfn"], "/v1/", (400, b"IncompleteSignature")),
+    ):
+        for name, what in side["backends"].items():
+            headers = {"X-Heat-Backend": name, "X-Auth-Token": value, "Accept": "application/json"}
+            if side is spec["cfn"]:
+                headers = {"X-Heat-Backend": name}
+            try:
+                status, _, body = ask(side["url"] + path, headers)
+            except (OSError, HTTPException) as error:
+                problems.append(f"{what} does not answer through {side['url']}: {error}")
+                continue
+            if status != right[0] or right[1] not in body:
+                problems.append(
+                    f"{what} answers HTTP {status} through {side['url']}{path}: {body[:300].decode(errors='replace')}"
+                )
+    if problems:
+        sys.exit("\n".join(problems))
+
+
+main()

@@ -1,0 +1,67 @@
+"""Ask the broker how many consumers its queues have. Run by Heat's own Python, with Heat's own login.
+
+Usage: broker_consumers.py SECONDS CONFIG_FILE … -- QUEUE=COUNT …
+
+Waits until each queue has exactly as many consumers, SECONDS at most; says which differ otherwise, and fails.
+A passive declaration is plain AMQP: it needs no management plugin, and works with any RabbitMQ.
+"""
+
+import sys
+import time
+from urllib.parse import urlsplit
+
+import kombu
+from amqp.exceptions import AccessRefused, NotFound
+from oslo_config import cfg
+
+PAUSE = 0.5
+
+
+def broker(transport_url: str) -> kombu.Connection:
+    """Connect to the first of transport_url's hosts that answers: rabbit://user:password@host:port,…/vhost."""
+    parts = urlsplit(transport_url)
+    urls = [f"amqp://{host}{parts.path}" for host in parts.netloc.split(",")]
+    return kombu.Connection(";".join(urls), connect_timeout=5)
+
+
+def consumers(connection: kombu.Connection, queue: str) -> int:
+    """How many consumers a queue has; one that is not there has none."""
+    # The broker closes a channel on which it refused something.
+    with connection.channel() as channel:
+        try:
+            return int(channel.queue_declare(queue, passive=True).consumer_count)
+        except NotFound:
+            return 0
+
+
+def main() -> None:
+    """Compare until all is as wanted, or the time is up."""
+    limit, *rest = sys.argv[1:]
+    split = rest.index("--")
+    files, wanted = rest[:split], dict(pair.rsplit("=", 1) for pair in rest[split + 1 :])
+    conf = cfg.ConfigOpts()
+    conf.register_opt(cfg.StrOpt("transport_url", secret=True))
+    conf([f"--config-file={path}" for path in files], project="heat", default_config_dirs=[])
+    deadline = time.monotonic() + float(limit)
+    while True:
+        try:
+            with broker(conf.transport_url) as connection:
+                connection.ensure_connection(max_retries=1)
+                found = {queue: consumers(connection, queue) for queue in wanted}
+            differing = [
+                f"{queue} has {found[queue]} of {wanted[queue]}"
+                for queue in wanted
+                if found[queue] != int(wanted[queue])
+            ]
+        except AccessRefused:
+            sys.exit("the broker refuses the login in transport_url")
+        except (OSError, kombu.exceptions.OperationalError) as error:
+            differing = [f"the broker does not answer: {error}"]
+        if not differing:
+            return
+        if time.monotonic() > deadline:
+            sys.exit("consumers at the broker: " + "; ".join(differing))
+        time.sleep(PAUSE)
+
+
+main()

@@ -1,0 +1,27 @@
+# well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
+# empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
+well() {
+    unit=$1 name=$2 port=$3 seconds=$4
+    if [ -z "$port" ]; then
+        told=$({{ prefix }}/bin/python {{ consumers }} "$seconds" {{ conf }} {{ secrets }} -- "engine.$name={{ workers }}" 2>&1) ||
+            unwell "$unit" "$told"
+        return
+    fi
+    url=http://{{ address }}:$port/healthcheck
+    deadline=$(($(date +%s) + seconds))
+    until [ "$(curl --silent --max-time 5 --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url")" = 200 ]; do
+        if systemctl is-failed --quiet "$unit"; then unwell "$unit" "it has failed"; fi
+        [ "$(date +%s)" -lt "$deadline" ] || unwell "$unit" "no answer from $url for $seconds s"
+        sleep 0.3
+    done
+}
+
+unwell() {
+    {
+        echo "$1 on {{ node }} ({{ address }}) does not work: $2"
+        echo "The last lines of its log (journalctl -u $1):"
+        # Heat names each of its 300 resource types at every start.
+        journalctl --unit "$1" --lines 500 --no-pager --output cat | grep -v ' heat.engine.environment .* Registered: ' | tail -n 25
+    } >&2
+    exit 1
+}
