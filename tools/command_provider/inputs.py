@@ -143,10 +143,14 @@ def _type_failures(accepted: Object, name: str, wanted: Type | Object, value: Va
     elif type(value) is not wanted.accepts:
         yield name, _wrong_type(accepted, name, wanted.name, value)
     elif wanted.of:
-        items: Iterable[tuple[object, Value]] = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            label = f"{name}[{key}] value" if isinstance(value, dict) else f"{name}[{key}]"
+        for label, item in _elements(name, value):
             yield from _type_failures(accepted, label, wanted.of, item)
+
+
+def _elements(name: str, value: Value) -> Iterable[tuple[str, Value]]:
+    if isinstance(value, dict):
+        return ((f"{name}[{key}] value", item) for key, item in value.items())
+    return ((f"{name}[{index}]", item) for index, item in enumerate(value))
 
 
 def _wrong_type(accepted: Object, name: str, wanted: str, value: Value) -> str:

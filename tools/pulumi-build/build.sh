@@ -76,13 +76,13 @@ build() { # NAME PACKAGE FILE
     [ "$(tail -n 1 "$cache/log")" != "go build failed" ] || die "go build: $(tail -n 2 "$cache/log" | head -n 1)"
 }
 
-# from_sdk FILE: a script of the SDK module, of the version that was just built.
+# from_sdk FILE: a script of the SDK, of the version that was just built.
 from_sdk() { install -m 0755 "$("$go" list -m -f '{{.Dir}}' "$sdk")/python/$1" "$directory/${1##*/}"; }
 
 build cli github.com/pulumi/pulumi/pkg/v3/cmd/pulumi pulumi
 from_sdk dist/pulumi-resource-pulumi-python
-build language-python $sdk/python/cmd/pulumi-language-python pulumi-language-python-host
 from_sdk cmd/pulumi-language-python-exec
+build language-python $sdk/python/cmd/pulumi-language-python pulumi-language-python-host
 # Newer hosts are in no module with releases, and this one is not told the virtual environment by today's CLI.
 install -m 0755 "$here/pulumi-language-python.sh" "$directory/pulumi-language-python"
 rm -rf "$cache"
