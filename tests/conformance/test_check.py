@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.conformance.conftest import Compare
@@ -291,3 +293,8 @@ def test_the_provider_itself(compare: Compare) -> None:
 
 def test_a_changed_provider_configuration_is_the_engines_business(compare: Compare) -> None:
     assert compare(lambda plugin: plugin.diff_config({"version": "1"}, {"version": "2"}).code) == "UNIMPLEMENTED"
+
+
+def test_there_is_a_real_plugin_to_compare_with(real: Path) -> None:
+    """Skipped, with the reason, where the stand-in was held to nothing but what the cases expect."""
+    assert real.exists()
