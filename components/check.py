@@ -1,4 +1,4 @@
-"""The end of an `up`: Heat answers, through the proxy, from every process of the plan; or the `up` fails and says which.
+"""The end of an `up`: Heat answers, through the proxy, from every process of the plan; or `up` fails and says which.
 
 Three looks, from where each can be had: every node at its own processes, with their logs at hand; one node at the
 broker, which counts the engines; the front host through the proxy.

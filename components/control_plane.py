@@ -23,11 +23,12 @@ _KEYSTONE_LOCK = f"/opt/keystone/requirements-{KEYSTONE_VERSION}.txt"
 _IDENTITY = "/usr/local/lib/heat-scaleout/identity.py"
 # Each API process and each engine worker keeps a few connections to the cache.
 _CACHE_CONNECTIONS = 4096
-# bcrypt, 2 to the power of this: Keystone's own default costs 0.2 s of a core for each login.
-_HASH_ROUNDS = 12
+# bcrypt, 2 to the power of this. Keystone's own 12 makes a login cost a quarter of a second of a core (8: 0.03 s); it
+# protects passwords that people choose, and the ones made here have 128 random bits.
+_HASH_ROUNDS = 8
 _KEYSTONE_PROCESSES = 4
-# Heat is used from the nodes, Keystone from its own host. Keystone's widest index does not fit into utf8mb4.
-_DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3", "host": "%"}}
+# Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
+_DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
 _CLIENT = "demo"
 
 
@@ -100,6 +101,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         host: Host,
         deployment: Deployment,
         max_connections: int,
+        pip_index_url: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Install, configure and start every part.
@@ -109,6 +111,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             host: where.
             deployment: the addresses that everything is reached at.
             max_connections: what MariaDB allows.
+            pip_index_url: where Python packages come from, if not from PyPI.
             opts: of the component.
         """
         super().__init__("heat:control:BundledControlPlane", name, {}, opts)
@@ -144,6 +147,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "region": deployment.region,
             "keystone_lock": _KEYSTONE_LOCK,
             "uv_version": UV_VERSION,
+            "pip_index_url": pip_index_url,
             "keystone_version": KEYSTONE_VERSION,
             "keystone_url": f"{deployment.keystone_url}/v3",
             "keystone_port": 5000,
@@ -199,7 +203,9 @@ class BundledControlPlane(pulumi.ComponentResource):
         passwords = [self._passwords["database-heat"], self._passwords["database-keystone"]]
         return pulumi.Output.all(*passwords).apply(
             lambda known: [
-                _DATABASES[name] | {"name": name, "user": name, "address": self._host.address, "password": secret}
+                {"host": self._host.address}
+                | _DATABASES[name]
+                | {"name": name, "user": name, "address": self._host.address, "password": secret}
                 for name, secret in zip(_DATABASES, known, strict=True)
             ]
         )

@@ -31,6 +31,8 @@ STACK_USER_ROLE = "heat_stack_user"
 # What a worker can have in work, and so what it may fetch from the queue ahead: a worker that fetches without limit
 # hoards messages while others idle.
 _WORKER_THREADS = 64
+# Seconds after which a cache that was away is asked again; by default everything goes uncached for five minutes.
+_CACHE_RETRY = "10"
 
 
 def process_conf(process: Process) -> str:
@@ -104,6 +106,7 @@ def options(deployment: Deployment) -> Options:
             "www_authenticate_uri": f"{deployment.keystone_url}/v3",
             # Without a cache that answers, every request costs a validation at Keystone.
             "memcached_servers": deployment.memcached,
+            "memcache_pool_dead_retry": _CACHE_RETRY,
         },
         "trustee": login,
         "clients_keystone": {"auth_uri": deployment.keystone_url},
@@ -139,7 +142,7 @@ def secret_options(deployment: Deployment, secrets: Secrets) -> Options:
             "stack_domain_admin_password": secrets.domain_admin_password,
         },
         "database": {
-            "connection": f"mysql+pymysql://heat:{secrets.database_password}@{deployment.database_host}/heat?charset=utf8"
+            "connection": f"mysql+pymysql://heat:{secrets.database_password}@{deployment.database_host}/heat?charset=utf8mb4"
         },
         "keystone_authtoken": service,
         "trustee": service,

@@ -1,7 +1,8 @@
 """A host that runs Heat: installed, configured, its processes started, and stopped when the plan drops them.
 
 The phases are methods, because other hosts' phases come between them: what every node has must be there before the
-schema is synced, every process must run before the proxy sends it requests, and one that goes must leave the proxy first.
+schema is synced, every process must run before the proxy sends it requests, and one that goes must leave the proxy
+first.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 # Where oslo-config-generator finds the options of Heat 26 and 27 and of the libraries it uses.
 _NAMESPACES = (
     "cotyledon", "heat.api.aws.ec2token", "heat.common.cache", "heat.common.config", "heat.common.context",
-    "heat.common.crypt", "heat.common.wsgi", "heat.engine.clients", "heat.engine.clients.os.keystone.heat_keystoneclient",
-    "heat.engine.hot.functions", "heat.engine.notification", "heat.engine.resources", "keystonemiddleware.auth_token",
-    "oslo.cache", "oslo.log", "oslo.messaging", "oslo.middleware", "oslo.policy", "oslo.reports",
-    "oslo.versionedobjects", "osprofiler",
+    "heat.common.crypt", "heat.common.wsgi", "heat.engine.clients",
+    "heat.engine.clients.os.keystone.heat_keystoneclient", "heat.engine.hot.functions", "heat.engine.notification",
+    "heat.engine.resources", "keystonemiddleware.auth_token", "oslo.cache", "oslo.log", "oslo.messaging",
+    "oslo.middleware", "oslo.policy", "oslo.reports", "oslo.versionedobjects", "osprofiler",
 )  # fmt: skip
 _TITLES = {Kind.API: "ReST", Kind.CFN: "CFN"}
 _MODULES = {Kind.API: "heat.wsgi.api:application", Kind.CFN: "heat.wsgi.cfn:application"}

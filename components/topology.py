@@ -112,8 +112,11 @@ def place(
 
     Args:
         nodes: the Heat nodes, in their lasting order.
-        engines: how many heat-engine processes in all; `apis` and `cfn_apis` likewise.
-        api_port: the port of a node's first heat-api; further ones take every tenth port. `cfn_port` likewise.
+        engines: how many heat-engine processes in all.
+        apis: how many heat-api processes in all.
+        cfn_apis: how many heat-api-cfn processes in all.
+        api_port: the port of a node's first heat-api; further ones take every tenth port.
+        cfn_port: the same for heat-api-cfn.
 
     Returns:
         The processes, by kind, then node, then instance.
@@ -124,7 +127,8 @@ def place(
     problems: list[str] = []
     if api_port % PORT_STRIDE == cfn_port % PORT_STRIDE:
         problems.append(
-            f"ports {api_port} and {cfn_port} share their last digit: APIs take every {PORT_STRIDE}th port, so theirs would meet"
+            f"ports {api_port} and {cfn_port} share their last digit: "
+            f"APIs take every {PORT_STRIDE}th port, so theirs would meet"
         )
     wanted = (
         (Kind.ENGINE, engines, [node.engines for node in nodes], 1, 1),

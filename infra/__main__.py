@@ -30,19 +30,16 @@ fronted = listeners(processes, api_port=wanted.api_port, cfn_port=wanted.cfn_por
 
 # Where everything runs: the front host, which has the original addresses, and the Heat nodes.
 hosts = ContainerHosts(
-    "hosts",
-    stack=stack,
-    subnet=wanted.network,
-    names=wanted.host_names,
-    state=state,
-    debian_mirror=wanted.debian_mirror,
-).hosts
+    "hosts", stack=stack, subnet=wanted.network, names=wanted.host_names,
+    owner=ROOT, cache=ROOT / ".state/cache", debian_mirror=wanted.debian_mirror,
+).hosts  # fmt: skip
 front = hosts[configured.FRONT]
 
 # Database, broker, cache and Keystone.
 control = BundledControlPlane(
-    "control-plane", host=front, deployment=deployment, max_connections=configured.MAX_CONNECTIONS
-)
+    "control-plane", host=front, deployment=deployment,
+    max_connections=configured.MAX_CONNECTIONS, pip_index_url=wanted.pip_index_url,
+)  # fmt: skip
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = {

@@ -11,7 +11,7 @@ import difflib
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,11 +190,10 @@ class _Reader:
         for key in keys:
             if key not in known:
                 close = difflib.get_close_matches(key, known, n=1)
-                hint = f", did you mean {prefix}{close[0]}?" if close else ""
+                hint = f", did you mean {prefix}{close[0]}?" if close else "."
                 path = "--path " if prefix else ""
-                self.problems.append(
-                    f"{prefix}{key}: there is no such setting{hint} Type: pulumi config rm {path}{prefix}{key} --stack {self.stack}"
-                )
+                remedy = f"pulumi config rm {path}{prefix}{key} --stack {self.stack}"
+                self.problems.append(f"{prefix}{key}: there is no such setting{hint} Type: {remedy}")
 
     def typed(self, kind: type, raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         """The values of a dataclass's fields that are given and have the right type."""
@@ -243,6 +242,8 @@ _CHOICES = {
     "control_plane": ("bundled",),
 }
 _PORTS = ("api_port", "cfn_port", "stats_port")
+# What else listens on the front host's address.
+_TAKEN = {22: "sshd", 3306: "MariaDB", KEYSTONE_PORT: "Keystone", 5672: "RabbitMQ", MEMCACHED_PORT: "memcached"}
 _AT_LEAST_ONE = (
     "nodes", "engines", "apis", "cfn_apis", "engine_workers", "api_processes", "api_threads", "rpc_response_timeout",
     "graceful_shutdown_timeout",
@@ -277,11 +278,20 @@ def _check_values(settings: Settings, reader: _Reader) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.region):
         reader.refuse("region", settings.region, "a region is letters, digits and _.-", default.region)
     for entry in settings.stats_allow:
-        try:
-            ipaddress.ip_network(entry)
-        except ValueError as error:
-            reader.refuse("statsAllow", list(settings.stats_allow), f"{error}")
+        if error := _not_a_network(ipaddress.ip_network, entry):
+            reader.refuse("statsAllow", list(settings.stats_allow), error)
+    if error := _not_a_network(ipaddress.IPv4Network, settings.subnet):
+        reader.refuse("subnet", settings.subnet, error, default.subnet)
     _check_haproxy(settings.haproxy, reader)
+
+
+def _not_a_network(kind: Callable[[str], object], text: str) -> str:
+    """Why a text is no network of this kind; empty where it is one."""
+    try:
+        kind(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _check_haproxy(haproxy: HaproxySettings, reader: _Reader) -> None:
@@ -299,11 +309,7 @@ def _check_haproxy(haproxy: HaproxySettings, reader: _Reader) -> None:
 
 def _check_together(settings: Settings, reader: _Reader, routes: Routes) -> None:
     """What only holds or fails between values; each is known to be good in itself."""
-    try:
-        network = settings.network
-    except ValueError as error:
-        reader.refuse("subnet", settings.subnet, f"{error}", Settings.subnet)
-        return
+    network = settings.network
     if settings.hosts == "containers":
         if found := overlapping(network, routes):
             rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
@@ -313,28 +319,43 @@ def _check_together(settings: Settings, reader: _Reader, routes: Routes) -> None
         except ValueError as error:
             reader.refuse("subnet", settings.subnet, f"{error}", "<a larger IPv4 subnet>")
             return
-    ports = [getattr(settings, name) for name in _PORTS]
-    if len({*ports}) < len(ports):
-        reader.refuse(
-            "statsPort",
-            settings.stats_port,
-            "apiPort, cfnPort and statsPort must differ",
-            Settings.stats_port,
-        )
-    try:
-        _ = settings.processes
-    except PlacementError as error:
-        for problem in error.problems:
-            reader.problems.append(f"apis, cfnApis, engines, nodes: {problem}")
+    _check_ports(settings, reader)
     connections = settings.engines * settings.engine_workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
     if connections > MAX_CONNECTIONS:
         most = (MAX_CONNECTIONS - OTHER_CONNECTIONS) // WORKER_CONNECTIONS
-        rule = f"with engineWorkers = {settings.engine_workers} the bundled MariaDB carries {most} workers in all"
-        reader.refuse("engines", settings.engines, rule, most // settings.engine_workers)
+        if settings.engine_workers > most:
+            rule = f"the bundled MariaDB carries {most} workers in all"
+            reader.refuse("engineWorkers", settings.engine_workers, rule, most // settings.engines or 1)
+        else:
+            rule = f"with engineWorkers = {settings.engine_workers} the bundled MariaDB carries {most} workers in all"
+            reader.refuse("engines", settings.engines, rule, most // settings.engine_workers)
     server = seconds(settings.timeout_server)
     if server is not None and server <= settings.rpc_response_timeout:
-        rule = f"must be longer than rpcResponseTimeout ({settings.rpc_response_timeout} s), or HAProxy gives up before Heat answers"
-        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{settings.rpc_response_timeout + 10}s")
+        limit = settings.rpc_response_timeout
+        rule = f"must be longer than rpcResponseTimeout ({limit} s), or HAProxy gives up before Heat answers"
+        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{limit + 10}s")
+
+
+def _check_ports(settings: Settings, reader: _Reader) -> None:
+    default = Settings()
+    for name in _PORTS:
+        port = getattr(settings, name)
+        if port in _TAKEN:
+            rule = f"{_TAKEN[port]} listens there on the front host"
+            reader.refuse(camel(name), port, rule, getattr(default, name))
+    for name in ("api_port", "cfn_port"):
+        if settings.stats_port == getattr(settings, name):
+            # The one to change is the one that was changed.
+            moved, other = (name, "stats_port") if settings.stats_port == default.stats_port else ("stats_port", name)
+            reader.refuse(camel(moved), settings.stats_port, f"{camel(other)} is the same", getattr(default, moved))
+    try:
+        _ = settings.processes
+    except PlacementError as error:
+        remedy = "; ".join(
+            f"pulumi config set {camel(name)} {getattr(default, name)} --stack {reader.stack}"
+            for name in ("api_port", "cfn_port")
+        )
+        reader.problems += [f"apiPort, cfnPort: {problem}. Type: {remedy}" for problem in error.problems]
 
 
 def load(stack: str, raw: Mapping[str, Any], routes: Routes = ()) -> Settings:

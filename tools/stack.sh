@@ -13,15 +13,8 @@ export STACK
 . ./env.sh
 
 config=Pulumi.$STACK.yaml
-
-select_stack() {
-    mkdir -p .state
-    chmod 0700 .state
-    if [ ! -f .state/passphrase ]; then
-        (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >.state/passphrase)
-    fi
-    pulumi stack select "$STACK" 2>/dev/null || pulumi stack init "$STACK" >/dev/null
-}
+sudo=
+[ "$(id -u)" = 0 ] || sudo='sudo -n'
 
 # Pulumi writes a salt into a stack's file. It is in the state too, and a file under version control stays as it is.
 keep_config() {
@@ -33,19 +26,28 @@ keep_config() {
 }
 
 keep_config
-select_stack
+tools/new-stack.sh "$STACK"
 case "$action" in
 up)
+    # A machine that was restarted has its containers still, but stopped.
+    for engine in podman docker; do
+        command -v "$engine" >/dev/null || continue
+        $sudo "$engine" ps --all --quiet --filter status=exited --filter label=heat-scaleout="$PWD" \
+            --filter "name=^heat-$STACK-" 2>/dev/null | while read -r container; do
+            echo "starting a container that was stopped"
+            $sudo "$engine" start "$container" >/dev/null
+        done
+    done
     pulumi up --yes --skip-preview
     ;;
 down)
     pulumi destroy --yes --skip-preview
     pulumi stack rm --yes --preserve-config "$STACK"
-    # The base image's file stays in .state/$STACK/cache, for the next time; the engine need not keep a copy.
+    # The base image's file stays in .state/cache, for the next time; the engine need not keep a copy.
     for engine in podman docker; do
         command -v "$engine" >/dev/null || continue
-        $engine image ls --quiet --filter reference='localhost/heat-scaleout-*' 2>/dev/null | sort -u | while read -r image; do
-            $engine image rm "$image" >/dev/null 2>&1 || true # in use by another stack
+        $sudo "$engine" image ls --quiet --filter reference='localhost/heat-scaleout-*' 2>/dev/null | sort -u | while read -r image; do
+            $sudo "$engine" image rm "$image" >/dev/null 2>&1 || true # in use by another stack
         done
     done
     ;;

@@ -1,0 +1,1 @@
+"""Where hosts come from: a module for each kind."""

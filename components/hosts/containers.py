@@ -32,6 +32,14 @@ def addresses(subnet: ipaddress.IPv4Network, names: Sequence[str]) -> dict[str, 
     return {name: str(subnet[_FIRST_HOST + place]) for place, name in enumerate(names)}
 
 
+def mac_address(address: str) -> str:
+    """The one hardware address that goes with an IPv4 address, locally administered.
+
+    A restarted container that came back with another would not be found by its neighbours for a while.
+    """
+    return "02:42:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
+
+
 class ContainerHosts(pulumi.ComponentResource):
     """Local systemd containers on a bridge of their own.
 
@@ -48,7 +56,8 @@ class ContainerHosts(pulumi.ComponentResource):
         stack: str,
         subnet: ipaddress.IPv4Network,
         names: Sequence[str],
-        state: Path,
+        owner: Path,
+        cache: Path,
         debian_mirror: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -59,16 +68,15 @@ class ContainerHosts(pulumi.ComponentResource):
             stack: goes into the names of containers and network.
             subnet: the bridge's, IPv4.
             names: the hosts' names, in their lasting order; the first addresses of the subnet go to them.
-            state: a directory of this checkout; the base image is kept below it, and it tells whose containers these are.
+            owner: the checkout, which tells whose containers and network these are.
+            cache: where the base image is kept, so that it is built once.
             debian_mirror: where the base image's packages come from, if not from Debian's own address.
             opts: of the component.
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
-        self._owner = str(state)
+        self._owner = str(owner)
         recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
-        found = self._script(
-            "image", "image", {"cache": str(state / "cache"), "debian_mirror": debian_mirror, "recipe": recipe}
-        )
+        found = self._script("image", "image", {"cache": str(cache), "debian_mirror": debian_mirror, "recipe": recipe})
         self._engine = found.stdout.apply(lambda lines: lines.split("\n")[0].strip())
         self._image = found.stdout.apply(lambda lines: lines.split("\n")[1])
         self._flags = self._script("flags", "flags", {"engine": self._engine, "image": self._image}).stdout
@@ -96,6 +104,7 @@ class ContainerHosts(pulumi.ComponentResource):
                     "owner": self._owner,
                     "network": network_name,
                     "address": address,
+                    "mac": mac_address(address),
                     "authorized_key": client_key.public_key,
                 },
                 environment={"HOST_KEY": host_key.private_key},

@@ -51,8 +51,10 @@ class Identity:
         user = self.ensure("user", name, domain_id=home.id, password=password)
         try:
             # A new password would end the user's tokens: it is set only where the old one does not serve.
-            connect(self.url, self.region, username=name, password=password, user_domain_name=domain).authorize()
-        except (Unauthorized, SDKException):
+            connect(
+                self.url, self.region, username=name, password=password, user_domain_name=domain
+            ).session.get_token()
+        except Unauthorized:
             self.identity.update_user(user, password=password)
             print(f"gave user {name} its password")
         for grant in grants:

@@ -8,7 +8,7 @@ locked_venv() {
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
     fi
-{% if pip_index_url is defined and pip_index_url %}
+{% if pip_index_url %}
     export PIP_INDEX_URL={{ pip_index_url | sh }} UV_DEFAULT_INDEX={{ pip_index_url | sh }}
 {% endif %}
     export UV_NO_CACHE=1 UV_PYTHON_INSTALL_DIR=/opt/uv/python

@@ -1,0 +1,107 @@
+"""The stack under test, as an operator handles it: by the Pulumi CLI and, for a look inside, by the container engine."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@functools.cache
+def engine() -> list[str]:
+    """The container engine's command."""
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    for name in ("podman", "docker"):
+        if (
+            shutil.which(name)
+            and subprocess.run([*sudo, name, "info"], capture_output=True, check=False).returncode == 0
+        ):
+            return [*sudo, name]
+    raise RuntimeError("no container engine answers")
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stack:
+    name: str
+
+    def pulumi(self, *words: str, check: bool = True) -> Result:
+        began = time.monotonic()
+        done = subprocess.run(
+            ["pulumi", *words, "--stack", self.name, "--non-interactive"],
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        result = Result(done.returncode, done.stdout, time.monotonic() - began)
+        assert not check or result.code == 0, result.text
+        return result
+
+    def up(self, *words: str, check: bool = True) -> Result:
+        result = self.pulumi("up", "--yes", "--skip-preview", *words, check=check)
+        print(f"up took {result.seconds:.1f} s")
+        return result
+
+    def set(self, key: str, value: object) -> None:
+        self.pulumi("config", "set", key, str(value))
+
+    def outputs(self) -> dict[str, Any]:
+        outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json").text)
+        return outputs
+
+    def on(self, host: str, command: str, *, check: bool = True, stdin: str | None = None) -> str:
+        """Run a shell command on a host of the stack."""
+        done = subprocess.run(
+            [*engine(), "exec", "-i", f"heat-{self.name}-{host}", "sh", "-c", command],
+            input=stdin if stdin is not None else "",
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout.strip()
+
+    def pids(self) -> dict[tuple[str, str], str]:
+        """The main process of every unit of the plan, by node and unit."""
+        return {
+            (process["node"], process["unit"]): self.on(
+                process["node"], f"systemctl show --property MainPID --value {process['unit']}"
+            )
+            for process in self.outputs()["processes"]
+        }
+
+    def consumers(self, queue: str = "engine") -> int:
+        """What the broker says of a queue."""
+        for line in self.on("front", "rabbitmqctl -q list_queues -p heat name consumers").splitlines():
+            name, _, count = line.partition("\t")
+            if name == queue:
+                return int(count)
+        return 0
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:  # noqa: ANN401
+    """Ask until the answer is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := condition():
+            return answer
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.5)

@@ -1,0 +1,392 @@
+"""The dev stack, from nothing to nothing, as an operator and their clients use it. The tests go on from one another."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.client
+import botocore.session
+import pytest
+from botocore.utils import parse_timestamp
+from heatclient.client import Client as HeatClient
+
+from tests.e2e.lab import ROOT, Stack, engine, wait_for
+
+WAIT = 120
+
+
+def template(**resources: Any) -> dict[str, Any]:
+    return {"heat_template_version": "2018-08-31", "resources": resources}
+
+
+def random_strings(count: int) -> dict[str, Any]:
+    definition = {"type": "OS::Heat::TestResource", "properties": {"wait_secs": 1}}
+    return template(
+        group={"type": "OS::Heat::ResourceGroup", "properties": {"count": count, "resource_def": definition}}
+    )
+
+
+def gone(cloud: Any, stack: Any) -> None:
+    cloud.orchestration.delete_stack(stack)
+    cloud.orchestration.wait_for_delete(stack, interval=0.5, wait=WAIT)
+
+
+def completed(cloud: Any, stack: Any, status: str = "CREATE_COMPLETE") -> Any:
+    failed = status.replace("COMPLETE", "FAILED")
+    return cloud.orchestration.wait_for_status(stack, status=status, failures=[failed], interval=0.5, wait=WAIT)
+
+
+def test_the_outputs_say_what_runs_where(stack: Stack) -> None:
+    outputs = stack.outputs()
+    assert {node["name"] for node in outputs["nodes"]} == {"front", "node-1", "node-2"}
+    units = [(process["node"], process["unit"]) for process in outputs["processes"]]
+    assert units == [
+        ("node-1", "heat-engine@1"),
+        ("node-1", "heat-api@8004"),
+        ("node-2", "heat-api@8004"),
+        ("node-1", "heat-api-cfn@8000"),
+        ("node-2", "heat-api-cfn@8000"),
+    ]
+    assert stack.consumers() == 1
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    before = stack.pids()
+    stack.up("--expect-no-changes")
+    assert stack.pids() == before
+
+
+def test_a_stack_is_created_updated_and_deleted_by_openstacksdk(cloud: Any) -> None:
+    made = cloud.orchestration.create_stack(name="sdk", template=random_strings(2))
+    completed(cloud, made)
+    cloud.orchestration.update_stack(made, template=random_strings(3))
+    completed(cloud, made, "UPDATE_COMPLETE")
+    inner = [item for item in cloud.orchestration.resources(made) if item.name == "group"]
+    assert [item.status for item in inner] == ["UPDATE_COMPLETE"]
+    gone(cloud, made)
+
+
+def test_a_stack_is_created_and_deleted_by_python_heatclient(cloud: Any) -> None:
+    client = HeatClient("1", session=cloud.session, service_type="orchestration")
+    made = client.stacks.create(stack_name="heatclient", template=template(value={"type": "OS::Heat::RandomString"}))
+    identifier = made["stack"]["id"]
+    wait_for(lambda: client.stacks.get(identifier).stack_status == "CREATE_COMPLETE", "CREATE_COMPLETE", WAIT)
+    assert "heatclient" in [listed.stack_name for listed in client.stacks.list()]
+    client.stacks.delete(identifier)
+    wait_for(lambda: client.stacks.get(identifier).stack_status == "DELETE_COMPLETE", "DELETE_COMPLETE", WAIT)
+
+
+@pytest.fixture
+def cloudformation(stack: Stack, cloud: Any) -> Any:
+    """The CFN API by boto3, with EC2 credentials of the client's own user."""
+    answer = cloud.session.post(
+        f"/users/{cloud.session.get_user_id()}/credentials/OS-EC2",
+        json={"tenant_id": cloud.session.get_project_id()},
+        endpoint_filter={"service_type": "identity", "interface": "public"},
+    ).json()["credential"]
+    # boto3 cannot parse the "None" that Heat has for what has not happened.
+    core = botocore.session.get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(
+        timestamp_parser=lambda text: None if text == "None" else parse_timestamp(text)
+    )
+    return boto3.Session(botocore_session=core).client(
+        "cloudformation",
+        endpoint_url=stack.outputs()["heat_cfn_url"],
+        region_name="RegionOne",
+        aws_access_key_id=answer["access"],
+        aws_secret_access_key=answer["secret"],
+        config=botocore.client.Config(proxies={}, retries={"max_attempts": 0}),
+    )
+
+
+def test_a_project_s_member_reads_and_deletes_stacks_by_boto3(cloud: Any, cloudformation: Any) -> None:
+    # With a timeout, as boto3 takes no "None" for a number of minutes either.
+    made = cloud.orchestration.create_stack(name="cfn", template=random_strings(1), timeout_mins=10)
+    completed(cloud, made)
+    listed = cloudformation.list_stacks()["StackSummaries"]
+    assert "cfn" in [summary["StackName"] for summary in listed]
+    described = cloudformation.describe_stacks(StackName="cfn")["Stacks"][0]
+    assert described["StackStatus"] == "CREATE_COMPLETE"
+    assert "resources" in cloudformation.get_template(StackName="cfn")["TemplateBody"]
+    cloudformation.delete_stack(StackName="cfn")
+    cloud.orchestration.wait_for_delete(made, interval=0.5, wait=WAIT)
+
+
+def test_a_wait_condition_is_signalled_through_its_signed_url(stack: Stack, cloud: Any) -> None:
+    resources = {
+        "handle": {"type": "AWS::CloudFormation::WaitConditionHandle"},
+        "wait": {
+            "type": "AWS::CloudFormation::WaitCondition",
+            "properties": {"Handle": {"get_resource": "handle"}, "Timeout": "120", "Count": "1"},
+        },
+    }
+    outputs = {"url": {"value": {"get_resource": "handle"}}}
+    made = cloud.orchestration.create_stack(name="signal", template=template(**resources) | {"outputs": outputs})
+
+    def url() -> str | None:
+        shown = cloud.orchestration.get_stack(made.id)
+        values = [output.get("output_value") or "" for output in shown.outputs or ()]
+        return next((value for value in values if value.startswith("http")), None)
+
+    signed = wait_for(url, "the handle's URL", WAIT)
+    assert signed.startswith(stack.outputs()["heat_cfn_url"] + "waitcondition/")
+    body = json.dumps({"Status": "SUCCESS", "Reason": "done", "UniqueId": "1", "Data": "x"}).encode()
+    request = urllib.request.Request(signed, data=body, method="PUT", headers={"Content-Type": ""})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        assert answer.status == 200
+    completed(cloud, made)
+    gone(cloud, made)
+
+
+def test_engines_go_from_one_to_four_and_those_that_stay_are_not_touched(stack: Stack) -> None:
+    before = stack.pids()
+    stack.set("engines", 4)
+    began = time.monotonic()
+    stack.up()
+    print(f"four engines after {time.monotonic() - began:.1f} s")
+    assert stack.consumers() == 4
+    after = stack.pids()
+    assert {key: after[key] for key in before} == before
+    assert len(after) == len(before) + 3
+
+
+def test_four_engines_take_work_from_one_queue(stack: Stack, cloud: Any) -> None:
+    made = [
+        cloud.orchestration.create_stack(name=f"shared-{number}", template=random_strings(8)) for number in range(3)
+    ]
+    for one in made:
+        completed(cloud, one)
+    idle = [
+        (node, unit)
+        for node, unit in stack.pids()
+        if unit.startswith("heat-engine")
+        and not int(
+            stack.on(node, f"journalctl --unit {unit} --output cat | grep -c 'creating TestResource'", check=False)
+        )
+    ]
+    assert not idle, f"these engines did nothing: {idle}"
+    for one in made:
+        gone(cloud, one)
+
+
+def test_engines_go_from_four_to_two_and_those_that_stay_are_not_touched(stack: Stack) -> None:
+    before = stack.pids()
+    stack.set("engines", 2)
+    stack.up()
+    assert stack.consumers() == 2
+    after = stack.pids()
+    assert len(after) == len(before) - 2
+    assert {key: before[key] for key in after} == after
+    for node in ("node-1", "node-2"):
+        assert stack.on(node, "systemctl is-enabled heat-engine@2", check=False) != "enabled"
+        assert stack.on(node, "ls /etc/heat/processes | grep -c heat-engine@", check=False) == "1"
+
+
+def test_several_apis_on_a_host_have_ports_of_their_own_and_all_serve(stack: Stack) -> None:
+    stack.set("apis", 4)
+    stack.up()
+    served = stack.on("front", "echo 'show stat' | python3 -c '" + _SHOW_STAT + "'")
+    up = [line.split(",") for line in served.splitlines() if line.startswith("rest_api_proxy,node-")]
+    assert {(row[1], row[17]) for row in up} == {
+        (f"node-{node}-{port}", "UP") for node in (1, 2) for port in (8004, 8014)
+    }
+
+
+_SHOW_STAT = """
+import socket, sys
+admin = socket.socket(socket.AF_UNIX)
+admin.connect("/run/haproxy/admin.sock")
+admin.sendall(sys.stdin.read().encode())
+print(admin.makefile().read())
+"""
+
+
+def test_a_process_that_cannot_start_is_named_with_its_host_and_its_log(stack: Stack) -> None:
+    before = stack.pids()
+    taken = subprocess.Popen(
+        [*engine(), "exec", f"heat-{stack.name}-node-1", "python3", "-m", "http.server", "8024"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: stack.on("node-1", "ss -Hltn 'sport = :8024'"), "port 8024 taken")
+        stack.set("apis", 5)
+        failed = stack.up(check=False)
+        assert failed.code != 0
+        assert "heat-api@8024 on node-1 (10.213.78.11)" in failed.text
+        assert "Address already in use" in failed.text
+        assert "Traceback" not in failed.text
+    finally:
+        stack.on("node-1", "pkill -f 'http.server 8024'", check=False)
+        taken.wait(timeout=10)
+    # The others were left alone, and the next up goes on from there.
+    after = stack.pids()
+    assert {key: after[key] for key in before} == before
+    stack.up()
+    stack.set("apis", 2)
+    stack.up()
+
+
+def test_a_wrong_setting_is_refused_with_what_to_type_before_anything_is_touched(stack: Stack) -> None:
+    stack.set("enginez", 4)
+    stack.set("engines", 0)
+    refused = stack.up(check=False)
+    stack.pulumi("config", "rm", "enginez")
+    stack.set("engines", 2)
+    assert refused.code != 0
+    assert "enginez: there is no such setting, did you mean engines?" in refused.text
+    assert "engines = 0: at least 1 is wanted. Type: pulumi config set engines 2 --stack e2e" in refused.text
+    assert "Traceback" not in refused.text
+    stack.up("--expect-no-changes")
+
+
+def test_an_option_that_heat_does_not_know_never_reaches_a_process(stack: Stack) -> None:
+    before = stack.on("node-1", "sha256sum /etc/heat/heat.conf")
+    told = stack.on(
+        "node-1",
+        "heat-scaleout put /etc/heat/heat.conf 0644 root:root /opt/heat/27.0.1/check-options",
+        stdin="[DEFAULT]\nsql_connection = mysql://nowhere\n",
+        check=False,
+    )
+    assert "DEFAULT/sql_connection" in told
+    assert stack.on("node-1", "sha256sum /etc/heat/heat.conf") == before
+
+
+def test_a_configuration_that_haproxy_warns_of_is_not_taken(stack: Stack) -> None:
+    before = stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg")
+    # haproxy -c alone accepts it: "uses http-check rules without 'option httpchk', so the rules are ignored".
+    warned = "defaults\n mode http\n timeout server 1s\n timeout connect 1s\n" + (
+        "backend a\n http-check expect status 200\n server s 127.0.0.1:1\n"
+    )
+    stack.on(
+        "front",
+        "heat-scaleout put /etc/haproxy/haproxy.cfg 0644 root:root haproxy -c -q -dW -f && exit 1 || exit 0",
+        stdin=warned,
+    )
+    assert stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg") == before
+
+
+def test_the_nodes_use_the_token_cache(stack: Stack, cloud: Any) -> None:
+    question = (
+        "printf 'stats\\r\\nquit\\r\\n' | python3 -c '" + _MEMCACHED + f"' {stack.outputs()['nodes'][0]['address']}"
+    )
+
+    def hits() -> int:
+        line = next(line for line in stack.on("front", question).splitlines() if " get_hits " in line)
+        return int(line.split()[-1])
+
+    before = hits()
+    for _ in range(5):
+        list(cloud.orchestration.stacks())
+    assert hits() >= before + 4
+
+
+_MEMCACHED = """
+import socket, sys
+cache = socket.create_connection((sys.argv[1], 11211), 5)
+cache.sendall(sys.stdin.buffer.read())
+print(cache.makefile().read())
+"""
+
+
+def secrets_of(stack: Stack) -> list[str]:
+    """Every secret of the stack in plain text, by Pulumi's own means."""
+    state = json.loads(stack.pulumi("stack", "export", "--show-secrets").text)
+    found = [
+        resource["outputs"]["stdout"]["plaintext"].strip('"')
+        for resource in state["deployment"]["resources"]
+        if resource["urn"].rpartition("::")[2].startswith("secret-")
+    ]
+    assert len(found) >= 8
+    return found
+
+
+def test_no_secret_is_in_plain_state_on_a_command_line_or_in_a_log(stack: Stack) -> None:
+    secrets = secrets_of(stack)
+    for file in (ROOT / ".state").rglob("*"):
+        if file.is_file() and file.suffix != ".tar" and file.name != "clouds.yaml":
+            text = file.read_bytes()
+            assert not any(secret.encode() in text for secret in secrets), file
+    for host in ("front", "node-1", "node-2"):
+        seen = stack.on(host, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; journalctl --no-pager --output cat")
+        assert not any(secret in seen for secret in secrets), host
+
+
+def test_what_holds_secrets_is_for_its_owner_alone(stack: Stack) -> None:
+    for node in ("node-1", "node-2"):
+        assert stack.on(node, "stat -c '%a %U:%G' /etc/heat/secrets.conf") == "640 root:heat"
+    secrets = secrets_of(stack)
+    for host in ("front", "node-1", "node-2"):
+        patterns = "\n".join(secrets)
+        readable = stack.on(
+            host,
+            "find /etc /opt/heat/*.txt /var/lib /usr/local /run /tmp -xdev -type f -perm /o=r -print0 2>/dev/null"
+            " | xargs -0 grep -lFf /dev/stdin 2>/dev/null || true",
+            stdin=patterns,
+        )
+        assert readable == "", f"{host}: {readable}"
+    clouds = Path(stack.outputs()["clouds_yaml"])
+    assert stat.S_IMODE(clouds.stat().st_mode) == 0o600
+
+
+def test_heat_runs_as_its_own_user_without_privileges(stack: Stack) -> None:
+    for (node, _), pid in stack.pids().items():
+        assert stack.on(node, f"stat -c %U /proc/{pid}") == "heat"
+        assert stack.on(node, f"grep -E '^(NoNewPrivs|CapEff)' /proc/{pid}/status | tr -d '\\n\\t '") == (
+            "CapEff:0000000000000000NoNewPrivs:1"
+        )
+
+
+def test_a_process_that_is_killed_comes_back(stack: Stack) -> None:
+    before = stack.pids()["node-2", "heat-engine@1"]
+    stack.on("node-2", f"kill -9 {before}")
+    wait_for(lambda: stack.pids()["node-2", "heat-engine@1"] not in ("0", before), "a new engine")
+    wait_for(lambda: stack.consumers() == 2, "two consumers")
+
+
+def test_a_changed_option_restarts_what_reads_it_and_nothing_else(stack: Stack) -> None:
+    before = stack.pids()
+    stack.set("apiThreads", 4)
+    stack.up()
+    after = stack.pids()
+    restarted = {unit.partition("@")[0] for key, pid in after.items() if before[key] != pid for unit in key[1:]}
+    assert restarted == {"heat-api", "heat-api-cfn"}
+
+
+def test_a_host_with_another_key_is_not_talked_to(stack: Stack) -> None:
+    stack.on(
+        "node-2",
+        "cp -p /etc/ssh/ssh_host_ed25519_key /root/kept && rm /etc/ssh/ssh_host_ed25519_key"
+        " && ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key && systemctl restart ssh",
+    )
+    stack.set("apiThreads", 5)
+    refused = stack.up(check=False)
+    stack.on("node-2", "mv /root/kept /etc/ssh/ssh_host_ed25519_key && systemctl restart ssh")
+    assert refused.code != 0
+    assert "host key mismatch" in refused.text
+    stack.up()
+
+
+def test_destroy_leaves_nothing(stack: Stack) -> None:
+    clouds = Path(stack.outputs()["clouds_yaml"])
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    listed = subprocess.run(
+        [*engine(), "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"heat-{stack.name}-" not in listed
+    networks = subprocess.run(
+        [*engine(), "network", "ls", "--format", "{{.Name}}"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert f"heat-{stack.name}" not in networks
+    routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
+    assert "10.213.78." not in routes
+    assert not clouds.exists()
+    state = json.loads(stack.pulumi("stack", "export").text)
+    assert not [item for item in state["deployment"].get("resources", []) if item["type"] != "pulumi:pulumi:Stack"]

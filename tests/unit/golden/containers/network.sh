@@ -1,0 +1,52 @@
+set -eu
+# Which container engine this machine has, as words to put before its arguments. Rootful: systemd in the containers
+# wants cgroups, and the bridge wants addresses that the machine can reach.
+sudo=
+[ "$(id -u)" = 0 ] || sudo='sudo -n'
+
+find_engine() {
+    for candidate in podman docker; do
+        if command -v "$candidate" >/dev/null && $sudo "$candidate" info >/dev/null 2>&1; then
+            echo "$sudo $candidate"
+            return
+        fi
+    done
+    echo "no container engine answers on this machine (tried: podman info, docker info, as root or by sudo -n)." >&2
+    echo "Type: sudo apt install podman runc mmdebstrap   (make up does it)" >&2
+    return 1
+}
+engine=podman
+name=heat-sample
+subnet=10.0.0.0/24
+owner=/the/checkout
+# Packets to the subnet never leave by the default route, not even while the bridge is down: the highest metric there is.
+blackhole="blackhole $subnet metric 4294967295"
+
+owned() {
+    [ "$($engine network inspect "$name" --format '{{index .Labels "heat-scaleout"}}' 2>/dev/null)" = "$owner" ]
+}
+
+create() {
+    # shellcheck disable=SC2086 # words
+    $sudo ip route replace $blackhole
+    if $engine network inspect "$name" >/dev/null 2>&1; then
+        owned || { echo "a network $name exists that this checkout did not make: choose another stack name, or remove it ($engine network rm $name)" >&2; exit 1; }
+        return
+    fi
+    # Packets larger than the way out allows would be lost where nothing tells their sender.
+    device=$(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
+    mtu=$(cat "/sys/class/net/$device/mtu" 2>/dev/null || echo 1500)
+    case "$engine" in
+    *podman) set -- --disable-dns --opt mtu="$mtu" ;;
+    *) set -- --opt com.docker.network.driver.mtu="$mtu" ;;
+    esac
+    $engine network create --label heat-scaleout="$owner" --subnet "$subnet" "$@" "$name" >/dev/null
+}
+
+delete() {
+    if owned; then $engine network rm "$name" >/dev/null; fi
+    # shellcheck disable=SC2086 # words
+    $sudo ip route del $blackhole 2>/dev/null || true
+}
+
+"$1"

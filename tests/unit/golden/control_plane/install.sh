@@ -1,0 +1,79 @@
+# Put the software of the control plane on its host: Debian's packages and, beside them, Keystone from PyPI.
+# Nothing is started here: each part starts with its own files, not with defaults that listen on every address.
+set -eu
+# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
+# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+packages() {
+    missing=
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    # shellcheck disable=SC2016,SC2086 # the inner shell's; words
+    told=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/lock/heat-scaleout-apt sh -c '
+        apt-get -qq -o DPkg::Lock::Timeout=600 update &&
+            apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold \
+                install -y --no-install-recommends "$@"' sh $missing 2>&1) || {
+        echo "apt-get cannot install$missing on $(hostname):" >&2
+        echo "$told" | tail -n 20 >&2
+        return 1
+    }
+}
+# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
+# Does nothing when it was made from the same list before. Python comes from the system, and by uv where the system's is
+# too old for what is installed.
+locked_venv() {
+    prefix=$1 lock=$2
+    cmp -s "$lock" "$prefix/requirements.txt" && return 0
+    # A company's own certificates are in the system's bundle, not in the ones that pip and uv bring along.
+    if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
+        export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
+    fi
+    export UV_NO_CACHE=1 UV_PYTHON_INSTALL_DIR=/opt/uv/python
+    uv=/opt/uv/0.13.9/bin/uv
+    if [ ! -x "$uv" ]; then
+        python3 -m venv /opt/uv/0.13.9
+        /opt/uv/0.13.9/bin/python -m pip --quiet --disable-pip-version-check --no-input install uv==0.13.9
+    fi
+    [ -x "$prefix/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$prefix"
+    # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
+    "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
+    cp "$lock" "$prefix/requirements.txt"
+}
+
+getent group keystone >/dev/null || groupadd --system keystone
+getent passwd keystone >/dev/null || useradd --system --gid keystone --no-create-home --home-dir /var/lib/keystone \
+    --shell /usr/sbin/nologin keystone
+install -d -m 0750 -o root -g keystone /etc/keystone /etc/keystone/keystone.conf.d
+install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys /etc/keystone/credential-keys
+
+# While packages are installed, and no longer, what they would start is not started.
+policy=/usr/sbin/policy-rc.d
+work=$(mktemp -d)
+clean_up() {
+    rm -rf "$work"
+    if grep -qs 'heat-scaleout: not before' "$policy"; then rm -f "$policy"; fi
+}
+trap clean_up EXIT
+if [ ! -e "$policy" ]; then
+    cat >"$policy" <<'END_OF_POLICY'
+#!/bin/sh
+# heat-scaleout: not before their own files are there.
+case "$1" in
+mariadb* | mysql* | rabbitmq-server* | epmd* | memcached*) exit 101 ;;
+esac
+exit 0
+END_OF_POLICY
+    chmod 0755 "$policy"
+fi
+
+packages python3-venv
+# Beside the packages, not after them: one waits for the disk while the other waits for the network.
+locked_venv /opt/keystone/30.0.0 /opt/keystone/requirements-30.0.0.txt >"$work/keystone.log" 2>&1 &
+keystone=$!
+packages mariadb-server rabbitmq-server memcached
+if ! wait "$keystone"; then
+    echo "Keystone 30.0.0 cannot be installed:" >&2
+    tail -n 20 "$work/keystone.log" >&2
+    exit 1
+fi

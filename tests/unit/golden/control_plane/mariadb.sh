@@ -1,0 +1,83 @@
+#!/bin/sh
+# MariaDB with the databases of the control plane, each with a user of its own that may touch nothing else.
+#
+# Heat's tables take the character set of their database: utf8mb4. Keystone's migrations make their tables utf8mb3 (they
+# say "utf8"), so its database is utf8mb3 from the start: foreign keys do not hold between two character sets.
+set -eu
+
+address=10.0.0.1
+port=3306
+# shellcheck disable=SC2016 # the backquotes are SQL
+sql='CREATE DATABASE IF NOT EXISTS `heat` CHARACTER SET utf8mb4
+    COLLATE utf8mb4_general_ci;
+CREATE USER IF NOT EXISTS "heat"@"%" IDENTIFIED BY "s3cr3t.database-heat............";
+ALTER USER "heat"@"%" IDENTIFIED BY "s3cr3t.database-heat............";
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER
+    ON `heat`.* TO "heat"@"%";
+CREATE DATABASE IF NOT EXISTS `keystone` CHARACTER SET utf8mb3
+    COLLATE utf8mb3_general_ci;
+CREATE USER IF NOT EXISTS "keystone"@"10.0.0.1" IDENTIFIED BY "s3cr3t.database-keystone........";
+ALTER USER "keystone"@"10.0.0.1" IDENTIFIED BY "s3cr3t.database-keystone........";
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TRIGGER
+    ON `keystone`.* TO "keystone"@"10.0.0.1";
+'
+
+# What the scripts of this directory share.
+
+# say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
+# $log_file for a service that writes one.
+say_why() {
+    unit=$1
+    shift
+    {
+        printf '%s\n' "$*"
+        printf 'The last lines of %s:\n' "$unit"
+        journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
+        if [ -n "${log_file:-}" ]; then
+            tail -n 20 "$log_file" 2>&1 || true
+        fi
+    } >&2
+    exit 1
+}
+
+# converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
+# restarted only when the contents of its files differ from those it was last started with. $started says what was done.
+converge_service() {
+    unit=$1
+    shift
+    stamp=/var/lib/heat-scaleout/started/$unit
+    mkdir -p "${stamp%/*}"
+    contents=$(sha256sum "$@")
+    started=no
+    systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
+    if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+        return 0
+    fi
+    rm -f "$stamp"
+    systemctl reset-failed "$unit" 2>/dev/null || true
+    systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
+    printf '%s\n' "$contents" >"$stamp"
+    # shellcheck disable=SC2034 # not every script asks
+    started=yes
+}
+
+converge_service mariadb.service /etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf
+
+# Nobody without a name, and root from this host alone.
+strays=$(
+    mariadb --batch --skip-column-names <<'SQL'
+SELECT CONCAT('DROP USER ', QUOTE(user), '@', QUOTE(host), ';') FROM mysql.user
+WHERE user = '' OR (user = 'root' AND host NOT IN ('localhost', '127.0.0.1', '::1'));
+SQL
+)
+printf 'SET sql_mode = "";\n%s\n%s\n' "$strays" "$sql" | mariadb || say_why mariadb.service \
+    "MariaDB refuses to make the databases or their users."
+
+log_in() {
+    # The password is in the environment of root's own process, which root alone can read.
+    MYSQL_PWD=$2 mariadb --no-defaults --protocol tcp --host "$address" --port "$port" --user "$1" \
+        --execute 'SELECT 1' "$3" >/dev/null || say_why mariadb.service \
+        "User $1 cannot log in to MariaDB at $address:$port and use the database $3."
+}
+log_in heat s3cr3t.database-heat............ heat
+log_in keystone s3cr3t.database-keystone........ keystone

@@ -1,0 +1,66 @@
+#!/bin/sh
+# memcached, proven to answer at the address that the nodes use: without it every request costs a call of Keystone, and
+# nothing says so.
+set -eu
+
+address=10.0.0.1
+port=11211
+
+# What the scripts of this directory share.
+
+# say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
+# $log_file for a service that writes one.
+say_why() {
+    unit=$1
+    shift
+    {
+        printf '%s\n' "$*"
+        printf 'The last lines of %s:\n' "$unit"
+        journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
+        if [ -n "${log_file:-}" ]; then
+            tail -n 20 "$log_file" 2>&1 || true
+        fi
+    } >&2
+    exit 1
+}
+
+# converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
+# restarted only when the contents of its files differ from those it was last started with. $started says what was done.
+converge_service() {
+    unit=$1
+    shift
+    stamp=/var/lib/heat-scaleout/started/$unit
+    mkdir -p "${stamp%/*}"
+    contents=$(sha256sum "$@")
+    started=no
+    systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
+    if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+        return 0
+    fi
+    rm -f "$stamp"
+    systemctl reset-failed "$unit" 2>/dev/null || true
+    systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
+    printf '%s\n' "$contents" >"$stamp"
+    # shellcheck disable=SC2034 # not every script asks
+    started=yes
+}
+
+converge_service memcached.service /etc/memcached.conf
+
+python3 -I - "$address" "$port" <<'PYTHON' || say_why memcached.service "memcached at $address:$port does not keep a value."
+import contextlib
+import socket
+import sys
+import time
+
+end = time.monotonic() + 20
+while True:
+    with contextlib.suppress(OSError), socket.create_connection((sys.argv[1], int(sys.argv[2])), 2) as server:
+        answers = server.makefile("rb")
+        server.sendall(b"set heat-scaleout 0 10 2\r\nok\r\nget heat-scaleout\r\n")
+        if [answers.readline() for _ in range(3)] == [b"STORED\r\n", b"VALUE heat-scaleout 0 2\r\n", b"ok\r\n"]:
+            sys.exit(0)
+    if time.monotonic() > end:
+        sys.exit(1)
+    time.sleep(0.2)
+PYTHON

@@ -1,0 +1,84 @@
+#!/bin/sh
+# RabbitMQ with Heat's virtual host and user, and without the user everybody knows.
+#
+# The policy "heat-orphans" (in definitions.json) removes the queues that an engine leaves behind: each of its worker
+# processes has some named by a new id at every start. A queue expires when it has had no consumer for half an hour, as
+# oslo.messaging's own reply queues do; a live engine consumes all of its queues.
+set -eu
+
+user=heat
+vhost=heat
+password=s3cr3t.broker...................
+definitions=/etc/rabbitmq/definitions.json
+mapper=/etc/systemd/system/epmd.socket.d/heat-scaleout.conf
+imported=/var/lib/heat-scaleout/started/rabbitmq-definitions
+log_file=/var/log/rabbitmq/rabbit@localhost.log
+
+# What the scripts of this directory share.
+
+# say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
+# $log_file for a service that writes one.
+say_why() {
+    unit=$1
+    shift
+    {
+        printf '%s\n' "$*"
+        printf 'The last lines of %s:\n' "$unit"
+        journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
+        if [ -n "${log_file:-}" ]; then
+            tail -n 20 "$log_file" 2>&1 || true
+        fi
+    } >&2
+    exit 1
+}
+
+# converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
+# restarted only when the contents of its files differ from those it was last started with. $started says what was done.
+converge_service() {
+    unit=$1
+    shift
+    stamp=/var/lib/heat-scaleout/started/$unit
+    mkdir -p "${stamp%/*}"
+    contents=$(sha256sum "$@")
+    started=no
+    systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
+    if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+        return 0
+    fi
+    rm -f "$stamp"
+    systemctl reset-failed "$unit" 2>/dev/null || true
+    systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
+    printf '%s\n' "$contents" >"$stamp"
+    # shellcheck disable=SC2034 # not every script asks
+    started=yes
+}
+
+# Where the port mapper is a unit of its own, it may be there already, for every address.
+if systemctl --quiet is-enabled epmd.socket 2>/dev/null; then
+    systemctl daemon-reload
+    if ! ss -Hltn 'sport = :4369' | grep -q '127\.0\.0\.1:4369'; then
+        systemctl stop epmd.socket epmd.service
+        systemctl start epmd.socket || say_why epmd.socket "The port mapper of Erlang does not start."
+    fi
+fi
+
+converge_service rabbitmq-server.service /etc/rabbitmq/rabbitmq.conf /etc/rabbitmq/rabbitmq-env.conf "$mapper"
+
+# A broker that was started now has read them. One that runs takes them over without a restart.
+contents=$(sha256sum "$definitions")
+if [ "$contents" != "$(cat "$imported" 2>/dev/null)" ]; then
+    if [ "$started" = no ]; then
+        rabbitmqctl --quiet import_definitions "$definitions" >/dev/null ||
+            say_why rabbitmq-server.service "RabbitMQ refuses $definitions."
+    fi
+    printf '%s\n' "$contents" >"$imported"
+fi
+
+if rabbitmqctl --quiet --no-table-headers list_users | cut -f 1 | grep -qx guest; then
+    rabbitmqctl --quiet delete_user guest
+fi
+# On standard input: an argument could be read by everybody on this host.
+printf '%s\n' "$password" | rabbitmqctl --quiet authenticate_user "$user" >/dev/null ||
+    say_why rabbitmq-server.service "RabbitMQ does not accept its user $user."
+rabbitmqctl --quiet --no-table-headers list_permissions --vhost "$vhost" | cut -f 1 | grep -qx -e "$user" ||
+    say_why rabbitmq-server.service "RabbitMQ's user $user may not use the virtual host $vhost."

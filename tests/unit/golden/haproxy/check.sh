@@ -1,0 +1,32 @@
+# Both APIs answer through the proxy, from every backend.
+# What has just been changed: 19ba45dfd14f12a4d2936666b7b68669345844d975679714c930027cd827bb9b
+set -eu
+exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
+{
+  "api": {
+    "backends": {
+      "node-1-8004": "heat-api@8004 on node-1 (10.0.0.2)",
+      "node-2-8004": "heat-api@8004 on node-2 (10.0.0.3)"
+    },
+    "listener": "rest_api_proxy",
+    "url": "http://10.0.0.1:8004"
+  },
+  "cfn": {
+    "backends": {
+      "node-1-8000": "heat-api-cfn@8000 on node-1 (10.0.0.2)",
+      "node-2-8000": "heat-api-cfn@8000 on node-2 (10.0.0.3)"
+    },
+    "listener": "cfn_api_proxy",
+    "url": "http://10.0.0.1:8000"
+  },
+  "keystone_url": "http://10.0.0.1:5000",
+  "login": {
+    "domain": "Default",
+    "password": "s3cr3t.keystone-heat............",
+    "project": "service",
+    "user": "heat"
+  },
+  "seconds": 60,
+  "socket": "/run/haproxy/admin.sock"
+}
+END_OF_SPEC

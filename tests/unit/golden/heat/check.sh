@@ -1,0 +1,36 @@
+# Every process of this node does its work, and nothing else of Heat runs here.
+# The plan and its files: 943e841d945efe2838e656aa7b8ca6162eaf81695a3f1e6287cb41930b14f74b
+set -eu
+# well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
+# empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
+well() {
+    unit=$1 name=$2 port=$3 seconds=$4
+    if [ -z "$port" ]; then
+        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" /etc/heat/heat.conf /etc/heat/secrets.conf -- "engine.$name=1" 2>&1) ||
+            unwell "$unit" "$told"
+        return
+    fi
+    url=http://10.0.0.3:$port/healthcheck
+    deadline=$(($(date +%s) + seconds))
+    until [ "$(curl --silent --max-time 5 --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url")" = 200 ]; do
+        if systemctl is-failed --quiet "$unit"; then unwell "$unit" "it has failed"; fi
+        [ "$(date +%s)" -lt "$deadline" ] || unwell "$unit" "no answer from $url for $seconds s"
+        sleep 0.3
+    done
+}
+
+unwell() {
+    {
+        echo "$1 on node-2 (10.0.0.3) does not work: $2"
+        echo "The last lines of its log (journalctl -u $1):"
+        # Heat names each of its 300 resource types at every start.
+        journalctl --unit "$1" --lines 500 --no-pager --output cat | grep -v ' heat.engine.environment .* Registered: ' | tail -n 25
+    } >&2
+    exit 1
+}
+systemctl is-active --quiet heat-engine@1 || unwell heat-engine@1 "it is not running"
+well heat-engine@1 node-2-heat-engine-1 '' 10
+systemctl is-active --quiet heat-api@8004 || unwell heat-api@8004 "it is not running"
+well heat-api@8004 node-2-heat-api-8004 8004 10
+systemctl is-active --quiet heat-api-cfn@8000 || unwell heat-api-cfn@8000 "it is not running"
+well heat-api-cfn@8000 node-2-heat-api-cfn-8000 8000 10

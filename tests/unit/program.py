@@ -1,0 +1,283 @@
+"""The whole program, run against a stand-in of Pulumi's engine that writes down what was asked of it.
+
+Nothing is reached: no host, no network, no container engine. What comes back from a resource is made up here, and each
+secret has a value that can be recognised wherever it turns up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+import functools
+import json
+import runpy
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import jinja2
+import pulumi
+from google.protobuf import json_format  # type: ignore[import-untyped]
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
+from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, RegisterResourceResponse
+from pulumi.runtime.settings import SETTINGS
+from pulumi.runtime.stack import Stack, run_pulumi_func
+
+from components.hosts import containers
+from infra.settings import Settings, camel
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = "heat-scaleout"
+STACK = "sample"
+
+LOCAL = "command:local:Command"
+REMOTE = "command:remote:Command"
+
+# How Pulumi marks a secret between a program and its engine.
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+_IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
+# What stands in every made-up secret and nowhere else.
+MARK = "s3cr3t"
+
+
+def fake_password(purpose: str) -> str:
+    """The password that a resource called secret-<purpose> makes: 32 characters, as of a real one."""
+    return f"{MARK}.{purpose}".ljust(32, ".")
+
+
+def fake_keys(name: str) -> str:
+    """A key pair in the form of templates/local/keypair.sh."""
+    private = f"-----BEGIN PRIVATE KEY-----\n{MARK}.{name}\n-----END PRIVATE KEY-----\n"
+    return f"{private}ssh-ed25519 {public_key(name)}"
+
+
+def public_key(name: str) -> str:
+    """The public half of fake_keys, without its kind."""
+    return "AAAA" + name.replace("-", "").ljust(20, "A")
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A value that was marked as secret."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What Pulumi was told of a resource."""
+
+    request: RegisterResourceRequest
+    urn: str
+    inputs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.request.name
+
+    @property
+    def type(self) -> str:
+        return self.request.type
+
+    def text(self, key: str = "stdin") -> str:
+        """An input, secret or not."""
+        value = self.inputs[key]
+        text = value.value if isinstance(value, Secret) else value
+        assert isinstance(text, str), f"{key} of {self.name} is {text!r}"
+        return text
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        value = self.inputs["connection"]
+        opened = value.value if isinstance(value, Secret) else value
+        assert isinstance(opened, dict)
+        return {key: entry.value if isinstance(entry, Secret) else entry for key, entry in opened.items()}
+
+
+@dataclass
+class Run:
+    """One run of the program."""
+
+    registered: list[Resource] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    # Which template a text was rendered from.
+    templates: dict[str, str] = field(default_factory=dict)
+
+    @functools.cached_property
+    def by_name(self) -> dict[str, Resource]:
+        return {resource.name: resource for resource in self.registered}
+
+    @functools.cached_property
+    def by_urn(self) -> dict[str, Resource]:
+        return {resource.urn: resource for resource in self.registered}
+
+    @property
+    def commands(self) -> list[Resource]:
+        return [resource for resource in self.registered if resource.type in (LOCAL, REMOTE)]
+
+    @property
+    def remote(self) -> list[Resource]:
+        return [resource for resource in self.registered if resource.type == REMOTE]
+
+    def host_of(self, resource: Resource) -> str:
+        """The name of the host that a remote command runs on."""
+        names = {node["address"]: node["name"] for node in self.outputs["nodes"]}
+        return str(names[resource.connection["host"]])
+
+    @functools.cached_property
+    def _before(self) -> dict[str, frozenset[str]]:
+        before: dict[str, frozenset[str]] = {}
+        for resource in self.registered:
+            direct = [self.by_urn[urn].name for urn in resource.request.dependencies]
+            before[resource.name] = frozenset(direct).union(*(before[name] for name in direct))
+        return before
+
+    def before(self, name: str) -> frozenset[str]:
+        """The names of all that is done before a resource, at first or second hand."""
+        return self._before[name]
+
+
+class Outputs(Mocks):
+    def __init__(self, *, preview: bool) -> None:
+        self._preview = preview
+
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"the program asks a provider: {args.token}")
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        if self._preview:
+            return None, {}
+        return f"{args.name}-id", {**args.inputs, "stdout": self.stdout(args.name), "stderr": ""}
+
+    @staticmethod
+    def stdout(name: str) -> str:
+        if name == "image":
+            return "podman\nlocalhost/heat-scaleout-bookworm:0123456789ab"
+        if name == "flags":
+            return "--systemd=always"
+        if name.startswith("secret-"):
+            return fake_password(name.removeprefix("secret-"))
+        if name == "ssh-key" or name.endswith("-host-key"):
+            return fake_keys(name)
+        return ""
+
+
+class Monitor(MockMonitor):
+    def __init__(self, mocks: Mocks, registered: list[Resource]) -> None:
+        super().__init__(mocks)
+        self._registered = registered
+
+    def RegisterResource(self, request: RegisterResourceRequest) -> RegisterResourceResponse:  # noqa: N802
+        answer: RegisterResourceResponse = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != "pulumi:pulumi:Stack":
+            inputs = _opened(json_format.MessageToDict(request.object))
+            self._registered.append(Resource(request=request, urn=answer.urn, inputs=inputs))
+        return answer
+
+
+def _opened(value: Any) -> Any:  # noqa: ANN401 # whatever JSON holds
+    """A resource's inputs as Pulumi was given them, with secrets told apart."""
+    if isinstance(value, dict):
+        if value.get(_SIGNATURE) == _IS_SECRET:
+            return Secret(_opened(value["value"]))
+        return {key: _opened(entry) for key, entry in value.items()}
+    return [_opened(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _written_down(templates: dict[str, str]) -> Any:  # noqa: ANN401
+    """Have jinja2 say which template each text came from."""
+    original = jinja2.Template.render
+
+    def render(self: jinja2.Template, *args: Any, **values: Any) -> str:  # noqa: ANN401
+        text = original(self, *args, **values)
+        assert self.name is not None
+        templates[text] = self.name
+        return text
+
+    return mock.patch.object(jinja2.Template, "render", render)
+
+
+def in_pulumi(
+    body: Callable[[], object], monitor: MockMonitor, *, config: Mapping[str, object], preview: bool
+) -> dict[str, Any]:
+    """Call `body` as a Pulumi program, in a loop and a context of its own; the stack's outputs."""
+    loop = asyncio.new_event_loop()
+
+    def inside() -> dict[str, Any]:
+        # What a run that failed has left.
+        SETTINGS.rpc_manager.clear()
+        SETTINGS.outputs.clear()
+        pulumi.runtime.set_mocks(
+            monitor.mocks, project=PROJECT, stack=STACK, preview=preview, monitor=monitor, organization="organization"
+        )
+        pulumi.runtime.set_all_config(
+            {
+                f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+                for key, value in config.items()
+            }
+        )
+        loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
+        stack = pulumi.runtime.get_root_resource()
+        assert isinstance(stack, Stack)
+        return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
+
+    asyncio.set_event_loop(loop)
+    try:
+        return contextvars.copy_context().run(inside)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+def run(*, preview: bool = False, first_host: int | None = None, **config: object) -> Run:
+    """Run infra/__main__.py with these settings.
+
+    Args:
+        preview: nothing is known of any resource.
+        first_host: the address of the front host in its subnet, if not the usual one.
+        config: the stack's settings, by their keys.
+    """
+    result = Run()
+    monitor = Monitor(Outputs(preview=preview), result.registered)
+    interrupt, path = signal.getsignal(signal.SIGINT), list(sys.path)
+    first = containers._FIRST_HOST if first_host is None else first_host
+    try:
+        with (
+            _written_down(result.templates),
+            # Whatever this machine's routes are.
+            mock.patch.object(containers, "machine_routes", return_value=[]),
+            mock.patch.object(containers, "_FIRST_HOST", first),
+        ):
+            result.outputs = in_pulumi(
+                lambda: runpy.run_path(str(ROOT / "infra" / "__main__.py"), run_name="__main__"),
+                monitor,
+                config=config,
+                preview=preview,
+            )
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        sys.path[:] = path
+    return result
+
+
+@functools.cache
+def _cached(key: str) -> Run:
+    return run(**json.loads(key))
+
+
+def cached(**config: object) -> Run:
+    """The same, once for the same settings."""
+    defaults = {camel(item.name): item.default for item in dataclasses.fields(Settings)}
+    said = {key: value for key, value in config.items() if key not in defaults or value != defaults[key]}
+    return _cached(json.dumps(said, sort_keys=True))
+
+
+def guide_sample() -> Run:
+    """The shape of the guide's sample: A is 10.0.0.1, B and C are 10.0.0.2 and 10.0.0.3."""
+    return cached(first_host=1, subnet="10.0.0.0/24")

@@ -1,0 +1,55 @@
+"""The guide's sample, as values: A is 10.0.0.1, B and C are 10.0.0.2 and 10.0.0.3."""
+
+from __future__ import annotations
+
+import configparser
+
+from components.heat_conf import Deployment, Secrets
+from components.topology import Node, Process, place
+from infra.settings import Settings
+
+A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+NODES = (Node(name="node-1", address=B), Node(name="node-2", address=C))
+
+DEPLOYMENT = Deployment(
+    heat_version="27.0.1",
+    api_url=f"http://{A}:8004",
+    cfn_url=f"http://{A}:8000",
+    keystone_url=f"http://{A}:5000",
+    database_host=A,
+    broker_host=A,
+    memcached=f"{A}:11211",
+    region="RegionOne",
+    engine_workers=2,
+    rpc_response_timeout=60,
+    graceful_shutdown_timeout=90,
+)
+SECRETS = Secrets(
+    database_password="database-secret",
+    broker_password="broker-secret",
+    service_password="service-secret",
+    domain_admin_password="domain-admin-secret",
+    auth_encryption_key="0123456789abcdef0123456789abcdef",
+)
+
+
+def processes(*, engines: int = 2, apis: int = 2, cfn_apis: int = 2) -> tuple[Process, ...]:
+    return place(
+        NODES,
+        engines=engines,
+        apis=apis,
+        cfn_apis=cfn_apis,
+        api_port=Settings.api_port,
+        cfn_port=Settings.cfn_port,
+    )
+
+
+def parsed(text: str) -> dict[str, dict[str, str]]:
+    """An INI file as oslo.config understands it: names as they are, $$ for a dollar."""
+    parser = configparser.RawConfigParser(default_section="", delimiters=("=",), comment_prefixes=("#",))
+    parser.optionxform = lambda optionstr: optionstr  # type: ignore[method-assign]
+    parser.read_string(text)
+    return {
+        section: {name: value.replace("$$", "$") for name, value in parser.items(section)}
+        for section in parser.sections()
+    }

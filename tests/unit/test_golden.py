@@ -1,0 +1,278 @@
+"""Every text that lands on a host, as it is today: a changed template shows here as a changed file.
+
+`make golden` writes the files anew; the diff is what to read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2.meta
+import pytest
+import yaml
+
+from components.rendering import TEMPLATES, _environment
+from tests.unit.program import ROOT, Resource, guide_sample
+from tests.unit.sample import parsed
+
+GOLDEN = Path(__file__).with_name("golden")
+
+# Golden file: the resource of the guide's sample that ships it.
+CASES = {
+    "containers/flags.sh": "flags",
+    "containers/host.sh": "node-1-machine",
+    "containers/image.sh": "image",
+    "containers/network.sh": "network",
+    "control_plane/epmd-socket.conf": "front-rabbitmq-epmd",
+    "control_plane/identity.sh": "node-1-identity",
+    "control_plane/install.sh": "front-install",
+    "control_plane/keystone-secrets.conf": "front-keystone-secrets",
+    "control_plane/keystone-uwsgi.ini": "front-keystone-uwsgi",
+    "control_plane/keystone.conf": "front-keystone-conf",
+    "control_plane/keystone.service": "front-keystone-unit",
+    "control_plane/keystone.sh": "front-keystone",
+    "control_plane/mariadb.cnf": "front-mariadb-cnf",
+    "control_plane/mariadb.sh": "front-mariadb",
+    "control_plane/memcached.conf": "front-memcached-conf",
+    "control_plane/memcached.sh": "front-memcached",
+    "control_plane/rabbitmq-definitions.json": "front-rabbitmq-definitions",
+    "control_plane/rabbitmq-env.conf": "front-rabbitmq-env",
+    "control_plane/rabbitmq.conf": "front-rabbitmq-conf",
+    "control_plane/rabbitmq.sh": "front-rabbitmq",
+    "haproxy/check.sh": "front-check",
+    "haproxy/haproxy.cfg": "front-haproxy-cfg",
+    "haproxy/install.sh": "front-haproxy-install",
+    "haproxy/run.sh": "front-haproxy",
+    "heat/check-options.sh": "node-1-check-options",
+    "heat/check.sh": "node-2-check",
+    "heat/check-with-broker.sh": "node-1-check",
+    "heat/heat-api-cfn@.service": "node-1-heat-api-cfn-unit",
+    "heat/heat-api@.service": "node-1-heat-api-unit",
+    "heat/heat-engine@.service": "node-1-heat-engine-unit",
+    "heat/heat.conf": "node-1-heat-conf",
+    "heat/install.sh": "node-1-install",
+    "heat/policy.yaml": "node-1-policy",
+    "heat/process-api.conf": "node-1-heat-api-8004-conf",
+    "heat/process-api.sh": "node-1-heat-api-8004",
+    "heat/process-engine.sh": "node-1-heat-engine-1",
+    "heat/retire.sh": "node-1-retire",
+    "heat/schema.sh": "node-1-schema",
+    "heat/secrets.conf": "node-1-secrets-conf",
+    "heat/uwsgi-heat-api-cfn.ini": "node-1-heat-api-cfn-uwsgi",
+    "heat/uwsgi-heat-api.ini": "node-1-heat-api-uwsgi",
+    "local/clouds.yaml": "clouds-yaml",
+    "scripts/ready.sh": "node-1-ready",
+}
+# Files that are shipped as they are: a copy of them would prove nothing that the shipping does not.
+AS_THEY_ARE = {
+    "control_plane/identity.py": "node-1-identity-program",
+    "control_plane/requirements-keystone-30.0.0.txt": "front-keystone-requirements",
+    "haproxy/check_proxy.py": "front-check-program",
+    "heat/broker_consumers.py": "node-1-broker-consumers",
+    "heat/requirements-27.0.1.txt": "node-1-requirements",
+    "heat/schema.py": "node-1-schema-program",
+}
+# Run on the operator's machine, by its text: the `create` of this resource.
+RUN_HERE = {"local/keypair.sh": "ssh-key"}
+
+SCRIPTS = sorted(name for name in CASES if name.endswith(".sh"))
+
+
+def shipped(name: str) -> str:
+    """The text of a case, wherever this checkout is."""
+    return guide_sample().by_name[CASES[name]].text().replace(str(ROOT), "/the/checkout")
+
+
+def written(name: str, directory: Path) -> Path:
+    """The same as a file, for a tool to look at."""
+    path = directory / name.replace("/", "-")
+    path.write_text(shipped(name))
+    return path
+
+
+def includes(template: str) -> Iterator[str]:
+    """A template and all that it includes, at first or second hand."""
+    yield template
+    source = (TEMPLATES / template).read_text()
+    for name in jinja2.meta.find_referenced_templates(_environment().parse(source)):
+        assert name is not None, f"{template} includes a file whose name is made up when it is rendered"
+        yield from includes(name)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
+    path, text = GOLDEN / name, shipped(name)
+    if update_golden:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert path.exists(), f"type: make golden, and read tests/unit/golden/{name}"
+    assert text == path.read_text(), "if this is meant, type: make golden, and read the diff"
+
+
+@pytest.mark.parametrize("name", sorted(AS_THEY_ARE))
+def test_a_file_without_blanks_to_fill_in_is_shipped_as_it_is(name: str) -> None:
+    assert guide_sample().by_name[AS_THEY_ARE[name]].text() == (TEMPLATES / name).read_text()
+
+
+@pytest.mark.parametrize("name", sorted(RUN_HERE))
+def test_a_script_for_the_operators_machine_is_run_as_it_is(name: str) -> None:
+    assert guide_sample().by_name[RUN_HERE[name]].text("create") == (TEMPLATES / name).read_text()
+
+
+def test_every_file_below_templates_is_looked_at() -> None:
+    sample = guide_sample()
+    rendered = {sample.templates[sample.by_name[resource].text()] for resource in CASES.values()}
+    seen = {part for template in rendered for part in includes(template)} | set(AS_THEY_ARE) | set(RUN_HERE)
+    there = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*") if path.is_file()}
+    assert seen == {name for name in there if "__pycache__" not in name}
+
+
+def test_every_golden_file_is_compared_with_something() -> None:
+    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == set(CASES)
+
+
+def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:
+    """A second use of a template may differ in its values alone."""
+    sample = guide_sample()
+    looked_at = {sample.templates[sample.by_name[resource].text()] for resource in CASES.values()}
+    as_they_are = {(TEMPLATES / name).read_text() for name in AS_THEY_ARE}
+    for resource in sample.commands:
+        if "stdin" in resource.inputs:
+            text = resource.text()
+            assert text in as_they_are or sample.templates[text] in looked_at, resource.name
+
+
+@pytest.mark.parametrize("resource", guide_sample().commands, ids=lambda resource: resource.name)
+def test_no_text_shows_where_a_value_was_forgotten(resource: Resource) -> None:
+    for key in ("create", "delete", "update", "stdin"):
+        if key in resource.inputs:
+            text = resource.text(key)
+            assert not re.search(r"\bNone\b|<function|<bound method|Output\[|\{%|%\}", text) or text.startswith('"""')
+            assert "Output.__str__" not in text or text.startswith('"""')
+
+
+def shellcheck(*paths: Path) -> None:
+    checked = subprocess.run(
+        [Path(sys.executable).with_name("shellcheck"), "--shell", "sh", *paths],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_script_passes_shellcheck(tmp_path: Path) -> None:
+    rendered = [written(name, tmp_path) for name in SCRIPTS]
+    static = [path for path in TEMPLATES.rglob("*.sh") if "{{" not in path.read_text() and ".inc" not in path.name]
+    assert static
+    shellcheck(*rendered, *static)
+
+
+def test_every_command_line_passes_shellcheck(tmp_path: Path) -> None:
+    paths = []
+    for resource in guide_sample().commands:
+        for key in ("create", "update", "delete"):
+            if key in resource.inputs:
+                path = tmp_path / f"{resource.name}-{key}.sh"
+                path.write_text(f"#!/bin/sh\n{resource.text(key)}\n")
+                paths.append(path)
+    assert len(paths) > len(CASES)
+    shellcheck(*paths)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_stops_at_its_first_error(name: str) -> None:
+    lines = shipped(name).splitlines()
+    options = next(line for line in lines if line.startswith("set -"))
+    # check-options fails on purpose and says why itself.
+    assert options == ("set -u" if name == "heat/check-options.sh" else "set -eu")
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.py")), ids=lambda path: path.name)
+def test_every_program_for_a_host_can_be_compiled(path: Path) -> None:
+    compile(path.read_text(), path, "exec", dont_inherit=True)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_python_within_a_script_can_be_compiled(name: str) -> None:
+    for program in re.findall(r"<<'PYTHON'[^\n]*\n(.*?)^PYTHON$", shipped(name), re.DOTALL | re.M):
+        compile(program, name, "exec", dont_inherit=True)
+
+
+@pytest.mark.parametrize("name", ["control_plane/identity.sh", "haproxy/check.sh"])
+def test_what_a_program_is_told_on_stdin_is_json(name: str) -> None:
+    told = re.findall(r"<<'END_OF_SPEC'\n(.*?)^END_OF_SPEC$", shipped(name), re.DOTALL | re.M)
+    assert [type(json.loads(text)) for text in told] == [dict]
+
+
+def test_json_and_yaml_can_be_read() -> None:
+    definitions = json.loads(shipped("control_plane/rabbitmq-definitions.json"))
+    assert definitions["policies"][0]["definition"] == {"expires": 1800000}
+    clouds = yaml.safe_load(shipped("local/clouds.yaml"))["clouds"]
+    assert {cloud["auth"]["auth_url"] for cloud in clouds.values()} == {"http://10.0.0.1:5000/v3"}
+    policy = yaml.safe_load(shipped("heat/policy.yaml"))
+    assert all(name.startswith("cloudformation:") for name in policy)
+
+
+def test_the_broker_expires_the_queues_that_an_engine_leaves_and_not_the_ones_that_engines_share() -> None:
+    policy = json.loads(shipped("control_plane/rabbitmq-definitions.json"))["policies"][0]
+    for queue in ("engine.node-1-heat-engine-1", "engine_worker.0d5a", "heat-engine-listener.0d5a"):
+        assert re.search(policy["pattern"], queue)
+    for queue in ("engine", "engine_worker", "heat-engine-listener", "engine_fanout_0d5a", "reply_0d5a"):
+        assert not re.search(policy["pattern"], queue)
+
+
+@pytest.mark.parametrize(
+    "name", ["heat/heat.conf", "heat/secrets.conf", "heat/process-api.conf", "control_plane/keystone.conf"]
+)
+def test_an_ini_file_can_be_read(name: str) -> None:
+    assert parsed(shipped(name))
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("requirements-*.txt")), ids=lambda path: path.name)
+def test_every_package_on_a_host_has_one_version_and_its_digests(path: Path) -> None:
+    entries = path.read_text().replace("\\\n", " ").splitlines()
+    assert len(entries) > 50
+    for entry in entries:
+        assert re.fullmatch(r"[a-z0-9._-]+==[^ ;]+( *; [^-]+)?( +--hash=sha256:[0-9a-f]{64})+ *", entry), entry
+
+
+HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+
+
+@pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here; on the front host it checks every file itself")
+def test_haproxy_takes_its_configuration_without_a_warning(tmp_path: Path) -> None:
+    assert HAPROXY
+    checked = subprocess.run(
+        [HAPROXY, "-c", "-dW", "-f", written("haproxy/haproxy.cfg", tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+ANALYZE = shutil.which("systemd-analyze")
+
+
+@pytest.mark.skipif(not ANALYZE, reason="systemd-analyze is not installed here; the hosts' systemd reads the units")
+def test_systemd_knows_every_line_of_the_units(tmp_path: Path) -> None:
+    assert ANALYZE
+    paths = []
+    for name in sorted(CASES):
+        if name.endswith(".service"):
+            path = tmp_path / Path(name).name.replace("@", "@8004")
+            # What the unit starts is on the hosts only.
+            path.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", shipped(name)))
+            paths.append(path)
+    assert len(paths) == 4
+    checked = subprocess.run(
+        [ANALYZE, "verify", "--man=no", "--recursive-errors=no", *paths], capture_output=True, text=True, check=False
+    )
+    assert not re.findall(rf"{tmp_path}.*", checked.stderr), checked.stderr

@@ -1,0 +1,253 @@
+"""The sample of Heat's guide "Scaling a Deployment": what it shows, and what comes out here for the same machines.
+
+A has the original addresses and becomes the proxy, B and C run one ReST and one CFN API each, and engines.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+
+from components.front_proxy import configuration, listeners
+from components.heat_conf import options, process_options, secret_options
+from components.rendering import render
+from components.topology import Kind, of_kind, on_node
+from infra.settings import HaproxySettings, Settings
+from tests.unit.program import guide_sample
+from tests.unit.sample import DEPLOYMENT, NODES, SECRETS, A, B, C, parsed, processes
+
+# The directives of the guide's sample for HAProxy, by section.
+GUIDE = {
+    "global": ["daemon", "maxconn 4000"],
+    "defaults": [
+        "log global",
+        "maxconn 8000",
+        "option redispatch",
+        "retries 3",
+        "timeout http-request 10s",
+        "timeout queue 1m",
+        "timeout connect 10s",
+        "timeout client 1m",
+        "timeout server 1m",
+        "timeout check 10s",
+    ],
+    "listen rest_api_proxy": [
+        "bind 10.0.0.1:8004",
+        "balance source",
+        "option tcpka",
+        "option httpchk",
+        "server rest-server-1 10.0.0.2:8004",
+        "server rest-server-2 10.0.0.3:8004",
+    ],
+    "listen cfn_api_proxy": [
+        "bind 10.0.0.1:8000",
+        "balance source",
+        "option tcpka",
+        "option httpchk",
+        "server cfn-server-1 10.0.0.2:8000",
+        "server cfn-server-2 10.0.0.3:8000",
+    ],
+}
+
+# What the guide has and we do not, what we have in its place, and why.
+_NAMED = "a server is called by its host and its port, so that a deployment that grows renames none"
+DEVIATIONS = {
+    ("global", "daemon"): (None, "systemd starts HAProxy and wants it in the foreground"),
+    ("defaults", "timeout server 1m"): (
+        "timeout server 70s",
+        "Heat itself gives up after 60 s (rpc_response_timeout): HAProxy's 504 may not come in the same second",
+    ),
+    ("listen rest_api_proxy", "server rest-server-1 10.0.0.2:8004"): ("server node-1-8004 10.0.0.2:8004", _NAMED),
+    ("listen rest_api_proxy", "server rest-server-2 10.0.0.3:8004"): ("server node-2-8004 10.0.0.3:8004", _NAMED),
+    ("listen cfn_api_proxy", "server cfn-server-1 10.0.0.2:8000"): ("server node-1-8000 10.0.0.2:8000", _NAMED),
+    ("listen cfn_api_proxy", "server cfn-server-2 10.0.0.3:8000"): ("server node-2-8000 10.0.0.3:8000", _NAMED),
+}
+
+# What we have and the guide does not, and why.
+_HEADERS = "Heat believes forwarded headers: a client's own must not reach it"
+_BY_NAME = "the check at the end of an `up` asks each API by its name, from this host alone"
+_CHECKED = "a bare httpchk asks OPTIONS /, which Heat's CORS filter answers with 200 whatever is wrong"
+_BOTH = {
+    "http-request del-header Forwarded": _HEADERS,
+    "http-request del-header X-Forwarded -m beg": _HEADERS,
+    "http-request set-header X-Forwarded-Proto http": "links that Heat hands out have the scheme that clients use",
+    "http-check expect status 200": _CHECKED,
+    "use-server %[req.hdr(X-Heat-Backend)] if { src 10.0.0.1 127.0.0.0/8 } { req.hdr(X-Heat-Backend) -m found }": (
+        _BY_NAME
+    ),
+}
+ADDITIONS = {
+    "global": {
+        "log stdout format raw local0": "the journal has the log: `log global` alone sends it nowhere",
+        "user haproxy": "not as root",
+        "group haproxy": "not as root",
+        "chroot /var/lib/haproxy": "nor with the file system in reach",
+        "stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners": (
+            "the check reads states there, and a reload hands over what listens"
+        ),
+        "stats timeout 30s": "of that socket",
+    },
+    "defaults": {
+        "mode http": "the default is TCP, which has no forwarded headers and no HTTP in its log",
+        "option httplog": "which request went where, and what became of it",
+        "option dontlognull": "the log is for requests",
+        "option forwardfor": "Heat's log and policies see the client's address",
+        "default-server check inter 2s fall 3 rise 2": "without `check`, httpchk does nothing at all",
+    },
+    "listen rest_api_proxy": {
+        **_BOTH,
+        "http-check send meth GET uri /healthcheck ver HTTP/1.1 hdr Host 10.0.0.1:8004": _CHECKED,
+    },
+    "listen cfn_api_proxy": {
+        **_BOTH,
+        "http-check send meth GET uri /healthcheck ver HTTP/1.1 hdr Host 10.0.0.1:8000": _CHECKED,
+    },
+}
+# A section of our own, for the statistics, which the guide does without.
+OURS = ["listen stats"]
+
+LINES = [(section, line) for section, lines in GUIDE.items() for line in lines]
+
+
+def ours() -> dict[str, list[str]]:
+    """Our configuration for the guide's machines: the directives of each section, in order."""
+    wanted = Settings()
+    text = configuration(
+        A,
+        listeners(processes(), api_port=8004, cfn_port=8000),
+        haproxy=wanted.haproxy_values,
+        stats_port=wanted.stats_port,
+        stats_allow=["10.0.0.0/24"],
+    )
+    sections: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        words = " ".join(line.split())
+        if not words or words.startswith("#"):
+            continue
+        if line[0] != " ":
+            sections[words] = []
+        else:
+            sections[[*sections][-1]].append(words)
+    return sections
+
+
+OURS_NOW = ours()
+
+
+@pytest.mark.parametrize(("section", "line"), LINES, ids=lambda value: value)
+def test_a_line_of_the_guide_is_ours_or_a_named_deviation(section: str, line: str) -> None:
+    if (section, line) in DEVIATIONS:
+        instead, reason = DEVIATIONS[section, line]
+        assert line not in OURS_NOW[section], f"no longer a deviation, and the table says it is: {reason}"
+        assert instead is None or instead in OURS_NOW[section], reason
+    else:
+        assert line in OURS_NOW[section], "the guide's line is missing, and no deviation says why"
+
+
+def test_every_deviation_is_from_a_line_of_the_guide() -> None:
+    assert set(DEVIATIONS) <= set(LINES)
+
+
+def test_the_sections_are_the_guides_in_the_guides_order() -> None:
+    assert list(OURS_NOW) == [*GUIDE, *OURS]
+
+
+@pytest.mark.parametrize("section", GUIDE)
+def test_every_line_of_ours_is_the_guides_or_stands_for_one_or_has_a_reason(section: str) -> None:
+    replaced = {instead for (where, _), (instead, _) in DEVIATIONS.items() if where == section}
+    unexplained = set(OURS_NOW[section]) - set(GUIDE[section]) - replaced - set(ADDITIONS[section])
+    assert not unexplained
+    assert set(ADDITIONS[section]) <= set(OURS_NOW[section]), "a reason for a line that is not there"
+
+
+@pytest.mark.parametrize("section", GUIDE)
+def test_the_guides_lines_are_in_the_guides_order(section: str) -> None:
+    shown = [DEVIATIONS.get((section, line), (line, ""))[0] for line in GUIDE[section]]
+    assert [line for line in OURS_NOW[section] if line in shown] == [line for line in shown if line]
+
+
+def test_the_defaults_of_the_settings_are_the_guides_numbers() -> None:
+    default = HaproxySettings()
+    assert GUIDE["global"][1] == f"maxconn {default.global_maxconn}"
+    assert GUIDE["defaults"] == [
+        "log global",
+        f"maxconn {default.maxconn}",
+        "option redispatch",
+        f"retries {default.retries}",
+        f"timeout http-request {default.timeout_http_request}",
+        f"timeout queue {default.timeout_queue}",
+        f"timeout connect {default.timeout_connect}",
+        f"timeout client {default.timeout_client}",
+        "timeout server 1m",
+        f"timeout check {default.timeout_check}",
+    ]
+
+
+def test_the_whole_program_renders_the_same_lines_for_the_samples_machines() -> None:
+    text = guide_sample().by_name["front-haproxy-cfg"].text()
+    words = [" ".join(line.split()) for line in text.splitlines()]
+    for lines in OURS_NOW.values():
+        assert set(lines) <= set(words)
+
+
+# heat.conf: what the guide has the operator change in B's copy of A's file, by the names that Heat has for it today.
+
+
+def test_on_b_the_database_and_the_broker_are_those_of_a() -> None:
+    """sql_connection and rabbit_host, whose loopback addresses become 10.0.0.1."""
+    conf = secret_options(DEPLOYMENT, SECRETS)
+    database = urlsplit(conf["database"]["connection"])
+    assert (database.scheme, database.hostname, database.path) == ("mysql+pymysql", A, "/heat")
+    assert urlsplit(conf["DEFAULT"]["transport_url"]).hostname == A
+
+
+def test_no_loopback_address_is_left_in_what_b_and_c_read() -> None:
+    run = guide_sample()
+    for node in NODES:
+        for resource in run.remote:
+            if run.host_of(resource) == node.name and resource.name.endswith("conf"):
+                assert not any(word in resource.text() for word in ("127.0.0.1", "localhost", "::1")), resource.name
+
+
+def test_on_b_host_is_a_value_of_its_own_for_each_process() -> None:
+    """The guide makes a copy of heat.conf with a host of its own for each; here it is a file of one line each."""
+    planned = processes(engines=6, apis=4, cfn_apis=4)
+    hosts = [process_options(process)["DEFAULT"]["host"] for process in planned]
+    assert len({*hosts}) == len(hosts)
+    assert not {"localhost", A} & {*hosts}
+
+
+def test_each_api_has_an_address_of_its_own_to_listen_on() -> None:
+    planned = processes(apis=6, cfn_apis=6)
+    listening = [(process.address, process.port) for process in planned if process.kind is not Kind.ENGINE]
+    assert len({*listening}) == len(listening) == 12
+
+
+def test_b_and_c_run_one_rest_and_one_cfn_api_each_and_engines() -> None:
+    planned = processes()
+    for node, address in zip(NODES, (B, C), strict=True):
+        there = [(process.kind, process.address, process.port) for process in on_node(planned, node.name)]
+        assert there == [(Kind.ENGINE, address, None), (Kind.API, address, 8004), (Kind.CFN, address, 8000)]
+
+
+def test_as_many_engines_as_wanted_run_on_one_machine() -> None:
+    assert [len(on_node(of_kind(processes(engines=7), Kind.ENGINE), node.name)) for node in NODES] == [4, 3]
+
+
+def test_what_is_said_of_the_broker_is_equal_on_every_machine() -> None:
+    """The guide wants every rabbit_ and kombu_ option to match: the files are the same to the last byte."""
+    run = guide_sample()
+    for name in ("heat-conf", "secrets-conf"):
+        assert run.by_name[f"node-1-{name}"].text() == run.by_name[f"node-2-{name}"].text()
+    for process in processes():
+        own = parsed(render("heat/options.conf.j2", purpose="", options=process_options(process)))
+        assert own == {"DEFAULT": {"host": process.name}}, "nothing else of the broker's in a process's own file"
+    together = {*options(DEPLOYMENT), *secret_options(DEPLOYMENT, SECRETS)}
+    assert "oslo_messaging_rabbit" in together
+
+
+def test_clients_change_nothing_the_proxy_is_where_the_apis_were() -> None:
+    outputs = guide_sample().outputs
+    assert outputs["heat_api_url"] == f"http://{A}:8004"
+    assert outputs["heat_cfn_url"] == f"http://{A}:8000/v1/"

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.heat_conf import Deployment, Secrets, options, process_conf, process_options, secret_options
+from components.rendering import render
+from tests.unit.sample import DEPLOYMENT, SECRETS, parsed, processes
+
+CONF = options(DEPLOYMENT)
+SECRET_CONF = secret_options(DEPLOYMENT, SECRETS)
+
+# What heat.conf must say, and why.
+WANTED = [
+    ("DEFAULT", "heat_metadata_server_url", "http://10.0.0.1:8000", "signed into URLs: the proxy's, as clients see it"),
+    ("DEFAULT", "heat_waitcondition_server_url", "http://10.0.0.1:8000/v1/waitcondition", "likewise"),
+    ("DEFAULT", "stack_user_domain_name", "heat", "a domain by name; stack_user_domain is gone in 27"),
+    ("DEFAULT", "stack_domain_admin", "heat_domain_admin", "without it an engine with a domain refuses to start"),
+    ("DEFAULT", "heat_stack_user_role", "heat_stack_user", "the role must exist: the control plane makes it"),
+    ("DEFAULT", "num_engine_workers", "2", "unset means at least four of each engine, and 0 is refused"),
+    ("DEFAULT", "region_name_for_services", "RegionOne", "the catalogue's"),
+    ("DEFAULT", "environment_dir", "/opt/heat/27.0.1/etc/heat/environment.d", "not in /etc: installed from PyPI"),
+    ("DEFAULT", "template_dir", "/opt/heat/27.0.1/etc/heat/templates", "likewise"),
+    ("paste_deploy", "api_paste_config", "/opt/heat/27.0.1/etc/heat/api-paste.ini", "of the same release"),
+    ("oslo_middleware", "enable_proxy_headers_parsing", "true", "a proxy is in front"),
+    ("oslo_messaging_rabbit", "rabbit_qos_prefetch_count", "64", "without a limit one worker hoards messages"),
+    ("keystone_authtoken", "auth_type", "password", "the old names (admin_user …) are unknown"),
+    ("keystone_authtoken", "auth_url", "http://10.0.0.1:5000/v3", ""),
+    ("keystone_authtoken", "www_authenticate_uri", "http://10.0.0.1:5000/v3", "once called auth_uri"),
+    ("keystone_authtoken", "username", "heat", ""),
+    ("keystone_authtoken", "user_domain_name", "Default", ""),
+    ("keystone_authtoken", "project_name", "service", ""),
+    ("keystone_authtoken", "project_domain_name", "Default", ""),
+    ("keystone_authtoken", "memcached_servers", "10.0.0.1:11211", "without it each request costs a call of Keystone"),
+    ("keystone_authtoken", "memcache_pool_dead_retry", "10", "the default forgets a cache that was away for 5 minutes"),
+    ("trustee", "auth_type", "password", "no other type is possible"),
+    ("trustee", "auth_url", "http://10.0.0.1:5000/v3", ""),
+    ("trustee", "username", "heat", ""),
+    ("trustee", "user_domain_name", "Default", ""),
+    ("clients_keystone", "auth_uri", "http://10.0.0.1:5000", "without a version"),
+    ("ec2authtoken", "auth_type", "password", "Keystone checks EC2 signatures for services only"),
+    ("ec2authtoken", "project_name", "service", "likewise"),
+    ("ec2authtoken", "endpoint_override", "http://10.0.0.1:5000", "Heat adds /v3/ec2tokens"),
+    ("cache", "enabled", "true", ""),
+    ("cache", "backend", "dogpile.cache.pymemcache", ""),
+    ("cache", "memcache_servers", "10.0.0.1:11211", ""),
+]
+
+# Options that releases before 24 knew. Heat ignores what it does not know, without a word.
+GONE = {
+    "sql_connection", "rabbit_host", "rabbit_port", "rabbit_hosts", "rabbit_userid", "rabbit_password",
+    "rabbit_virtual_host", "rabbit_use_ssl", "rabbit_max_retries", "rabbit_durable_queues", "rpc_backend",
+    "rpc_thread_pool_size", "heartbeat_in_pthread", "stack_user_domain", "identity_uri", "admin_user",
+    "admin_password", "admin_tenant_name", "bind_host", "bind_port", "workers",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "option", "value", "reason"), WANTED)
+def test_heat_conf_says_what_heat_needs(section: str, option: str, value: str, reason: str) -> None:
+    assert CONF[section].get(option) == value, reason
+
+
+def test_no_option_of_heat_conf_is_without_a_reason_or_a_setting() -> None:
+    """Adding one means saying why, in the table above or here."""
+    set_by_settings = {"rpc_response_timeout", "graceful_shutdown_timeout", "executor_thread_pool_size", "policy_file"}
+    named = {(section, option) for section, option, *_ in WANTED}
+    repeated = {("ec2authtoken", name) for name in CONF["trustee"]} | {("ec2authtoken", "project_domain_name")}
+    for section, values in CONF.items():
+        for option in values:
+            assert (section, option) in named | repeated or option in set_by_settings, f"[{section}] {option}"
+
+
+def test_no_option_is_one_that_heat_has_forgotten() -> None:
+    for conf in (CONF, SECRET_CONF, process_options(processes()[0])):
+        for section, values in conf.items():
+            assert section not in ("heat_api", "heat_api_cfn", "eventlet_opts"), "unknown since the APIs are WSGI only"
+            assert not GONE & set(values)
+    assert "auth_uri" not in CONF["ec2authtoken"]
+    assert "auth_uri" not in CONF["keystone_authtoken"]
+
+
+def test_a_worker_fetches_no_more_than_it_has_threads_for() -> None:
+    threads = CONF["DEFAULT"]["executor_thread_pool_size"]
+    assert CONF["oslo_messaging_rabbit"]["rabbit_qos_prefetch_count"] == threads
+
+
+@given(st.integers(1, 100), st.integers(1, 100), st.integers(1, 100))
+def test_what_may_be_set_reaches_heat_conf(workers: int, rpc: int, graceful: int) -> None:
+    changed = dataclasses.replace(
+        DEPLOYMENT, engine_workers=workers, rpc_response_timeout=rpc, graceful_shutdown_timeout=graceful, region="West"
+    )
+    default = options(changed)["DEFAULT"]
+    assert default["num_engine_workers"] == str(workers)
+    assert default["rpc_response_timeout"] == str(rpc)
+    assert default["graceful_shutdown_timeout"] == str(graceful)
+    assert default["region_name_for_services"] == "West"
+
+
+def test_the_secrets_and_only_they_are_in_the_file_of_secrets() -> None:
+    assert SECRET_CONF["database"]["connection"] == (
+        "mysql+pymysql://heat:database-secret@10.0.0.1/heat?charset=utf8mb4"
+    )
+    assert SECRET_CONF["DEFAULT"]["transport_url"] == "rabbit://heat:broker-secret@10.0.0.1:5672/heat"
+    assert SECRET_CONF["DEFAULT"]["auth_encryption_key"] == SECRETS.auth_encryption_key
+    assert SECRET_CONF["DEFAULT"]["stack_domain_admin_password"] == "domain-admin-secret"  # noqa: S105
+    for section in ("keystone_authtoken", "trustee", "ec2authtoken"):
+        assert SECRET_CONF[section] == {"password": "service-secret"}
+
+
+def test_every_secret_is_in_the_file_of_secrets_and_none_in_heat_conf() -> None:
+    secret = render("heat/options.conf.j2", purpose="", options=SECRET_CONF)
+    plain = render("heat/options.conf.j2", purpose="", options=CONF)
+    for value in dataclasses.asdict(SECRETS).values():
+        assert value in secret
+        assert value not in plain
+    names = {option for values in CONF.values() for option in values}
+    assert not any("password" in name or name in ("connection", "transport_url") for name in names)
+
+
+def test_no_option_is_in_both_files() -> None:
+    for section, values in SECRET_CONF.items():
+        assert not set(values) & set(CONF.get(section, {}))
+
+
+URL_PARTS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=40)
+
+
+@given(st.builds(Secrets, **{field.name: URL_PARTS for field in dataclasses.fields(Secrets)}))
+def test_the_urls_can_be_taken_apart_again(secrets: Secrets) -> None:
+    conf = secret_options(DEPLOYMENT, secrets)
+    database, broker = urlsplit(conf["database"]["connection"]), urlsplit(conf["DEFAULT"]["transport_url"])
+    assert (database.username, database.password, database.hostname, database.path) == (
+        "heat",
+        secrets.database_password,
+        "10.0.0.1",
+        "/heat",
+    )
+    assert (broker.username, broker.password, broker.hostname, broker.port, broker.path) == (
+        "heat",
+        secrets.broker_password,
+        "10.0.0.1",
+        5672,
+        "/heat",
+    )
+
+
+def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() -> None:
+    planned = processes(engines=4, apis=4, cfn_apis=4)
+    hosts = [process_options(process) for process in planned]
+    assert all(list(conf) == ["DEFAULT"] and list(conf["DEFAULT"]) == ["host"] for conf in hosts)
+    assert len({conf["DEFAULT"]["host"] for conf in hosts}) == len(planned)
+    on_one_node = [process for process in planned if process.node == "node-1"]
+    assert len({process_conf(process) for process in on_one_node}) == len(on_one_node)
+
+
+def test_a_process_reads_the_file_that_its_unit_names() -> None:
+    for process in processes():
+        assert process_conf(process) == f"/etc/heat/processes/{process.kind.value}@{process.instance}.conf"
+
+
+@pytest.mark.parametrize("conf", [CONF, SECRET_CONF], ids=["heat.conf", "secrets.conf"])
+def test_a_rendered_file_holds_the_same_options(conf: dict[str, dict[str, str]]) -> None:
+    assert parsed(render("heat/options.conf.j2", purpose="", options=conf)) == conf
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
+# A line of an INI file: no control characters, no space at its ends.
+VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=12)
+
+
+@given(st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, min_size=1, max_size=3), max_size=3))
+def test_whatever_the_options_they_are_read_as_they_were_written(conf: dict[str, dict[str, str]]) -> None:
+    assert parsed(render("heat/options.conf.j2", purpose="", options=conf)) == conf
+
+
+def test_a_dollar_is_doubled_as_oslo_config_takes_it_for_a_reference() -> None:
+    text = render("heat/options.conf.j2", purpose="", options={"DEFAULT": {"name": "pay $5 or ${more}"}})
+    assert "name = pay $$5 or $${more}\n" in text
+
+
+def test_every_field_of_a_deployment_changes_a_file() -> None:
+    """A fact that no file shows would be one that nobody needs. Keystone's catalogue has the URL of the ReST API."""
+    for field in dataclasses.fields(Deployment):
+        if field.name == "api_url":
+            continue
+        value = getattr(DEPLOYMENT, field.name)
+        other: dict[str, Any] = {field.name: value + 1 if isinstance(value, int) else value + "0"}
+        changed = dataclasses.replace(DEPLOYMENT, **other)
+        assert (options(changed), secret_options(changed, SECRETS)) != (CONF, SECRET_CONF), field.name

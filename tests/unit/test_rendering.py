@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import shlex
+
+import jinja2
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.rendering import UV_VERSION, _environment, render, render_output
+from components.topology import Process
+from tests.unit.program import Monitor, Outputs, in_pulumi
+from tests.unit.sample import processes
+
+ENVIRONMENT = _environment()
+
+
+def from_string(text: str, **values: object) -> str:
+    return ENVIRONMENT.from_string(text).render(**values)
+
+
+def test_a_name_that_a_template_uses_and_nobody_gives_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError, match="'program' is undefined"):
+        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b")
+
+
+def test_a_template_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(jinja2.TemplateNotFound):
+        render("heat/nothing.j2")
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_whatever_a_value_is_a_shell_reads_one_word(value: str) -> None:
+    assert shlex.split(from_string("{{ value | sh }}", value=value)) == [value]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_a_value_written_as_json_is_read_as_it_was_and_ends_no_here_document(value: object) -> None:
+    text = from_string("{{ value | json }}", value=value)
+    assert json.loads(text) == value
+    assert "END_OF_SPEC" not in text.splitlines()
+
+
+def test_json_does_not_depend_on_the_order_of_keys() -> None:
+    assert from_string("{{ value | json }}", value={"a": 1, "b": 2}) == from_string(
+        "{{ value | json }}", value={"b": 2, "a": 1}
+    )
+
+
+def test_blocks_leave_no_blank_lines_and_the_last_newline_stays() -> None:
+    assert from_string("a\n  {% if true %}\n  b\n  {% endif %}\nc\n") == "a\n  b\nc\n"
+
+
+def test_nothing_is_escaped_as_if_for_a_page() -> None:
+    assert from_string("{{ value }}", value="<a & b>") == "<a & b>"
+
+
+def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
+    values: dict[str, pulumi.Input[object]] = {"program": "p", "conf": "c", "prefix": "/opt/heat"}
+
+    def body() -> None:
+        for name, secrets in {"plain": "s", "secret": pulumi.Output.secret("s")}.items():
+            text = render_output("heat/schema.sh.j2", {**values, "secrets": secrets})
+            pulumi.export(name, text)
+            pulumi.export(f"{name} is secret", pulumi.Output.from_input(text.is_secret()))
+
+    found = in_pulumi(body, Monitor(Outputs(preview=False), []), config={}, preview=False)
+    assert found["plain"] == found["secret"]
+    assert not found["plain is secret"]
+    assert found["secret is secret"]
+
+
+def test_the_installer_of_packages_has_a_pinned_version() -> None:
+    text = render("scripts/venv.inc.sh", uv_version=UV_VERSION, pip_index_url="")
+    assert f"install uv=={UV_VERSION}\n" in text
+
+
+@pytest.mark.parametrize("process", processes(), ids=lambda process: process.name)
+def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_digests(process: Process) -> None:
+    script = render(
+        "heat/process.sh.j2",
+        digest="d", unit=process.unit, name=process.name, port=process.port, start_timeout=1, prefix="p", address="a",
+        node="n", workers=1, consumers="c", conf="c", secrets="s",
+    )  # fmt: skip
+    kind = "api" if process.port else "engine"
+    unit = render(
+        f"heat/{kind}@.service.j2",
+        prefix="p", files=["/f"], title="t", rpc_response_timeout=1, graceful_shutdown_timeout=1,
+    )  # fmt: skip
+    directory = unit.replace("%p", process.kind.value).replace("%i", str(process.instance))
+    assert f"RuntimeDirectory={process.kind.value}-{process.instance}\n" in directory
+    written = directory.partition("sha256sum /f >")[2].partition('"')[0]
+    assert f'sha256sum --check --status "{written}"' in script
