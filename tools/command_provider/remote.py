@@ -34,6 +34,7 @@ from tools.command_provider.properties import Properties
 _FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.1, 1.5, 5.0
 # The real plugin gives a server that takes a connection and then says nothing all the time in the world.
 _HANDSHAKE_SECONDS = 120
+_KEEPALIVE_SECONDS, _KEEPALIVES = 15, 9
 _WINDOW, _PACKET = 2 << 20, 32 << 10
 # A signal that ended a command remotely is a status too, but only if it is one of those that SSH names.
 _SIGNALS = ("ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM")
@@ -202,7 +203,7 @@ async def _dial(operation: Operation, what: str, limit: int, attempt: Callable[[
 class _Endpoint:
     """Where to connect to and as whom."""
 
-    def __init__(self, settings: Properties, agent: asyncssh.SSHAgentClient | None) -> None:
+    def __init__(self, settings: Properties) -> None:
         self._host: str = settings["host"]
         self._port = int(settings["port"])
         self._user: str = settings["user"]
@@ -210,13 +211,13 @@ class _Endpoint:
         self._password: str | None = settings.get("password")
         self._keys = [_private_key(settings)] if "privateKey" in settings else []
         self._host_key = _host_key(settings["hostKey"]) if "hostKey" in settings else None
-        self._agent = agent
+        self._agent: asyncssh.SSHAgentClient | None = None
         self.attempts = int(settings["dialErrorLimit"])
 
     @classmethod
     async def of(cls, settings: Properties) -> _Endpoint:
         """Take settings; an SSH agent that does not answer is an error here, and not one to retry."""
-        endpoint = cls(settings, None)
+        endpoint = cls(settings)
         path = settings.get("agentSocketPath") or os.environ.get("SSH_AUTH_SOCK")
         if path:
             endpoint._agent = await _agent(path)
@@ -335,6 +336,11 @@ async def _tcp(host: str, port: int, timeout: float | None) -> socket.socket:
             place = f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
             first = first or f"dial tcp {place}: {reason}"
         else:
+            # A host that vanishes under a silent command is noticed after two and a half minutes, as Go notices it.
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+                connection.setsockopt(socket.IPPROTO_TCP, option, _KEEPALIVE_SECONDS)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVES)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             return connection
     raise CommandError(first)
 
