@@ -306,7 +306,7 @@ get_command() {
     install -m 0755 tools/command_provider/pulumi-resource-command "$directory/"
     touch "$stand_in"
     say "pulumi-command $command_version: the stand-in in tools/command_provider, because the real one could not be had$(
-        printf '%s' "$tried" | sed 's/^  - /, /' | tr -d '\n'
+        printf '%s' "$tried" | sed 's/^  - /; /' | tr -d '\n' | sed 's/^;/:/'
     )"
 }
 
