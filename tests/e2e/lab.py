@@ -1,4 +1,4 @@
-"""The stack under test, as an operator handles it: by the Pulumi CLI and, for a look inside, by the container engine."""
+"""The stack under test, as an operator handles it: by the Pulumi CLI and the container engine."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Stack:
         return 0
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:  # noqa: ANN401
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """Ask until the answer is true, and return it."""
     deadline = time.monotonic() + seconds
     while True:

@@ -180,7 +180,7 @@ class Monitor(MockMonitor):
         return answer
 
 
-def _opened(value: Any) -> Any:  # noqa: ANN401 # whatever JSON holds
+def _opened(value: Any) -> Any:  # whatever JSON holds
     """A resource's inputs as Pulumi was given them, with secrets told apart."""
     if isinstance(value, dict):
         if value.get(_SIGNATURE) == _IS_SECRET:
@@ -189,11 +189,11 @@ def _opened(value: Any) -> Any:  # noqa: ANN401 # whatever JSON holds
     return [_opened(entry) for entry in value] if isinstance(value, list) else value
 
 
-def _written_down(templates: dict[str, str]) -> Any:  # noqa: ANN401
+def _written_down(templates: dict[str, str]) -> Any:
     """Have jinja2 say which template each text came from."""
     original = jinja2.Template.render
 
-    def render(self: jinja2.Template, *args: Any, **values: Any) -> str:  # noqa: ANN401
+    def render(self: jinja2.Template, *args: Any, **values: Any) -> str:
         text = original(self, *args, **values)
         assert self.name is not None
         templates[text] = self.name

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from components.rendering import TEMPLATES, _environment
-from tests.unit.program import ROOT, Resource, guide_sample
+from tests.unit.program import ROOT, guide_sample
 from tests.unit.sample import parsed
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -148,13 +148,13 @@ def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> Non
             assert text in as_they_are or sample.templates[text] in looked_at, resource.name
 
 
-@pytest.mark.parametrize("resource", guide_sample().commands, ids=lambda resource: resource.name)
-def test_no_text_shows_where_a_value_was_forgotten(resource: Resource) -> None:
-    for key in ("create", "delete", "update", "stdin"):
-        if key in resource.inputs:
-            text = resource.text(key)
-            assert not re.search(r"\bNone\b|<function|<bound method|Output\[|\{%|%\}", text) or text.startswith('"""')
-            assert "Output.__str__" not in text or text.startswith('"""')
+def test_no_text_shows_where_a_value_was_forgotten() -> None:
+    """Programs in Python aside, which speak of None themselves."""
+    for resource in guide_sample().commands:
+        for key in ("create", "delete", "update", "stdin"):
+            text = resource.text(key) if key in resource.inputs else ""
+            if not text.startswith('"""'):
+                assert not re.search(r"\bNone\b|<function|<bound method|Output\.|\{%|%\}", text), resource.name
 
 
 def shellcheck(*paths: Path) -> None:

@@ -298,7 +298,7 @@ def test_the_check_of_a_configuration_comes_before_it_is_put_in_place() -> None:
 # What may be read, and by whom.
 
 
-def plain(value: Any) -> Iterator[str]:  # noqa: ANN401 # whatever an input holds
+def plain(value: Any) -> Iterator[str]:  # whatever an input holds
     """Every text that is not marked as secret."""
     if isinstance(value, str):
         yield value

@@ -5,6 +5,7 @@ A has the original addresses and becomes the proxy, B and C run one ReST and one
 
 from __future__ import annotations
 
+import functools
 from urllib.parse import urlsplit
 
 import pytest
@@ -110,6 +111,7 @@ OURS = ["listen stats"]
 LINES = [(section, line) for section, lines in GUIDE.items() for line in lines]
 
 
+@functools.cache
 def ours() -> dict[str, list[str]]:
     """Our configuration for the guide's machines: the directives of each section, in order."""
     wanted = Settings()
@@ -132,17 +134,14 @@ def ours() -> dict[str, list[str]]:
     return sections
 
 
-OURS_NOW = ours()
-
-
 @pytest.mark.parametrize(("section", "line"), LINES, ids=lambda value: value)
 def test_a_line_of_the_guide_is_ours_or_a_named_deviation(section: str, line: str) -> None:
     if (section, line) in DEVIATIONS:
         instead, reason = DEVIATIONS[section, line]
-        assert line not in OURS_NOW[section], f"no longer a deviation, and the table says it is: {reason}"
-        assert instead is None or instead in OURS_NOW[section], reason
+        assert line not in ours()[section], f"no longer a deviation, and the table says it is: {reason}"
+        assert instead is None or instead in ours()[section], reason
     else:
-        assert line in OURS_NOW[section], "the guide's line is missing, and no deviation says why"
+        assert line in ours()[section], "the guide's line is missing, and no deviation says why"
 
 
 def test_every_deviation_is_from_a_line_of_the_guide() -> None:
@@ -150,21 +149,21 @@ def test_every_deviation_is_from_a_line_of_the_guide() -> None:
 
 
 def test_the_sections_are_the_guides_in_the_guides_order() -> None:
-    assert list(OURS_NOW) == [*GUIDE, *OURS]
+    assert list(ours()) == [*GUIDE, *OURS]
 
 
 @pytest.mark.parametrize("section", GUIDE)
 def test_every_line_of_ours_is_the_guides_or_stands_for_one_or_has_a_reason(section: str) -> None:
     replaced = {instead for (where, _), (instead, _) in DEVIATIONS.items() if where == section}
-    unexplained = set(OURS_NOW[section]) - set(GUIDE[section]) - replaced - set(ADDITIONS[section])
+    unexplained = set(ours()[section]) - set(GUIDE[section]) - replaced - set(ADDITIONS[section])
     assert not unexplained
-    assert set(ADDITIONS[section]) <= set(OURS_NOW[section]), "a reason for a line that is not there"
+    assert set(ADDITIONS[section]) <= set(ours()[section]), "a reason for a line that is not there"
 
 
 @pytest.mark.parametrize("section", GUIDE)
 def test_the_guides_lines_are_in_the_guides_order(section: str) -> None:
     shown = [DEVIATIONS.get((section, line), (line, ""))[0] for line in GUIDE[section]]
-    assert [line for line in OURS_NOW[section] if line in shown] == [line for line in shown if line]
+    assert [line for line in ours()[section] if line in shown] == [line for line in shown if line]
 
 
 def test_the_defaults_of_the_settings_are_the_guides_numbers() -> None:
@@ -187,7 +186,7 @@ def test_the_defaults_of_the_settings_are_the_guides_numbers() -> None:
 def test_the_whole_program_renders_the_same_lines_for_the_samples_machines() -> None:
     text = guide_sample().by_name["front-haproxy-cfg"].text()
     words = [" ".join(line.split()) for line in text.splitlines()]
-    for lines in OURS_NOW.values():
+    for lines in ours().values():
         assert set(lines) <= set(words)
 
 

@@ -2,15 +2,30 @@ set -eu
 engine=podman
 image=localhost/heat-scaleout-bookworm:0123456789ab
 probe=heat-scaleout-probe-$$
-trap '$engine rm -f "$probe" >/dev/null 2>&1 || true' EXIT
+log=$(mktemp)
+trap 'remove; rm -f "$log"' EXIT
+
+remove() {
+    # Not "rm -f" alone: it waits for systemd to stop.
+    $engine kill "$probe" >/dev/null 2>&1 || true
+    $engine rm -f "$probe" >/dev/null 2>&1 || true
+}
 
 boots() {
+    remove
     # shellcheck disable=SC2086 # engine and flags are words
     $engine run -d --name "$probe" --network none $1 "$image" >/dev/null 2>"$log" &&
-        timeout 30 $engine exec "$probe" sh -c 'until systemctl is-system-running --wait 2>/dev/null | grep -qE "running|degraded"; do sleep 0.2; done' 2>>"$log"
-    result=$?
-    $engine rm -f "$probe" >/dev/null 2>&1 || true
-    return $result
+        timeout 30 $engine exec "$probe" sh -c '
+            until systemctl is-system-running --wait 2>/dev/null | grep -qE "running|degraded"; do sleep 0.2; done' 2>>"$log"
+}
+
+# systemd must see when nothing of a service is left, to start it again at once and not when its time to stop is over:
+# for that it needs version 2 of cgroups, alone or beside version 1.
+follows() {
+    $engine exec "$probe" stat -f -c %T /sys/fs/cgroup /sys/fs/cgroup/unified </dev/null 2>/dev/null | grep -q cgroup2fs || {
+        echo "runs systemd, but does not tell it when a service has ended" >>"$log"
+        return 1
+    }
 }
 
 case "$engine" in
@@ -19,10 +34,17 @@ case "$engine" in
     runtimes=" runc crun"
     ;;
 *)
-    base='--cgroupns=private --tmpfs /run --tmpfs /run/lock --tmpfs /tmp'
+    base='--tmpfs /run --tmpfs /run/lock --tmpfs /tmp'
     runtimes=
     ;;
 esac
+cgroups_to_try() {
+    echo --cgroupns=private
+    # Both versions at once: version 2 is there, and is what systemd takes to follow its services.
+    if [ -f /sys/fs/cgroup/unified/cgroup.procs ]; then
+        echo '--cgroupns=host --volume /sys/fs/cgroup/unified:/sys/fs/cgroup/unified'
+    fi
+}
 # A container may not ask for more files or processes than the kernel grants: from what the engine asks for by itself
 # down to what is enough for a host of Heat.
 limits_to_try() {
@@ -30,26 +52,36 @@ limits_to_try() {
     echo "--ulimit nofile=$(sed -n 's/^Max open files  *[^ ]*  *\([0-9]*\).*/\1/p' /proc/self/limits) --ulimit nproc=65536"
     echo '--ulimit nofile=16384 --ulimit nproc=32768'
 }
-log=$(mktemp)
 tried=
+booted=
 # The least privilege first: SYS_ADMIN only where systemd cannot do without.
 for privilege in '' '--cap-add SYS_ADMIN --security-opt apparmor=unconfined'; do
     for runtime in '' $runtimes; do
         [ -z "$runtime" ] || command -v "$runtime" >/dev/null || continue
         while read -r limits; do
-            flags="$base${runtime:+ --runtime $runtime}${limits:+ $limits}${privilege:+ $privilege}"
-            if boots "$flags" </dev/null; then
-                rm -f "$log"
-                echo "$flags"
-                exit 0
-            fi
-            tried="$tried
+            while read -r cgroups; do
+                flags="$base $cgroups${runtime:+ --runtime $runtime}${limits:+ $limits}${privilege:+ $privilege}"
+                if boots "$flags" </dev/null; then
+                    booted=${booted:-$flags}
+                    if follows; then
+                        echo "$flags"
+                        exit 0
+                    fi
+                fi
+                tried="$tried
   $flags: $(tail -n 1 "$log")"
+            done <<END_OF_CGROUPS
+$(cgroups_to_try)
+END_OF_CGROUPS
         done <<END_OF_LIMITS
 $(limits_to_try)
 END_OF_LIMITS
     done
+    # Good enough: services that end by themselves are restarted at once.
+    if [ -n "$booted" ]; then
+        echo "$booted"
+        exit 0
+    fi
 done
-rm -f "$log"
 echo "$engine cannot run systemd as PID 1 on this machine. Tried:$tried" >&2
 exit 1

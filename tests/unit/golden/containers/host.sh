@@ -25,7 +25,10 @@ create() {
 }
 
 delete() {
-    if owned; then $engine rm -f -t 2 "$name" >/dev/null; fi
+    owned || return 0
+    # Killed first: "rm" alone waits for systemd to stop all that runs, and all of it goes anyway.
+    $engine kill "$name" >/dev/null 2>&1 || true
+    $engine rm -f "$name" >/dev/null
 }
 
 "$1"
