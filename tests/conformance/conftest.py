@@ -43,7 +43,7 @@ def _real_plugin(scratch: Path) -> Path | str:
     if mirror.startswith(("http://", "https://")):
         archive = scratch / _ARCHIVE
         try:
-            urllib.request.urlretrieve(f"{mirror.rstrip('/')}/{_ARCHIVE}", archive)  # noqa: S310 - as given by the user
+            urllib.request.urlretrieve(f"{mirror.rstrip('/')}/{_ARCHIVE}", archive)
         except OSError as error:
             return f"PULUMI_MIRROR: {error}"
     if not archive.exists():
@@ -119,7 +119,7 @@ def plugins(binaries: dict[str, Path], work: Path, environment: dict[str, str]) 
 def compare(plugins: dict[str, Plugin]) -> Compare:
     """Do the same with each plugin; what comes of it must be the same, and is returned."""
 
-    def compare(observe: Callable[[Plugin], Any]) -> Any:  # noqa: ANN401 - whatever is observed
+    def compare(observe: Callable[[Plugin], Any]) -> Any:
         return compared({name: observe(plugin) for name, plugin in plugins.items()})
 
     return compare
@@ -129,13 +129,13 @@ def compare(plugins: dict[str, Plugin]) -> Compare:
 def compare_fresh(binaries: dict[str, Path], start: Start) -> Compare:
     """The same, each time with a plugin of its own: for what leaves a plugin changed."""
 
-    def compare(observe: Callable[[Plugin], Any]) -> Any:  # noqa: ANN401 - whatever is observed
+    def compare(observe: Callable[[Plugin], Any]) -> Any:
         return compared({name: observe(start(name)) for name in binaries})
 
     return compare
 
 
-def compared(observed: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever was observed
+def compared(observed: dict[str, Any]) -> Any:
     """What was observed, once it is seen to be the same."""
     mine = observed["stand-in"]
     if "real" in observed:
@@ -143,7 +143,7 @@ def compared(observed: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever was ob
     return mine
 
 
-def _normal(value: Any) -> Any:  # noqa: ANN401 - whatever is observed
+def _normal(value: Any) -> Any:
     """Without what is different each time: the random part of an ID, a port."""
     if isinstance(value, Answer):
         return {key: _normal(item) for key, item in vars(value).items()}

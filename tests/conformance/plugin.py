@@ -58,7 +58,7 @@ class Answer:
     error: str | None = None
     code: str | None = None
 
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - whatever the call returned under that name
+    def __getitem__(self, key: str) -> Any:
         assert self.error is None, f"{self.code}: {self.error}"
         return self.result[key]
 
@@ -185,7 +185,7 @@ class Plugin:
         )
         return self._call("Read", request)
 
-    def _call(self, method: str, request: Any) -> Answer:  # noqa: ANN401 - each method has a message of its own
+    def _call(self, method: str, request: Any) -> Answer:
         try:
             response = getattr(self._stub, method)(request, timeout=60)
         except grpc.RpcError as error:
@@ -194,7 +194,7 @@ class Plugin:
         return Answer(_as_data(response))
 
 
-def _as_data(message: Any) -> dict[str, Any]:  # noqa: ANN401 - any message
+def _as_data(message: Any) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for descriptor in message.DESCRIPTOR.fields:
         value = getattr(message, descriptor.name)

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[Properties, dict[str, str]]] = {
 }
 
 
-def _diff(plugin: Plugin, old: Properties, new: Properties, type_: str = LOCAL, **more: Any) -> Answer:  # noqa: ANN401
+def _diff(plugin: Plugin, old: Properties, new: Properties, type_: str = LOCAL, **more: Any) -> Answer:
     return plugin.diff(type_, old, {**old, **OUTPUTS}, new, **more)
 
 

@@ -288,7 +288,7 @@ def test_the_log(compare: Compare, request: pytest.FixtureRequest, logging: str 
     # One after the other: which of two pipes is read first is nobody's to say.
     script = "echo out 1; {0} echo err >&2; {0} echo; printf 'out 2'".format("sleep 0.2;")
 
-    def observe(plugin: Plugin) -> Any:  # noqa: ANN401
+    def observe(plugin: Plugin) -> Any:
         assert plugin.create(LOCAL, {"create": script, "logging": logging}, name=name).error is None
         return plugin.log(LOCAL, name)
 

@@ -33,7 +33,7 @@ Checked = Callable[..., Properties]
 def checked(plugins: dict[str, Plugin], sshd: Sshd) -> Checked:
     """A remote command's inputs, as Check leaves them: to `sshd`, but for what is given."""
 
-    def checked(connection: Properties | None = None, **inputs: Any) -> Properties:  # noqa: ANN401
+    def checked(connection: Properties | None = None, **inputs: Any) -> Properties:
         answer = plugins["stand-in"].check(REMOTE, {"connection": connection or sshd.connection(), **inputs})
         assert answer["failures"] == []
         result: Properties = answer["inputs"]
@@ -190,7 +190,7 @@ def test_previous_output_that_is_refused_is_a_warning(
     name = str(request.node.name)
     inputs = checked(create="echo ran", addPreviousOutputInEnv=wanted, logging="none")
 
-    def observe(plugin: Plugin) -> Any:  # noqa: ANN401
+    def observe(plugin: Plugin) -> Any:
         answer = plugin.update(REMOTE, inputs, _state(inputs, "out", "err"), inputs, name=name)
         return answer, plugin.log(REMOTE, name)
 
