@@ -48,9 +48,14 @@ def _real_plugin(scratch: Path) -> Path | str:
             return f"PULUMI_MIRROR: {error}"
     if not archive.exists():
         return f"there is no {_ARCHIVE} in PULUMI_MIRROR"
+    binary = scratch / "pulumi-resource-command"
     with tarfile.open(archive) as files:
-        files.extract("./pulumi-resource-command", scratch)
-    return scratch / "pulumi-resource-command"
+        member = next(member for member in files if Path(member.name).name == binary.name)
+        content = files.extractfile(member)
+        assert content
+        binary.write_bytes(content.read())
+    binary.chmod(0o755)
+    return binary
 
 
 @pytest.fixture(scope="session")
