@@ -104,9 +104,19 @@ class Host:
         *,
         parent: pulumi.Resource,
         after: Sequence[pulumi.Resource] = (),
+        shown: bool = False,
     ) -> command.remote.Command:
-        """Run a POSIX shell script as root, again whenever its text changes. It must be safe to run twice."""
-        return self._command(name, f"heat-scaleout run {shlex.quote(name)}", stdin=text, parent=parent, after=after)
+        """Run a POSIX shell script as root, again whenever its text changes. It must be safe to run twice.
+
+        Args:
+            name: the resource is called <host>-<name>.
+            text: the script.
+            parent: the component the script belongs to.
+            after: what must be done before.
+            shown: the operator sees what it prints, and not only when it fails.
+        """
+        create = f"heat-scaleout run {shlex.quote(name)}"
+        return self._command(name, create, stdin=text, parent=parent, after=after, shown=shown)
 
     def _command(
         self,
@@ -117,6 +127,7 @@ class Host:
         parent: pulumi.Resource,
         after: Sequence[pulumi.Resource],
         dials: int = DIALS,
+        shown: bool = False,
     ) -> command.remote.Command:
         return command.remote.Command(
             f"{self.name}-{name}",
@@ -131,7 +142,7 @@ class Host:
             create=self._sudo + create,
             stdin=stdin,
             # stdout may repeat what a script was told, and stays out of logs and plain state for that.
-            logging=command.remote.Logging.NONE,
+            logging=command.remote.Logging.STDOUT if shown else command.remote.Logging.NONE,
             # sshd refuses foreign environment variables by default.
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(
