@@ -1,12 +1,13 @@
 """The end of an `up`: Heat answers, through the proxy, from every process of the plan; or `up` fails and says which.
 
-Three looks, from where each can be had: every node at its own processes, with their logs at hand; one node at the
-broker, which counts the engines; the front host through the proxy.
+Four looks, from where each can be had: every node at its own processes, with their logs at hand; the nodes side by
+side at their messaging options; one node at the broker, which counts the engines; the front host through the proxy.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pulumi
@@ -21,6 +22,33 @@ from components.topology import Kind, Process, of_kind, on_node
 _PROGRAM = "/usr/local/lib/heat-scaleout/check_proxy.py"
 # After a reload HAProxy needs `rise` passed checks; a process that just started may need a little more.
 _SECONDS = 60
+
+
+def unequal(messaging: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Where nodes differ in their messaging options: engines that do, miss each other's messages.
+
+    Args:
+        messaging: by node, a digest of each option.
+
+    Returns:
+        A sentence for each option that is not the same everywhere, naming the nodes that differ from most.
+    """
+    told = []
+    for option in sorted({option for options in messaging.values() for option in options}):
+        values = {node: options.get(option) for node, options in messaging.items()}
+        usual, _ = Counter(values.values()).most_common(1)[0]
+        if others := [node for node, value in values.items() if value != usual]:
+            told.append(f"{option} on {', '.join(others)} is not what it is on the other nodes")
+    return told
+
+
+def _refuse_unequal(messaging: Mapping[str, Mapping[str, str]]) -> None:
+    if told := unequal(messaging):
+        listed = "\n".join(f"  * {sentence}" for sentence in told)
+        raise pulumi.RunError(
+            f"Heat's messaging options differ between nodes:\n{listed}\n"
+            f"See {heat_conf.CONF} and {heat_conf.SECRETS} there: something other than this program has changed them."
+        )
 
 
 class Check(pulumi.ComponentResource):
@@ -61,6 +89,8 @@ class Check(pulumi.ComponentResource):
             node.check(on_node(processes, at), after, engines_in_all=workers if at == first else None)
             for at, node in nodes.items()
         ]
+        messaging = {at: node.messaging(processes, after) for at, node in nodes.items()}
+        equal = pulumi.Output.all(**messaging).apply(_refuse_unequal)
         api, cfn = (
             {
                 "listener": listener.name,
@@ -81,10 +111,10 @@ class Check(pulumi.ComponentResource):
         program_text = (TEMPLATES / "haproxy/check_proxy.py").read_text()
         program = front.file("check-program", _PROGRAM, program_text, parent=self)
         plan = "\0".join([proxy.digest, program_text, *(process.name for process in processes)])
-        text = pulumi.Output.all(service_password, *(node.digest for node in nodes.values())).apply(
+        text = pulumi.Output.all(service_password, equal, *(node.digest for node in nodes.values())).apply(
             lambda known: render(
                 "haproxy/check.sh.j2",
-                digest=hashlib.sha256("\0".join([plan, *known[1:]]).encode()).hexdigest(),
+                digest=hashlib.sha256("\0".join([plan, *known[2:]]).encode()).hexdigest(),
                 program=_PROGRAM,
                 spec={
                     **spec,

@@ -8,6 +8,7 @@ first.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from components.topology import Kind, Process
 # How long a process may take from its start to its first answer. It takes 6 s on a small machine.
 _START_TIMEOUT = 120
 _CONSUMERS = "/usr/local/lib/heat-scaleout/broker_consumers.py"
+_MESSAGING = "/usr/local/lib/heat-scaleout/messaging_options.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 # Where oslo-config-generator finds the options of Heat 26 and 27 and of the libraries it uses.
 _NAMESPACES = (
@@ -283,6 +285,21 @@ class HeatNode(pulumi.ComponentResource):
             )
         )
         return self.host.script("check", text, parent=self, after=after, shown=True)
+
+    def messaging(self, plan: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Output[dict[str, str]]:
+        """Read back what this node's Heat makes of its messaging options: a digest for each, by "section.option"."""
+        program = self.host.file(
+            "messaging-program",
+            _MESSAGING,
+            (TEMPLATES / "heat/messaging_options.py").read_text(),
+            parent=self,
+            after=[self.installed],
+        )
+        text = self._digest(self._texts, *(process.name for process in plan)).apply(
+            lambda digest: render("heat/messaging.sh.j2", digest=digest, program=_MESSAGING, **self._shared)
+        )
+        told = self.host.script("messaging", text, parent=self, after=[program, *after])
+        return told.stdout.apply(json.loads)
 
     def _digest(self, paths: Iterable[str], *more: str) -> pulumi.Output[str]:
         """A digest of files of this node: a script with it in its text runs again when one of them changes."""

@@ -376,6 +376,22 @@ def test_a_node_comes_and_goes_while_the_others_run_on(stack: Stack, cloud: Any)
     wait_for(lambda: stack.consumers() == 2, "the engines that stay, and no other")
 
 
+def test_a_node_whose_messaging_options_differ_is_named_with_the_option(stack: Stack) -> None:
+    stack.on(
+        "node-2",
+        "cp -p /etc/heat/heat.conf /root/kept"
+        " && sed -i '/oslo_messaging_rabbit/a heartbeat_rate = 7' /etc/heat/heat.conf",
+    )
+    stack.set("engines", 3)
+    refused = stack.up(check=False)
+    stack.on("node-2", "mv /root/kept /etc/heat/heat.conf")
+    stack.set("engines", 2)
+    assert refused.code != 0
+    assert "oslo_messaging_rabbit.heartbeat_rate on " in refused.text
+    assert "Traceback" not in refused.text
+    stack.up()
+
+
 def test_a_host_with_another_key_is_not_talked_to(stack: Stack) -> None:
     stack.on(
         "node-2",

@@ -164,6 +164,8 @@ class Outputs(Mocks):
             return fake_password(name.removeprefix("secret-"))
         if name == "ssh-key" or name.endswith("-host-key"):
             return fake_keys(name)
+        if name.endswith("-messaging"):
+            return "{}"
         return ""
 
 

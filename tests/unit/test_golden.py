@@ -57,6 +57,7 @@ CASES = {
     "heat/heat-engine@.service": "node-1-heat-engine-unit",
     "heat/heat.conf": "node-1-heat-conf",
     "heat/install.sh": "node-1-install",
+    "heat/messaging.sh": "node-1-messaging",
     "heat/policy.yaml": "node-1-policy",
     "heat/process-api.conf": "node-1-heat-api-8004-conf",
     "heat/process-api.sh": "node-1-heat-api-8004",
@@ -75,6 +76,7 @@ AS_THEY_ARE = {
     "control_plane/requirements-keystone-30.0.0.txt": "front-keystone-requirements",
     "haproxy/check_proxy.py": "front-check-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
+    "heat/messaging_options.py": "node-1-messaging-program",
     "heat/requirements-27.0.1.txt": "node-1-requirements",
     "heat/schema.py": "node-1-schema-program",
 }

@@ -85,7 +85,8 @@ def test_one_process_more_keeps_every_resource_and_restarts_no_process(before: d
     host = processes(new)[more]["node"]
     front = set() if "engines" in before else {"front-haproxy-cfg", "front-haproxy", "front-check"}
     checks = {f"{host}-retire", f"{host}-check", "front-check"} | ({"node-1-check"} if "engines" in before else set())
-    assert changed == front | checks
+    # Every node tells its messaging options again.
+    assert changed == front | checks | {f"{node}-messaging" for node in nodes(new)}
 
 
 @pytest.mark.parametrize("before", [1, 2])
