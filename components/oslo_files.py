@@ -7,7 +7,7 @@ repeated. `$name`, `${name}` and `${section.name}` stand for other options' valu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from components.heat_options import Name
@@ -101,10 +101,14 @@ _REFERENCE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<bare>[_a-z][._a-z0-9]*)|\{(?P
 
 @dataclass
 class Resolver:
-    """Puts values in place of references; `used` collects the options that were referred to."""
+    """Puts values in place of references; `used` collects the options that were referred to.
+
+    `defaults` are those of options that may be referred to without being set, `known` tells whether there is an option.
+    """
 
     entries: Mapping[Name, Entry]
     defaults: Mapping[str, str] = field(default_factory=dict)
+    known: Callable[[Name], bool] = lambda _: False
     used: set[Name] = field(default_factory=set)
 
     def _target(self, section: str, key: str) -> Entry | None:
@@ -112,6 +116,8 @@ class Resolver:
         for name in ((section_name(group) if group else section, option), (DEFAULT, key)):
             if name in self.entries:
                 return self.entries[name]
+            if self.known(name):
+                break  # It stands for this option's default, not for one of the same name elsewhere.
         if key in self.defaults:
             return None
         # What looks like a reference may be part of a password, so it is not shown.

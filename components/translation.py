@@ -307,7 +307,7 @@ class _Work:
         for section in LOGINS:
             for option in ("auth_type", "auth_plugin"):
                 if entry := self.entries.get((section, option)):
-                    found[section] = entry.last
+                    found[section] = entry.last or "password"
                     break
             if entry := self.entries.get((section, "auth_section")):
                 kind = self.entries.get((section_name(entry.last), "auth_type"))
@@ -412,7 +412,7 @@ class _Work:
             UnresolvedError: one leads nowhere.
             loopback.UndecidableError: the value runs over several lines where it cannot.
         """
-        resolver = Resolver(self.entries, _DEFAULTS)
+        resolver = Resolver(self.entries, _DEFAULTS, self._knows)
         option = self.catalogue.options.get((*self._older(entry.name), entry.name)[0])
         values = entry.values if self._repeated(entry.name) else (entry.last,)
         lines = []
@@ -654,6 +654,9 @@ class _Work:
         if len(resolved) < len(parts):
             self._refuse_rest(parts, f"{label(target)} cannot be made without the others")
             return
+        if not self._knows(target):
+            self._refuse_rest(parts, f"it would become {label(target)}, which this auth_type does not have")
+            return
         try:
             value = self._rewrite(target, built({key: text for key, (text, _) in resolved.items()}))
         except loopback.UndecidableError as problem:
@@ -724,7 +727,8 @@ class _Work:
 
     def _old_login(self) -> None:
         """Complete what was a login before there were domains."""
-        if not any((_AUTH, old) in self.fates and (_AUTH, old) not in self.allow for old in _ADMIN):
+        renamed = {name for name, fate in self.fates.items() if fate.outcome is Outcome.RENAMED}
+        if not renamed & {(_AUTH, old) for old in _ADMIN}:
             return
         reason = "the old names meant it"
         if (_AUTH, "auth_type") not in self.values:
