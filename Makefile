@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 STACK ?= dev
 PY := .venv/bin/python
+# For `make translate`: the release of Heat that is to read the file, and options (section.option …) that it may keep.
+RELEASE ?= 27.0.1
+ALLOW ?=
 
 .PHONY: help
 help: ## list the targets
@@ -52,6 +55,14 @@ conformance: tools ## the stand-in for Pulumi's command plugin against the real 
 .PHONY: golden
 golden: venv ## write the golden files anew, to be read in the diff
 	@$(PY) -m pytest -q tests/unit/test_golden.py --update-golden
+
+.PHONY: translate
+translate: venv ## print what an existing CONF=heat.conf becomes, CONTROL= its host's address; DIFF=1: option by option
+	@$(PY) tools/translate.py --control "$(CONTROL)" --release "$(RELEASE)" --allow "$(ALLOW)" $(if $(DIFF),--diff) -- $(CONF)
+
+.PHONY: options
+options: ## list anew which options each release of Heat knows: components/heat_options.txt
+	@tools/heat_options.sh
 
 .PHONY: lock
 lock: venv ## pin every package anew: requirements.txt and the lock files below templates/

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from components.topology import Process
 
-# Section, option, value; the form in which options are merged.
+# Section, option, value; the form in which options are merged. One that may be repeated has each value on a line.
 Options: TypeAlias = Mapping[str, Mapping[str, str]]
 
 CONF_DIR = "/etc/heat"

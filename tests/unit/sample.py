@@ -44,12 +44,16 @@ def processes(*, engines: int = 2, apis: int = 2, cfn_apis: int = 2) -> tuple[Pr
     )
 
 
+def _unquoted(value: str) -> str:
+    return value[1:-1] if value and value[0] == value[-1] and value[0] in "'\"" else value
+
+
 def parsed(text: str) -> dict[str, dict[str, str]]:
-    """An INI file as oslo.config understands it: names as they are, $$ for a dollar."""
+    """An INI file as oslo.config understands it: names as they are, $$ for a dollar, no quotes around a value."""
     parser = configparser.RawConfigParser(default_section="", delimiters=("=",), comment_prefixes=("#",))
     parser.optionxform = lambda optionstr: optionstr  # type: ignore[method-assign]
     parser.read_string(text)
     return {
-        section: {name: value.replace("$$", "$") for name, value in parser.items(section)}
+        section: {name: _unquoted(value).replace("$$", "$") for name, value in parser.items(section)}
         for section in parser.sections()
     }
