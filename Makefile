@@ -62,7 +62,7 @@ translate: venv ## print what an existing CONF=heat.conf becomes, CONTROL= its h
 
 .PHONY: options
 options: ## list anew which options each release of Heat knows: components/heat_options.txt
-	@tools/heat_options.sh
+	@tools/heat-options.sh
 
 .PHONY: lock
 lock: venv ## pin every package anew: requirements.txt and the lock files below templates/

@@ -1,7 +1,7 @@
 """Which options each release of Heat knows: makes components/heat_options.txt.
 
 `list` prints what the Heat in whose environment this runs knows; `merge` makes one table of several such lists. Run by
-tools/heat_options.sh, which installs the releases.
+tools/heat-options.sh, which installs the releases.
 """
 
 from __future__ import annotations
