@@ -42,11 +42,16 @@ check: venv ## ruff, mypy, shellcheck
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@# Scripts with blanks to fill in are checked as they are rendered, by tests/unit/test_golden.py.
-	@.venv/bin/shellcheck env.sh tools/*.sh .ci/run templates/local/*.sh templates/scripts/heat-scaleout.sh
+	@.venv/bin/shellcheck -x env.sh tools/*.sh tools/*/*.sh tools/command_provider/pulumi-resource-command \
+		.ci/run tests/e2e/run.sh templates/local/*.sh templates/scripts/heat-scaleout.sh
 
 .PHONY: e2e
 e2e: tools engine ## the real thing in containers, from nothing to nothing, under names of its own
 	@tests/e2e/run.sh
+
+.PHONY: conformance
+conformance: tools ## the stand-in for Pulumi's command plugin against the real one, where PULUMI_MIRROR has it
+	@$(PY) -m pytest -q -rs tests/conformance
 
 .PHONY: golden
 golden: venv ## write the golden files anew, to be read in the diff

@@ -282,7 +282,7 @@ class HeatNode(pulumi.ComponentResource):
                 "heat/check.sh.j2", digest=digest, processes=processes, total=engines_in_all, **self._shared
             )
         )
-        return self.host.script("check", text, parent=self, after=after)
+        return self.host.script("check", text, parent=self, after=after, shown=True)
 
     def _digest(self, paths: Iterable[str], *more: str) -> pulumi.Output[str]:
         """A digest of files of this node: a script with it in its text runs again when one of them changes."""

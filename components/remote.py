@@ -133,10 +133,19 @@ class Host:
         *,
         parent: pulumi.Resource,
         after: Sequence[pulumi.Resource] = (),
+        shown: bool = False,
     ) -> command.remote.Command:
-        """Run a POSIX shell script as root, again whenever its text changes. It must be safe to run twice."""
-        run = f"{self._sudo}heat-scaleout run {shlex.quote(name)}"
-        return self._command(name, run, stdin=text, parent=parent, after=after)
+        """Run a POSIX shell script as root, again whenever its text changes. It must be safe to run twice.
+
+        Args:
+            name: the resource is called <host>-<name>.
+            text: the script.
+            parent: the component the script belongs to.
+            after: what must be done before.
+            shown: the operator sees what it prints, and not only when it fails.
+        """
+        create = f"{self._sudo}heat-scaleout run {shlex.quote(name)}"
+        return self._command(name, create, stdin=text, parent=parent, after=after, shown=shown)
 
     def _command(
         self,
@@ -147,6 +156,7 @@ class Host:
         parent: pulumi.Resource,
         after: Sequence[pulumi.Resource],
         dials: int = DIALS,
+        shown: bool = False,
     ) -> command.remote.Command:
         login, jump = self._login, self._login.jump
         return command.remote.Command(
@@ -172,7 +182,7 @@ class Host:
             create=create,
             stdin=stdin,
             # stdout may repeat what a script was told, and stays out of logs and plain state for that.
-            logging=command.remote.Logging.NONE,
+            logging=command.remote.Logging.STDOUT if shown else command.remote.Logging.NONE,
             # sshd refuses foreign environment variables by default.
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(

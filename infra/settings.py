@@ -22,7 +22,7 @@ import pulumi
 
 from components.heat_conf import Deployment
 from components.heat_node import ApiServer, lock_file
-from components.hosts.containers import addresses, overlapping
+from components.hosts.containers import addresses, free_subnet, overlapping
 from components.topology import Kind, Node, PlacementError, Process, place
 
 Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
@@ -516,7 +516,7 @@ def _check_together(settings: Settings, reader: _Reader, routes: Routes) -> None
     if settings.hosts == "containers":
         if found := overlapping(network, routes):
             rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
-            reader.refuse("subnet", settings.subnet, rule, "<a free IPv4 subnet, such as 10.214.0.0/24>")
+            reader.refuse("subnet", settings.subnet, rule, free_subnet(routes))
         try:
             addresses(network, settings.host_names)
         except ValueError as error:
@@ -615,4 +615,9 @@ def private_key() -> pulumi.Output[str] | None:
 
 
 def _decoded(value: str) -> Any:  # noqa: ANN401 # whatever JSON holds
-    return json.loads(value) if value[:1] in ("[", "{") else value
+    if value[:1] not in ("[", "{"):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value

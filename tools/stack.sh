@@ -43,13 +43,7 @@ up)
 down)
     pulumi destroy --yes --skip-preview
     pulumi stack rm --yes --preserve-config "$STACK"
-    # The base image's file stays in .state/cache, for the next time; the engine need not keep a copy.
-    for engine in podman docker; do
-        command -v "$engine" >/dev/null || continue
-        $sudo "$engine" image ls --quiet --filter reference='localhost/heat-scaleout-*' 2>/dev/null | sort -u | while read -r image; do
-            $sudo "$engine" image rm "$image" >/dev/null 2>&1 || true # in use by another stack
-        done
-    done
+    tools/remove-images.sh
     ;;
 *)
     echo "usage: tools/stack.sh up|down STACK" >&2

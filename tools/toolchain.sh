@@ -6,6 +6,9 @@
 #   1. this machine: a pulumi of that version on PATH; a plugin of that version in the user's own Pulumi home
 #   2. PULUMI_MIRROR: a directory, or an http(s) URL, of release archives under their official names
 #   3. the official downloads, verified by the official checksums
+#   4. package registries: the CLI is built from its Go modules (tools/pulumi-build/), which takes minutes, once. The
+#      command plugin is in no registry, so the stand-in in tools/command_provider/ takes its place, until a later run
+#      finds the real one. There is none for the OpenStack plugin.
 #
 # usage: tools/toolchain.sh [--openstack]
 #   --openstack   the OpenStack plugin too, which only stacks with `hosts: openstack` need
@@ -152,9 +155,10 @@ from_download() {
 
 # --- the CLI --------------------------------------------------------------------------------------------------------
 
-# accept_cli DIRECTORY: takes the CLI's files from there, when they are of the pinned version.
+# accept_cli DIRECTORY [FILE]: takes the CLI's files from there, and FILE, when they are of the pinned version.
 accept_cli() {
-    for file in $cli_files; do
+    files="$cli_files ${2:-}"
+    for file in $files; do
         [ -x "$1/$file" ] || {
             why="no $file in $1"
             return 1
@@ -167,7 +171,7 @@ accept_cli() {
     fi
     rm -rf "$cli_dir"
     mkdir "$cli_dir"
-    for file in $cli_files; do
+    for file in $files; do
         cp -L "$1/$file" "$cli_dir/$file" || die "cannot write to $cli_dir"
     done
     # Written last: its presence says that everything above is complete.
@@ -197,12 +201,27 @@ cli_from_archive() {
     # The release archive has the hosts of all languages; only these are wanted.
     # shellcheck disable=SC2046,SC2086 # one word for each file is the point
     why=$(tar -xzf "$work/$cli_archive" -C "$work/cli" $(printf 'pulumi/%s ' $cli_files) 2>&1) || {
-        failed "${source%%,*}" "$cli_archive: $(printf '%s' "$why" | head -n 1)"
+        failed "${source%%,*}" "$cli_archive: $(printf '%s' "$why" | grep -m 1 .)"
         return 1
     }
     rm -f "$work/$cli_archive"
     accept_cli "$work/cli/pulumi" || {
         failed "${source%%,*}" "$cli_archive: $why"
+        return 1
+    }
+}
+
+cli_from_registries() {
+    if ! grep -q "github.com/pulumi/pulumi/pkg/v3 v$cli_version\b" tools/pulumi-build/cli/go.mod; then
+        failed "build from registries" "tools/pulumi-build/cli/go.mod is for another version"
+        return 1
+    fi
+    say "building pulumi $cli_version from its Go modules, once, because it could not be had otherwise:$tried"
+    { tools/venv.sh && tools/pulumi-build/build.sh "$work/built" "$root/.tools/build" "$root/.venv/bin/python"; } 2>&1 |
+        tee "$work/log" >&2
+    source="a build from its Go modules"
+    accept_cli "$work/built" pulumi-language-python-host 2>/dev/null || {
+        failed "build from registries" "$(tail -n 1 "$work/log")"
         return 1
     }
 }
@@ -214,6 +233,7 @@ get_cli() {
     cli_from_path && return
     { from_mirror "$cli_archive" && cli_from_archive; } && return
     { from_download "$cli_archive" "$cli_base" "pulumi-$cli_version-checksums.txt" && cli_from_archive; } && return
+    cli_from_registries && return
     die "no pulumi CLI $cli_version could be had. Tried:$tried
 What to do: on a machine that reaches it, download $cli_base/$cli_archive,
 put it into a directory here, and run this again with PULUMI_MIRROR=that-directory."
@@ -222,6 +242,8 @@ put it into a directory here, and run this again with PULUMI_MIRROR=that-directo
 # --- plugins --------------------------------------------------------------------------------------------------------
 
 plugin_dir() { printf '%s' "$home/plugins/resource-$1-v$2"; }
+plugin_archive() { printf '%s' "pulumi-resource-$1-v$2-$plugin_platform.tar.gz"; }
+plugin_base() { printf '%s' "https://github.com/pulumi/pulumi-$1/releases/download/v$2"; }
 
 plugin_is_there() { # NAME VERSION
     [ -x "$(plugin_dir "$1" "$2")/pulumi-resource-$1" ] && [ ! -e "$(plugin_dir "$1" "$2").partial" ]
@@ -241,7 +263,7 @@ accept_plugin() {
 plugin_from_user() {
     user_home=${PULUMI_HOME:-$HOME/.pulumi}
     found=$user_home/plugins/resource-$1-v$2
-    if [ "$user_home" = "$home" ] || [ ! -x "$found/pulumi-resource-$1" ]; then
+    if [ "$user_home" = "$home" ] || [ ! -x "$found/pulumi-resource-$1" ] || [ -e "$found/STAND-IN" ]; then
         failed "plugins of this user" "no $found"
         return 1
     fi
@@ -249,16 +271,43 @@ plugin_from_user() {
     accept_plugin "$1" "$2" "$found"
 }
 
-get_plugin() { # NAME VERSION
-    archive=pulumi-resource-$1-v$2-$plugin_platform.tar.gz
-    base=https://github.com/pulumi/pulumi-$1/releases/download/v$2
-    tried=
+plugin_nearby() { # NAME VERSION
     plugin_from_user "$1" "$2" && return
-    { from_mirror "$archive" && accept_plugin "$1" "$2" "$work/$archive"; } && return
-    { from_download "$archive" "$base" "pulumi-$1_$2_checksums.txt" && accept_plugin "$1" "$2" "$work/$archive"; } && return
-    die "no pulumi-$1 plugin $2 could be had. Tried:$tried
-What to do: on a machine that reaches it, download $base/$archive,
+    from_mirror "$(plugin_archive "$1" "$2")" && accept_plugin "$1" "$2" "$work/$(plugin_archive "$1" "$2")"
+}
+
+plugin_from_download() { # NAME VERSION
+    from_download "$(plugin_archive "$1" "$2")" "$(plugin_base "$1" "$2")" "pulumi-$1_$2_checksums.txt" &&
+        accept_plugin "$1" "$2" "$work/$(plugin_archive "$1" "$2")"
+}
+
+get_openstack() {
+    tried=
+    plugin_nearby openstack "$openstack_version" && return
+    plugin_from_download openstack "$openstack_version" && return
+    die "no pulumi-openstack plugin $openstack_version could be had, and it has no stand-in. Tried:$tried
+What to do: on a machine that reaches it, download
+$(plugin_base openstack "$openstack_version")/$(plugin_archive openstack "$openstack_version"),
 put it into a directory here, and run this again with PULUMI_MIRROR=that-directory."
+}
+
+get_command() {
+    tried=
+    plugin_nearby command "$command_version" && return
+    # With the stand-in in place, the download host is asked once a day: where it does not answer, that takes time.
+    if [ -z "$(find "$stand_in" -mtime -1 2>/dev/null)" ]; then
+        plugin_from_download command "$command_version" && return
+        [ ! -e "$stand_in" ] || touch "$stand_in"
+    fi
+    [ ! -e "$stand_in" ] || return 0
+    tools/venv.sh
+    directory=$(plugin_dir command "$command_version")
+    mkdir -p "$directory"
+    install -m 0755 tools/command_provider/pulumi-resource-command "$directory/"
+    touch "$stand_in"
+    say "pulumi-command $command_version: the stand-in in tools/command_provider, because the real one could not be had$(
+        printf '%s' "$tried" | sed 's/^  - /; /' | tr -d '\n' | sed 's/^;/:/'
+    )"
 }
 
 # --- what is missing ------------------------------------------------------------------------------------------------
@@ -267,14 +316,14 @@ cli_version=$(pinned pulumi)
 command_version=$(pinned pulumi-command)
 openstack_version=$(pinned pulumi-openstack)
 
+# Lies beside the command plugin where that is the stand-in.
+stand_in=$(plugin_dir command "$command_version")/STAND-IN
+
 cli_is_there() { [ -r "$cli_dir/VERSION" ] && [ "$(cat "$cli_dir/VERSION")" = "$cli_version" ]; }
+command_is_there() { plugin_is_there command "$command_version" && [ ! -e "$stand_in" ]; }
+openstack_is_there() { [ "$with_openstack" = no ] || plugin_is_there openstack "$openstack_version"; }
 
-all_is_there() {
-    cli_is_there && plugin_is_there command "$command_version" &&
-        { [ "$with_openstack" = no ] || plugin_is_there openstack "$openstack_version"; }
-}
-
-all_is_there && exit
+cli_is_there && command_is_there && openstack_is_there && exit
 
 mkdir -p .tools
 # Two at once would tread on each other: the second waits, and then finds everything there.
@@ -287,7 +336,5 @@ rm -rf "$work"
 mkdir -p "$work" "$home"
 
 cli_is_there || get_cli
-plugin_is_there command "$command_version" || get_plugin command "$command_version"
-if [ "$with_openstack" = yes ]; then
-    plugin_is_there openstack "$openstack_version" || get_plugin openstack "$openstack_version"
-fi
+command_is_there || get_command
+openstack_is_there || get_openstack

@@ -177,6 +177,13 @@ def overlapping(subnet: ipaddress.IPv4Network, routes: Iterable[tuple[ipaddress.
     return [f"{route} on {device}" for route, device in known if route.prefixlen and route.overlaps(subnet)]
 
 
+def free_subnet(routes: Iterable[tuple[ipaddress.IPv4Network, str]]) -> str:
+    """A subnet for the bridge that overlaps no route of the machine; "" where there is none like it."""
+    known = list(routes)
+    candidates = ipaddress.IPv4Network("10.192.0.0/10").subnets(new_prefix=24)
+    return next((str(candidate) for candidate in candidates if not overlapping(candidate, known)), "")
+
+
 # How the kernel names the device of a route that leads nowhere: templates/containers/network.sh.j2 makes one, which
 # tells a network of ours from a stranger's.
 _BLACKHOLE = "*"

@@ -1,8 +1,9 @@
 """Ask the broker how many consumers its queues have. Run by Heat's own Python, with Heat's own login.
 
-Usage: broker_consumers.py SECONDS CONFIG_FILE … -- QUEUE=COUNT …
+Usage: broker_consumers.py SECONDS CONFIG_FILE … -- QUEUE=COUNT … QUEUE=COUNT+ …
 
-Waits until each queue has exactly as many consumers, SECONDS at most; says which differ otherwise, and fails.
+Waits until each queue has exactly as many consumers (COUNT+: or more, which is told), SECONDS at most; otherwise says
+which differ, and fails.
 A passive declaration is plain AMQP: it needs no management plugin, and works with any RabbitMQ.
 """
 
@@ -34,6 +35,15 @@ def consumers(connection: kombu.Connection, queue: str) -> int:
             return 0
 
 
+def differing(wanted: dict[str, str], found: dict[str, int]) -> list[str]:
+    """A phrase for each queue whose consumers are too few, or too many where no more are wanted."""
+    return [
+        f"{queue} has {found[queue]} of {count}"
+        for queue, count in wanted.items()
+        if found[queue] < int(count.rstrip("+")) or (found[queue] > int(count.rstrip("+")) and not count.endswith("+"))
+    ]
+
+
 def main() -> None:
     """Compare until all is as wanted, or the time is up."""
     limit, *rest = sys.argv[1:]
@@ -44,24 +54,24 @@ def main() -> None:
     conf([f"--config-file={path}" for path in files], project="heat", default_config_dirs=[])
     deadline = time.monotonic() + float(limit)
     while True:
+        found: dict[str, int] = {}
         try:
             with broker(conf.transport_url) as connection:
                 connection.ensure_connection(max_retries=1)
                 found = {queue: consumers(connection, queue) for queue in wanted}
-            differing = [
-                f"{queue} has {found[queue]} of {wanted[queue]}"
-                for queue in wanted
-                if found[queue] != int(wanted[queue])
-            ]
+            problems = differing(wanted, found)
         except AccessRefused:
             sys.exit("the broker refuses the login in transport_url")
         except (OSError, kombu.exceptions.OperationalError) as error:
-            differing = [f"the broker does not answer: {error}"]
-        if not differing:
-            return
+            problems = [f"the broker does not answer: {error}"]
+        if not problems:
+            break
         if time.monotonic() > deadline:
-            sys.exit("consumers at the broker: " + "; ".join(differing))
+            sys.exit("consumers at the broker: " + "; ".join(problems))
         time.sleep(PAUSE)
+    more = [f"{queue} has {found[queue]}" for queue, count in wanted.items() if found[queue] > int(count.rstrip("+"))]
+    if more:
+        print("more consumers at the broker than planned: " + "; ".join(more))
 
 
 main()

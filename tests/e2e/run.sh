@@ -21,6 +21,7 @@ sudo=
 sweep() {
     sweep_stack "$STACK" "$subnet"
     sweep_stack "$STACK-existing" 10.213.79.0/24
+    tools/remove-images.sh
 }
 
 sweep_stack() {

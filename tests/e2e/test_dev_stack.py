@@ -361,6 +361,22 @@ def test_a_changed_option_restarts_what_reads_it_and_nothing_else(stack: Stack) 
     assert restarted == {"heat-api", "heat-api-cfn"}
 
 
+def test_a_node_comes_and_goes_while_the_others_run_on(stack: Stack, cloud: Any) -> None:
+    before = stack.pids()
+    for key in ("nodes", "engines", "apis"):
+        stack.set(key, 3)
+    stack.up()
+    assert {key: pid for key, pid in stack.pids().items() if key[0] != "node-3"} == before
+    assert ("node-3", "heat-api@8004") in stack.pids()
+    for key in ("nodes", "engines", "apis"):
+        stack.set(key, 2)
+    assert "more consumers at the broker than planned: engine has 3" in stack.up().text
+    assert stack.pids() == before
+    made = cloud.orchestration.create_stack(name="after", template=random_strings(1))
+    gone(cloud, completed(cloud, made))
+    wait_for(lambda: stack.consumers() == 2, "the engines that stay, and no other")
+
+
 def test_a_host_with_another_key_is_not_talked_to(stack: Stack) -> None:
     stack.on(
         "node-2",

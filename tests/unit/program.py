@@ -22,7 +22,7 @@ from unittest import mock
 
 import jinja2
 import pulumi
-from google.protobuf import json_format  # type: ignore[import-untyped]
+from google.protobuf import json_format
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, RegisterResourceResponse
 from pulumi.runtime.settings import SETTINGS

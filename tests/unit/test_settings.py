@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.heat_conf import options
-from components.hosts.containers import addresses, mac_address, machine_routes, overlapping
+from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
 from infra import settings
 from infra.settings import (
@@ -664,9 +664,17 @@ def test_a_strangers_route_is_one_whether_it_is_wider_or_narrower() -> None:
     assert overlapping(network("10.213.77.0/24"), routes) == ["10.213.0.0/16 on tun0", "10.213.77.128/25 on br0"]
     assert problems({}, routes) == (
         "subnet = 10.213.77.0/24: this machine has a route to 10.213.0.0/16 on tun0, 10.213.77.128/25 on br0, and the "
-        "containers' bridge would take its traffic. Type: pulumi config set subnet <a free IPv4 subnet, such as "
-        "10.214.0.0/24> --stack dev",
+        "containers' bridge would take its traffic. Type: pulumi config set subnet 10.192.0.0/24 --stack dev",
     )
+
+
+def test_the_subnet_to_type_is_one_that_is_free() -> None:
+    assert free_subnet([(network("10.192.0.0/23"), "eth0"), (network("10.192.3.0/24"), "tun0")]) == "10.192.2.0/24"
+
+
+def test_a_setting_that_begins_like_json_and_is_not_is_a_plain_string() -> None:
+    assert settings._decoded("[not json") == "[not json"
+    assert settings._decoded('["a"]') == ["a"]
 
 
 def test_the_default_route_overlaps_nothing_and_neither_do_others_routes_that_lead_nowhere_hide_a_real_one() -> None:

@@ -10,7 +10,11 @@ owned() {
 
 create() {
     if exists; then
-        owned || { echo "a container $name exists that this checkout did not make: choose another stack name, or remove it ($engine rm -f $name)" >&2; exit 1; }
+        owned || {
+            echo "a container $name exists that this checkout did not make." >&2
+            echo "Take it down where it was made (make down), or work under another name: make up STACK=other" >&2
+            exit 1
+        }
         $engine start "$name" >/dev/null
     else
         # shellcheck disable=SC2086 # flags are words

@@ -30,8 +30,10 @@ create() {
     # shellcheck disable=SC2086 # words
     $sudo ip route replace $blackhole
     if $engine network inspect "$name" >/dev/null 2>&1; then
-        owned || { echo "a network $name exists that this checkout did not make: choose another stack name, or remove it ($engine network rm $name)" >&2; exit 1; }
-        return
+        if owned; then return; fi
+        echo "a network $name exists that this checkout did not make." >&2
+        echo "Take it down where it was made (make down), or work under another name: make up STACK=other" >&2
+        exit 1
     fi
     # Packets larger than the way out allows would be lost where nothing tells their sender.
     device=$(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 19ba45dfd14f12a4d2936666b7b68669345844d975679714c930027cd827bb9b
+# What has just been changed: 6d22a8fcb7445e15f0c78d21f8914f2e92cac19d0530c108d4b7c07374b0b0a5
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

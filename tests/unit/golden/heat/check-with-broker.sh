@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: a85bd706bce21ec4ba078f54b2a4f228117ba2456f2b73dd122240aa9b51f08a
+# The plan and its files: d4095de2dac6b49e23127f82534ffe4ffe01792ef967241e7f40cf34249c84d3
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -34,9 +34,12 @@ systemctl is-active --quiet heat-api@8004 || unwell heat-api@8004 "it is not run
 well heat-api@8004 node-1-heat-api-8004 8004 10
 systemctl is-active --quiet heat-api-cfn@8000 || unwell heat-api-cfn@8000 "it is not running"
 well heat-api-cfn@8000 node-1-heat-api-cfn-8000 8000 10
-# What the engines share: as many consumers as there are workers in all, no fewer and no strangers.
-told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py 30 /etc/heat/heat.conf /etc/heat/secrets.conf -- engine=2 engine_worker=2 heat-engine-listener=2 2>&1) || {
-    echo "the engines on the broker are not those of the plan: $told" >&2
-    echo "More than planned: another engine uses this vhost (rabbitmqctl list_consumers -p heat)." >&2
+# What the engines share: as many consumers as there are workers in all. There may be more for a moment: the engines of
+# a host that is on its way out are there until the end of the up.
+told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py 30 /etc/heat/heat.conf /etc/heat/secrets.conf -- engine=2+ engine_worker=2+ heat-engine-listener=2+ 2>&1) || {
+    echo "the engines on the broker are fewer than planned: $told" >&2
     exit 1
 }
+if [ -n "$told" ]; then
+    echo "$told: of a host that is leaving, or a stranger's; rabbitmqctl list_consumers -p heat shows from where"
+fi

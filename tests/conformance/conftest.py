@@ -1,0 +1,178 @@
+"""The plugins that are compared: the stand-in always, the real one where it can be had."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conformance.plugin import Answer, Plugin
+from tests.conformance.sshd import BINARY, Sshd
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".tools/pulumi-home"
+_VERSION = next(
+    line.partition("==")[2]
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if line.startswith("pulumi-command==")
+)
+INSTALLED = f"plugins/resource-command-v{_VERSION}"
+_ARCHIVE = f"pulumi-resource-command-v{_VERSION}-linux-{'arm64' if os.uname().machine == 'aarch64' else 'amd64'}.tar.gz"
+
+Start = Callable[..., Plugin]
+Compare = Callable[[Callable[[Plugin], Any]], Any]
+
+
+def _real_plugin(scratch: Path) -> Path | str:
+    """The real plugin's binary, or why there is none."""
+    user_home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    for home in (HOME, user_home):
+        binary = home / INSTALLED / "pulumi-resource-command"
+        if binary.exists() and not (binary.parent / "STAND-IN").exists():
+            return binary
+    mirror = os.environ.get("PULUMI_MIRROR", "")
+    if not mirror:
+        return f"the real plugin is not installed, and PULUMI_MIRROR, where {_ARCHIVE} would be, is not set"
+    archive = Path(mirror) / _ARCHIVE
+    if mirror.startswith(("http://", "https://")):
+        archive = scratch / _ARCHIVE
+        try:
+            urllib.request.urlretrieve(f"{mirror.rstrip('/')}/{_ARCHIVE}", archive)
+        except OSError as error:
+            return f"PULUMI_MIRROR: {error}"
+    if not archive.exists():
+        return f"there is no {_ARCHIVE} in PULUMI_MIRROR"
+    binary = scratch / "pulumi-resource-command"
+    with tarfile.open(archive) as files:
+        member = next(member for member in files if Path(member.name).name == binary.name)
+        content = files.extractfile(member)
+        assert content
+        binary.write_bytes(content.read())
+    binary.chmod(0o755)
+    return binary
+
+
+@pytest.fixture(scope="session")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in's launcher, as toolchain.sh installs it."""
+    launcher = tmp_path_factory.mktemp("stand-in") / "pulumi-resource-command"
+    launcher.write_text(f'#!/bin/sh\nexec "{ROOT}/.venv/bin/python" -I "{ROOT}/tools/command_provider" "$@"\n')
+    launcher.chmod(0o755)
+    return launcher
+
+
+@pytest.fixture(scope="session")
+def real_or_why(tmp_path_factory: pytest.TempPathFactory) -> Path | str:
+    return _real_plugin(tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture
+def real(real_or_why: Path | str) -> Path:
+    """The real plugin; a test that asks for it is skipped without."""
+    if isinstance(real_or_why, str):
+        pytest.skip(real_or_why)
+    return real_or_why
+
+
+@pytest.fixture(scope="session")
+def binaries(stand_in: Path, real_or_why: Path | str) -> dict[str, Path]:
+    """What to compare. Without the real plugin every case still holds the stand-in to what it expects."""
+    return {"stand-in": stand_in} | ({"real": real_or_why} if isinstance(real_or_why, Path) else {})
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory that both plugins run in."""
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of both plugins. An agent of the user's must not decide what a connection does."""
+    return {key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"} | {"FROM_OUTSIDE": "yes"}
+
+
+@pytest.fixture
+def start(binaries: dict[str, Path], work: Path, environment: dict[str, str]) -> Iterator[Start]:
+    """Start a plugin for one test alone."""
+    started = []
+
+    def start(name: str, **more: str) -> Plugin:
+        started.append(Plugin(binaries[name], environment={**environment, **more}, directory=work))
+        return started[-1]
+
+    yield start
+    for plugin in started:
+        plugin.close()
+
+
+@pytest.fixture(scope="session")
+def plugins(binaries: dict[str, Path], work: Path, environment: dict[str, str]) -> Iterator[dict[str, Plugin]]:
+    running = {name: Plugin(path, environment=environment, directory=work) for name, path in binaries.items()}
+    yield running
+    for plugin in running.values():
+        plugin.close()
+
+
+@pytest.fixture
+def compare(plugins: dict[str, Plugin]) -> Compare:
+    """Do the same with each plugin; what comes of it must be the same, and is returned."""
+
+    def compare(observe: Callable[[Plugin], Any]) -> Any:
+        return compared({name: observe(plugin) for name, plugin in plugins.items()})
+
+    return compare
+
+
+@pytest.fixture
+def compare_fresh(binaries: dict[str, Path], start: Start) -> Compare:
+    """The same, each time with a plugin of its own: for what leaves a plugin changed."""
+
+    def compare(observe: Callable[[Plugin], Any]) -> Any:
+        return compared({name: observe(start(name)) for name in binaries})
+
+    return compare
+
+
+def compared(observed: dict[str, Any]) -> Any:
+    """What was observed, once it is seen to be the same."""
+    mine = observed["stand-in"]
+    if "real" in observed:
+        assert _normal(mine) == _normal(observed["real"]), "the stand-in (left) and the real plugin (right) differ"
+    return mine
+
+
+def _normal(value: Any) -> Any:
+    """Without what is different each time: the random part of an ID, a port."""
+    if isinstance(value, Answer):
+        return {key: _normal(item) for key, item in vars(value).items()}
+    if isinstance(value, dict):
+        return {
+            key: re.sub(r"[0-9a-f]{8}$", "…", item) if key == "id" else _normal(item) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    return value
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """An SSH server; tests that ask for it are skipped without."""
+    if BINARY is None:
+        pytest.skip("no sshd on this machine: apt install openssh-server")
+    server = Sshd(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def _clean(work: Path) -> None:
+    """No file that an earlier command made is there."""
+    for path in work.iterdir():
+        path.unlink()

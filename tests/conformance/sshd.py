@@ -1,0 +1,108 @@
+"""A throw-away SSH server on loopback, for the one user who runs the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from tools.command_provider.properties import Properties
+
+# Debian has it where only root's PATH looks.
+BINARY = shutil.which("sshd", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key pair: the private one in OpenSSH's format, the public one as a line of authorized_keys."""
+
+    private: str
+    public: str
+
+    @classmethod
+    def make(cls, kind: str = "ssh-ed25519", passphrase: str | None = None) -> Key:
+        key = asyncssh.generate_private_key(kind)
+        return cls(key.export_private_key(passphrase=passphrase).decode(), key.export_public_key().decode().strip())
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Sshd:
+    """An SSH server that takes one key, and environment variables called ACCEPTED_…"""
+
+    def __init__(self, directory: Path) -> None:
+        assert BINARY
+        self._directory = directory
+        self.port = free_port()
+        self.key = Key.make()
+        self.host_key = Key.make()
+        # As root, sshd wants this directory, which systemd makes for it elsewhere.
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        self._write("host_key", self.host_key.private)
+        self._write("authorized_keys", self.key.public)
+        config = self._write(
+            "sshd_config",
+            f"ListenAddress 127.0.0.1:{self.port}\n"
+            f"HostKey {directory}/host_key\n"
+            f"AuthorizedKeysFile {directory}/authorized_keys\n"
+            "PidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\n"
+            "KbdInteractiveAuthentication no\nAcceptEnv ACCEPTED_*\nMaxStartups 200\n",
+        )
+        self._process = subprocess.Popen(
+            [BINARY, "-D", "-e", "-f", config], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stderr
+        said = ""
+        while "Server listening" not in said:
+            line = self._process.stderr.readline()
+            said += line
+            assert line, f"sshd did not start: {said}"
+        # Nobody reads on; a full pipe would stop it.
+        self._drain = subprocess.Popen(["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL)
+
+    def _write(self, name: str, text: str) -> Path:
+        path = self._directory / name
+        path.write_text(text + "\n")
+        path.chmod(0o600)
+        return path
+
+    @contextlib.contextmanager
+    def also(self, key: Key) -> Iterator[None]:
+        """Let another key in for a while."""
+        self._write("authorized_keys", f"{self.key.public}\n{key.public}")
+        yield
+        self._write("authorized_keys", self.key.public)
+
+    def close(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+        # Connections that a plugin keeps open outlive the server, and their log with them.
+        self._drain.kill()
+        self._drain.wait()
+
+    def connection(self, **settings: object) -> Properties:
+        """The connection to it, as a program would write it."""
+        return {
+            "host": "127.0.0.1",
+            "port": float(self.port),
+            "user": getpass.getuser(),
+            "privateKey": self.key.private,
+            "hostKey": self.host_key.public,
+            "dialErrorLimit": 0.0,
+            **settings,
+        }

@@ -1,0 +1,9 @@
+"""Values with marks, as cases write them."""
+
+from tools.command_provider.properties import Marked, Value
+
+UNKNOWN = Marked(unknown=True)
+
+
+def secret(value: Value) -> Marked:
+    return Marked(value=value, secret=True)

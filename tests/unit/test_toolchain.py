@@ -1,0 +1,198 @@
+"""tools/toolchain.sh: where it looks, in which order, and what it says when that was in vain. No network is used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# No release has this version, and no build is prepared for it.
+VERSION = "0.0.1"
+ARM = platform.machine() in {"aarch64", "arm64"}
+CLI = f"pulumi-v{VERSION}-linux-{'arm64' if ARM else 'x64'}.tar.gz"
+COMMAND = f"pulumi-resource-command-v{VERSION}-linux-{'arm64' if ARM else 'amd64'}.tar.gz"
+OPENSTACK = COMMAND.replace("command", "openstack")
+
+# Answers as the CLI does to `version` and to `plugin install resource NAME VERSION --file ARCHIVE`.
+FAKE = """#!/bin/sh
+case $1 in
+version) echo vVERSION ;;
+plugin)
+    directory=$PULUMI_HOME/plugins/resource-$4-v$5
+    mkdir -p "$directory"
+    tar -xzf "$7" -C "$directory" ;;
+esac
+"""
+FILES = ("pulumi", "pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python")
+
+
+def _program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the script with a project around it, on a machine that reaches nothing but a mirror."""
+
+    directory: Path
+    mirror: Path
+
+    def run(self, *arguments: str, path: Path | None = None, mirror: bool = True) -> tuple[int, str]:
+        """Run the script: its status, and what it said."""
+        process = subprocess.run(
+            [self.directory / "tools/toolchain.sh", *arguments],
+            env={
+                "PATH": f"{path}:/usr/bin:/bin" if path else "/usr/bin:/bin",
+                "HOME": str(self.directory),
+                "PULUMI_MIRROR": str(self.mirror) if mirror else "",
+                # A proxy that refuses at once.
+                "https_proxy": "http://127.0.0.1:9",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return process.returncode, process.stderr
+
+    def put(self, *archives: str) -> None:
+        """Put archives into the mirror, with the inner layout of the releases."""
+        for archive in archives:
+            names = [f"pulumi/{name}" for name in FILES] if archive == CLI else [f"./{archive.split('-v')[0]}"]
+            with tarfile.open(self.mirror / archive, "w:gz") as packed:
+                for name in names:
+                    text = FAKE.replace("VERSION", VERSION) if name == "pulumi/pulumi" else f"#!/bin/sh\n# {archive}\n"
+                    packed.add(_program(self.directory / "scratch" / name, text), name)
+
+    def sums(self) -> None:
+        """List the checksums of what is in the mirror."""
+        lines = [f"{hashlib.sha256(a.read_bytes()).hexdigest()}  {a.name}\n" for a in self.mirror.glob("*.tar.gz")]
+        (self.mirror / "SHA256SUMS").write_text("".join(lines))
+
+    def on_path(self, version: str) -> Path:
+        """A directory with a CLI of that version."""
+        for name in FILES:
+            _program(self.directory / "found" / name, FAKE.replace("VERSION", version))
+        return self.directory / "found"
+
+    @property
+    def plugin(self) -> Path:
+        return self.directory / f".tools/pulumi-home/plugins/resource-command-v{VERSION}/pulumi-resource-command"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    directory, mirror = tmp_path / "project", tmp_path / "mirror"
+    mirror.mkdir()
+    copied = ("toolchain.sh", "pulumi-build/cli/go.mod", "command_provider/pulumi-resource-command")
+    for name in copied:
+        _program(directory / "tools" / name, (ROOT / "tools" / name).read_text())
+    _program(directory / "tools/venv.sh", "#!/bin/sh\n")
+    pins = (f"{name}=={VERSION}\n" for name in ("pulumi", "pulumi-command", "pulumi-openstack"))
+    (directory / "requirements.txt").write_text("".join(pins))
+    return Project(directory, mirror)
+
+
+def test_everything_comes_from_the_mirror_once(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    project.sums()
+    status, said = project.run()
+    assert (status, said.count("from PULUMI_MIRROR, checksum verified")) == (0, 2)
+    assert {path.name for path in (project.directory / ".tools/pulumi").iterdir()} == {"VERSION", *FILES}
+    assert project.run(mirror=False) == (0, "")
+
+
+def test_a_cli_on_path_comes_before_the_mirrors(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    found = project.on_path(VERSION)
+    status, said = project.run(path=found)
+    assert (status, f"pulumi {VERSION}: from PATH ({found})" in said) == (0, True)
+
+
+def test_a_cli_of_another_version_on_path_is_passed_over(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    found = project.on_path("3.0.0")
+    assert "from PATH" not in project.run(path=found)[1]
+    assert (project.directory / ".tools/pulumi/VERSION").read_text() == f"{VERSION}\n"
+
+
+def _damage(project: Project) -> None:
+    (project.mirror / CLI).write_bytes(b"something else")
+
+
+def _leave_out(project: Project) -> None:
+    lines = (project.mirror / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (project.mirror / "SHA256SUMS").write_text("".join(line for line in lines if CLI not in line))
+
+
+@pytest.mark.parametrize(
+    ("harm", "complaint"), [(_damage, f"{CLI} does not match its checksum"), (_leave_out, f"does not list {CLI}")]
+)
+def test_a_checksum_that_does_not_fit_ends_it(
+    project: Project, harm: Callable[[Project], None], complaint: str
+) -> None:
+    project.put(CLI, COMMAND)
+    project.sums()
+    harm(project)
+    status, said = project.run()
+    assert status != 0
+    assert complaint in said
+    assert not (project.directory / ".tools/pulumi").exists()
+
+
+def test_a_failure_says_what_was_tried_and_what_to_do(project: Project) -> None:
+    status, said = project.run(path=project.on_path("3.0.0"), mirror=False)
+    assert status != 0
+    tried = re.findall(r"^  - ([^:]*): (.*)", said, re.MULTILINE)
+    assert [source for source, _ in tried] == ["PATH", "PULUMI_MIRROR", "official download", "build from registries"]
+    assert f"pulumi is 'v3.0.0', not v{VERSION}" in tried[0][1]
+    assert f"download https://get.pulumi.com/releases/sdk/{CLI}" in said
+    assert "run this again with PULUMI_MIRROR=that-directory" in said
+
+
+def test_the_stand_in_takes_the_plugins_place_until_there_is_one(project: Project) -> None:
+    project.put(CLI)
+    status, said = project.run()
+    assert status == 0
+    (line,) = (line for line in said.splitlines() if "stand-in" in line)
+    assert line.startswith(f"toolchain: pulumi-command {VERSION}: the stand-in in tools/command_provider, because")
+    assert os.access(project.plugin, os.X_OK)
+    assert project.run() == (0, "")
+    project.put(COMMAND)
+    assert f"pulumi-command {VERSION}: from PULUMI_MIRROR" in project.run()[1]
+    assert COMMAND in project.plugin.read_text()
+    assert project.run(mirror=False) == (0, "")
+
+
+def test_the_openstack_plugin_comes_when_it_is_asked_for(project: Project) -> None:
+    project.put(CLI, COMMAND, OPENSTACK)
+    openstack = project.plugin.parents[1] / f"resource-openstack-v{VERSION}/pulumi-resource-openstack"
+    assert (project.run()[0], openstack.exists()) == (0, False)
+    assert (project.run("--openstack")[0], openstack.exists()) == (0, True)
+
+
+def test_there_is_no_stand_in_for_the_openstack_plugin(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    status, said = project.run("--openstack")
+    assert status != 0
+    assert f"/{OPENSTACK}," in said
+    assert "run this again with PULUMI_MIRROR=that-directory" in said
+
+
+def test_what_is_built_and_imitated_has_the_pinned_versions() -> None:
+    pins = dict(re.findall("^([a-z-]+)==([^ \n]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    module = (ROOT / "tools/pulumi-build/cli/go.mod").read_text()
+    assert f"github.com/pulumi/pulumi/pkg/v3 v{pins['pulumi']} " in module
+    service = (ROOT / "tools/command_provider/service.py").read_text()
+    assert f'VERSION = "{pins["pulumi-command"]}"' in service
