@@ -85,9 +85,17 @@ class Host:
             stdin=render("scripts/ready.sh.j2", name=name, address=address, free_mb=FREE_MB),
             parent=parent,
             after=(),
-            dials=BOOT_DIALS if machine else DIALS,
+            dials=self._first_dials(),
         )
         self._first = [self.ready]
+
+    def _first_dials(self) -> int:
+        """How often the first command fails to log in before it is said why."""
+        if self._machine:
+            return BOOT_DIALS
+        # Behind a jump host the provider tries again on the connection that has just failed, and what it then reports
+        # is "EOF": only the first attempt tells a wrong key.
+        return 0 if self._login.jump else DIALS
 
     def use_after(self, others: Sequence[pulumi.Resource]) -> None:
         """Run nothing more here before all of these are done."""
@@ -174,7 +182,7 @@ class Host:
                     user=jump.user,
                     private_key=login.private_key,
                     host_key=jump.host_key,
-                    dial_error_limit=dials,
+                    dial_error_limit=dials or DIALS,
                 )
                 if jump
                 else None,

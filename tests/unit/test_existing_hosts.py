@@ -99,6 +99,13 @@ def test_a_host_that_does_not_answer_is_told_soon_as_it_is_not_in_its_first_boot
     assert {resource.connection["dialErrorLimit"] for resource in existing().remote} == {DIALS}
 
 
+def test_behind_a_jump_host_the_first_attempt_is_the_one_that_tells_why() -> None:
+    for resource in existing(jump=JUMP).remote:
+        first = resource.name.endswith("-ready")
+        assert resource.connection["dialErrorLimit"] == (0 if first else DIALS)
+        assert resource.connection["proxy"]["dialErrorLimit"] == DIALS
+
+
 def test_nothing_is_made_or_taken_away_but_secrets_and_logins_of_clients() -> None:
     result = existing()
     assert {one.name for one in result.commands if "delete" in one.inputs} == {"clouds-yaml"}
