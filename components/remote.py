@@ -20,7 +20,8 @@ from components.rendering import render
 BOOT_DIALS = 100
 # Afterwards a host that does not answer is down, and is said to be after about half a minute.
 DIALS = 12
-# What a new host must have free, in MB: Heat, or Keystone and the database, with their packages and room for logs.
+# What a new host must have free, in MB. Packages and an empty database are about 1000 on the front host, 500 on a node;
+# the rest is for logs and for the next release, which is installed beside the one that runs.
 FREE_MB = 2000
 
 _ROOT = "root"

@@ -28,7 +28,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # A line for each host, the jump host first: where it stands in the settings, address, port, "jump" where it is reached
-# over the jump host; and the jump host's user in a file of its own.
+# over the jump host, the key that is pinned; and the jump host's user in a file of its own.
 pulumi config --json >"$work/config"
 .venv/bin/python - "$work" >"$work/hosts" <<'PYTHON'
 import json, pathlib, sys
@@ -42,7 +42,8 @@ key = lambda host: (host.get("address"), str(host.get("port", 22)))
 for path, host in hosts.items():
     if host and host.get("address"):
         direct = not jump or key(host) == key(jump)
-        print(path, *key(host), "direct" if direct else "jump")
+        pinned = (host.get("hostKey") or "- -").split(" ")[1]
+        print(path, *key(host), "direct" if direct else "jump", pinned)
 (work / "user").write_text((jump or {}).get("user") or found.get("user") or "root")
 PYTHON
 [ -s "$work/hosts" ] || fail "no host has an address yet; type: pulumi config set --path existing.front.address 10.0.0.1 --stack $STACK"
@@ -62,7 +63,7 @@ over_jump() {
 }
 
 jump_address='' jump_port='' key=''
-while read -r path address port way; do
+while read -r path address port way pinned; do
     case "$way" in
     direct) line=$(ssh-keyscan -T 10 -t ed25519 -p "$port" "$address" 2>"$work/error") || line= ;;
     *) line=$(over_jump ssh-keyscan -T 10 -t ed25519 -p "$port" "$address" 2>"$work/error") || line= ;;
@@ -70,7 +71,9 @@ while read -r path address port way; do
     line=$(echo "$line" | grep ' ssh-ed25519 ' | head -n 1 | cut -d ' ' -f 2-3)
     [ -n "$line" ] || fail "$path ($address port $port) shows no ed25519 key: $(tail -n 1 "$work/error")"
     echo "$path $line" >>"$work/keys"
-    echo "$path $address $(echo "$line" | ssh-keygen -lf - | cut -d ' ' -f 2)"
+    note=
+    [ "$pinned" = - ] || [ "$pinned" = "${line#* }" ] || note=", NOT the key that is pinned"
+    echo "$path $address $(echo "$line" | ssh-keygen -lf - | cut -d ' ' -f 2)$note"
     if [ "$path" = existing.jump ]; then
         confirm "Is this the jump host's key?"
         jump_address=$address jump_port=$port
