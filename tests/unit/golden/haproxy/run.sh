@@ -23,10 +23,13 @@ failed() {
     exit 1
 }
 
-sed -n 's/^ *bind \([0-9.]*\):\([0-9]*\)$/\1 \2/p' /etc/haproxy/haproxy.cfg | while read -r address port; do
-    other=$(holder "$address" "$port" haproxy)
-    [ -z "$other" ] || failed "port $port is taken by $other"
-done
+# Once it runs with a file of ours, its ports are its own.
+if ! systemctl is-active --quiet haproxy || [ ! -e "$loaded" ]; then
+    sed -n 's/^ *bind \([0-9.]*\):\([0-9]*\)$/\1 \2/p' /etc/haproxy/haproxy.cfg | while read -r address port; do
+        other=$(holder "$address" "$port" haproxy)
+        [ -z "$other" ] || failed "port $port is taken by $other"
+    done
+fi
 if ! systemctl is-active --quiet haproxy; then
     systemctl --quiet enable haproxy
     systemctl reset-failed haproxy 2>/dev/null || true
