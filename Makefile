@@ -31,6 +31,10 @@ up: tools engine ## everything: set up, then bring the stack up (STACK=dev)
 down: tools ## take the stack and all that it made away
 	@tools/stack.sh down $(STACK)
 
+.PHONY: hostkeys
+hostkeys: tools ## the keys of existing hosts: fetched once, shown, and pinned when you say yes (STACK=dev)
+	@tools/hostkeys.sh $(STACK)
+
 .PHONY: test
 test: tools check ## the checks and the fast tests: no root, no hosts
 	@$(PY) -m pytest -q tests/unit

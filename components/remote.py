@@ -20,18 +20,36 @@ from components.rendering import render
 BOOT_DIALS = 100
 # Afterwards a host that does not answer is down, and is said to be after about half a minute.
 DIALS = 12
+# What a new host must have free, in MB. Packages and an empty database are about 1000 on the front host, 500 on a node;
+# the rest is for logs and for the next release, which is installed beside the one that runs.
+FREE_MB = 2000
 
 _ROOT = "root"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Login:
-    """How to log in to a host: `host_key` is its public key, "ssh-ed25519 AAAA…", and is verified."""
+class Jump:
+    """A host on the way to another one, which takes the same key. Its own `host_key` is verified as well."""
 
-    private_key: pulumi.Input[str]
+    address: str
     host_key: pulumi.Input[str]
     user: str = _ROOT
     port: int = 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """How to log in to a host: `host_key` is its public key, "ssh-ed25519 AAAA…", and is verified.
+
+    Without a `private_key` the ssh agent is asked, where $SSH_AUTH_SOCK says. Its socket is not kept in the login: it
+    is another one in each session, and a changed login runs every command again.
+    """
+
+    host_key: pulumi.Input[str]
+    private_key: pulumi.Input[str] | None = None
+    user: str = _ROOT
+    port: int = 22
+    jump: Jump | None = None
 
 
 class Host:
@@ -42,7 +60,8 @@ class Host:
         address: where it is reached, and where its services listen.
         login: how to log in.
         parent: the component that the host belongs to.
-        machine: the resource that stands for the machine itself; when it is replaced, the host is set up again.
+        machine: the resource that stands for the machine itself; when it is replaced, the host is set up again. A host
+            without one has booted long ago, and is not waited for.
     """
 
     def __init__(
@@ -59,14 +78,29 @@ class Host:
         self._login = login
         self._machine = [machine] if machine else []
         self._sudo = "" if login.user == _ROOT else "sudo -n "
+        self._first: list[pulumi.Resource] = self._machine
         self.ready = self._command(
             "ready",
+            # As the user that logs in: whether that one may become root is for the script to find out.
             "sh -s",
-            stdin=render("scripts/ready.sh.j2"),
+            stdin=render("scripts/ready.sh.j2", name=name, address=address, free_mb=FREE_MB),
             parent=parent,
-            after=self._machine,
-            dials=BOOT_DIALS,
+            after=(),
+            dials=self._first_dials(),
         )
+        self._first = [self.ready]
+
+    def _first_dials(self) -> int:
+        """How often the first command fails to log in before it is said why."""
+        if self._machine:
+            return BOOT_DIALS
+        # Behind a jump host the provider tries again on the connection that has just failed, and what it then reports
+        # is "EOF": only the first attempt tells a wrong key.
+        return 0 if self._login.jump else DIALS
+
+    def use_after(self, others: Sequence[pulumi.Resource]) -> None:
+        """Run nothing more here before all of these are done."""
+        self._first += others
 
     def file(
         self,
@@ -94,7 +128,11 @@ class Host:
         """
         words = " ".join(map(shlex.quote, (path, mode, owner)))
         return self._command(
-            name, f"heat-scaleout put {words} {check}".rstrip(), stdin=content, parent=parent, after=after
+            name,
+            f"{self._sudo}heat-scaleout put {words} {check}".rstrip(),
+            stdin=content,
+            parent=parent,
+            after=after,
         )
 
     def script(
@@ -115,7 +153,7 @@ class Host:
             after: what must be done before.
             shown: the operator sees what it prints, and not only when it fails.
         """
-        create = f"heat-scaleout run {shlex.quote(name)}"
+        create = f"{self._sudo}heat-scaleout run {shlex.quote(name)}"
         return self._command(name, create, stdin=text, parent=parent, after=after, shown=shown)
 
     def _command(
@@ -129,17 +167,28 @@ class Host:
         dials: int = DIALS,
         shown: bool = False,
     ) -> command.remote.Command:
+        login, jump = self._login, self._login.jump
         return command.remote.Command(
             f"{self.name}-{name}",
             connection=command.remote.ConnectionArgs(
                 host=self.address,
-                port=self._login.port,
-                user=self._login.user,
-                private_key=self._login.private_key,
-                host_key=self._login.host_key,
+                port=login.port,
+                user=login.user,
+                private_key=login.private_key,
+                host_key=login.host_key,
                 dial_error_limit=dials,
+                proxy=command.remote.ProxyConnectionArgs(
+                    host=jump.address,
+                    port=jump.port,
+                    user=jump.user,
+                    private_key=login.private_key,
+                    host_key=jump.host_key,
+                    dial_error_limit=dials or DIALS,
+                )
+                if jump
+                else None,
             ),
-            create=self._sudo + create,
+            create=create,
             stdin=stdin,
             # stdout may repeat what a script was told, and stays out of logs and plain state for that.
             logging=command.remote.Logging.STDOUT if shown else command.remote.Logging.NONE,
@@ -147,7 +196,7 @@ class Host:
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(
                 parent=parent,
-                depends_on=[*after] if name == "ready" else [self.ready, *after],
+                depends_on=[*self._first, *after],
                 replace_with=self._machine,
                 deleted_with=self._machine[0] if self._machine else None,
                 additional_secret_outputs=["stdout", "stderr"],

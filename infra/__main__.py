@@ -17,10 +17,11 @@ from components.client_config import ClientConfig  # noqa: E402
 from components.control_plane import BundledControlPlane  # noqa: E402
 from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
 from components.heat_node import HeatNode, run_one_by_one  # noqa: E402
-from components.hosts.containers import ContainerHosts, machine_routes  # noqa: E402
+from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
 from infra import settings as configured  # noqa: E402
+from infra.hosts import find_hosts  # noqa: E402
 
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = machine_routes(Path("/proc/net/route").read_text())
@@ -29,10 +30,7 @@ processes, deployment = wanted.processes, wanted.deployment
 fronted = listeners(processes, api_port=wanted.api_port, cfn_port=wanted.cfn_port)
 
 # Where everything runs: the front host, which has the original addresses, and the Heat nodes.
-hosts = ContainerHosts(
-    "hosts", stack=stack, subnet=wanted.network, names=wanted.host_names,
-    owner=ROOT, cache=ROOT / ".state/cache", debian_mirror=wanted.debian_mirror,
-).hosts  # fmt: skip
+hosts = find_hosts(wanted, stack=stack, root=ROOT)
 front = hosts[configured.FRONT]
 
 # Database, broker, cache and Keystone.

@@ -40,11 +40,12 @@ class Result:
 class Stack:
     name: str
 
-    def pulumi(self, *words: str, check: bool = True) -> Result:
+    def pulumi(self, *words: str, check: bool = True, stdin: str = "") -> Result:
         began = time.monotonic()
         done = subprocess.run(
             ["pulumi", *words, "--stack", self.name, "--non-interactive"],
             cwd=ROOT,
+            input=stdin,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

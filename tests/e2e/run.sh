@@ -17,23 +17,28 @@ flock -n 9 || { echo "waiting for another end-to-end run on this machine to end"
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 
+# The second stack has hosts that a test makes and the program does not.
 sweep() {
+    sweep_stack "$STACK" "$subnet"
+    sweep_stack "$STACK-existing" 10.213.79.0/24
+    tools/remove-images.sh
+}
+
+sweep_stack() {
     for engine in podman docker; do
         command -v "$engine" >/dev/null || continue
-        $sudo "$engine" ps --all --quiet --filter "name=^heat-$STACK-" 2>/dev/null | while read -r container; do
+        $sudo "$engine" ps --all --quiet --filter "name=^heat-$1-" 2>/dev/null | while read -r container; do
             $sudo "$engine" kill "$container" >/dev/null 2>&1 || true
             $sudo "$engine" rm -f "$container" >/dev/null
         done
-        $sudo "$engine" network rm "heat-$STACK" >/dev/null 2>&1 || true
+        $sudo "$engine" network rm "heat-$1" >/dev/null 2>&1 || true
     done
-    # shellcheck disable=SC2086 # words
-    $sudo ip route del blackhole $subnet metric 4294967295 2>/dev/null || true
+    $sudo ip route del blackhole "$2" metric 4294967295 2>/dev/null || true
     if [ -d .state/.pulumi ]; then
-        pulumi cancel --yes --stack "$STACK" >/dev/null 2>&1 || true
-        pulumi stack rm --yes --force "$STACK" >/dev/null 2>&1 || true
+        pulumi cancel --yes --stack "$1" >/dev/null 2>&1 || true
+        pulumi stack rm --yes --force "$1" >/dev/null 2>&1 || true
     fi
-    tools/remove-images.sh
-    rm -rf "Pulumi.$STACK.yaml" ".state/$STACK"
+    rm -rf "Pulumi.$1.yaml" ".state/$1"
 }
 
 sweep

@@ -221,7 +221,8 @@ def in_pulumi(
             {
                 f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
                 for key, value in config.items()
-            }
+            },
+            [f"{PROJECT}:sshPrivateKey"] if "sshPrivateKey" in config else [],
         )
         loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
         stack = pulumi.runtime.get_root_resource()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -130,6 +131,112 @@ def test_a_client_can_read_its_logins() -> None:
         "heat": "demo",
         "heat-admin": "admin",
     }
+
+
+def ready(tmp_path: Path, *, release: str, **tools: str) -> subprocess.CompletedProcess[str]:
+    """Run the looks of templates/scripts/ready.sh.j2 on a made-up host: what follows them is cut off."""
+    (tmp_path / "os-release").write_text(release)
+    for name, text in tools.items():
+        tool(tmp_path, name, text)
+    text = render("scripts/ready.sh.j2", name="node-b", address=B, free_mb=2000)
+    text = text.replace("/etc/os-release", str(tmp_path / "os-release")).replace("/opt/uv", str(tmp_path / "uv"))
+    text = text.replace("/run/systemd/system", str(tmp_path / "systemd")).partition("# A VM may still be")[0]
+    return subprocess.run(
+        ["/bin/sh", "-s"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+
+
+BOOKWORM = 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'
+ROOM = "echo header; echo /dev/vda 9000000 1000 8000000 1% /"
+OPERATOR = 'case "$1" in -u) echo 1000;; *) echo operator;; esac'
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        BOOKWORM,
+        "ID=debian\nVERSION_ID=13\n",
+        "ID=ubuntu\nVERSION_ID=24.04\n",
+        "ID=ubuntu\nVERSION_ID=22.04\n",
+    ],
+)
+def test_a_system_that_is_known_can_be_used_by_root_and_by_one_who_may_become_root(
+    tmp_path: Path, release: str
+) -> None:
+    (tmp_path / "systemd").mkdir()
+    tool(tmp_path, "python3.11", "")
+    for identity in ("echo 0", OPERATOR):
+        done = ready(tmp_path, release=release, df=ROOM, id=identity, sudo="exit 0")
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_all_that_is_wrong_with_a_host_is_told_at_once_with_its_name(tmp_path: Path) -> None:
+    done = ready(
+        tmp_path,
+        release='ID=fedora\nVERSION_ID=40\nPRETTY_NAME="Fedora Linux 40"\n',
+        df="echo header; echo /dev/vda 9000000 1000 307200 1% /; echo /dev/vda 9000000 1000 307200 1% /;"
+        "echo /dev/vdb 9 9 2048000 1% /var",
+        id=OPERATOR,
+        sudo="echo 'sudo: a password is required' >&2; exit 1",
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "node-b (10.0.0.2) cannot be used as it is:",
+        "  * user operator may not become root without a password; type there, as root: "
+        "echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/operator",
+        "  * systemd, which is to run Heat's processes, does not run there",
+        "  * it runs Fedora Linux 40; wanted are Debian 12 or 13, or Ubuntu 22.04 or 24.04",
+        "  * only 300 MB are free in /; 2000 MB are wanted for packages, data and logs",
+    ]
+
+
+def test_a_host_that_has_all_of_it_installed_needs_no_room_for_it(tmp_path: Path) -> None:
+    (tmp_path / "systemd").mkdir()
+    (tmp_path / "uv").mkdir()
+    full = "echo header; echo /dev/vda 9000000 1000 1 1% /"
+    assert ready(tmp_path, release=BOOKWORM, df=full, id="echo 0").returncode == 0
+
+
+def test_an_old_ubuntu_is_refused_where_it_has_no_python_for_heat() -> None:
+    text = render("scripts/ready.sh.j2", name="node-b", address=B, free_mb=2000)
+    (arm,) = re.findall(r'(?s)"ubuntu 22.04"\)\n(.*?);;', text)
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'refuse() {{ echo "$1"; }}\n{arm}'],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/nowhere"},
+        check=False,
+    )
+    assert done.stdout == (
+        "Ubuntu 22.04 has Python 3.10, and Heat wants 3.11 or later; type there, as root: apt install python3.11\n"
+    )
+
+
+def holder(tmp_path: Path, listed: str) -> str:
+    """What templates/scripts/port.inc.sh says of port 8004 on 10.0.0.2."""
+    tool(tmp_path, "ss", f"cat <<'END'\n{listed}\nEND")
+    text = (TEMPLATES / "scripts/port.inc.sh").read_text()
+    return sh(f"set -eu\n{text}\nholder 10.0.0.2 8004 heat-api@8004", PATH=f"{tmp_path}:/usr/bin:/bin")
+
+
+@pytest.mark.parametrize("local", ["10.0.0.2:8004", "0.0.0.0:8004", "*:8004"])
+def test_a_process_on_a_port_is_named_whether_it_has_one_address_or_all(tmp_path: Path, local: str) -> None:
+    pid = os.getpid()
+    name = Path("/proc/self/comm").read_text().strip()
+    line = f'LISTEN 0 128 {local} 0.0.0.0:* users:(("x",pid={pid},fd=3))'
+    assert holder(tmp_path, line) == f"{name} (process {pid})"
+    assert holder(tmp_path, f"LISTEN 0 128 {local} 0.0.0.0:*") == "a process that cannot be seen from here"
+
+
+@pytest.mark.parametrize("local", ["127.0.0.1:8004", "10.0.0.3:8004", "[::]:8004", "10.0.0.2:18004"])
+def test_who_listens_elsewhere_is_in_nobodys_way(tmp_path: Path, local: str) -> None:
+    assert holder(tmp_path, f'LISTEN 0 128 {local} 0.0.0.0:* users:(("x",pid=1,fd=3))') == ""
+    assert holder(tmp_path, "") == ""
 
 
 def tool(tmp_path: Path, name: str, text: str) -> None:

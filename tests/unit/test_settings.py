@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import contextvars
 import dataclasses
 import ipaddress
@@ -18,7 +19,18 @@ from components.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
 from infra import settings
-from infra.settings import HaproxySettings, Settings, SettingsError, camel, load, seconds
+from infra.settings import (
+    KEY_AGENT,
+    KEY_PLAIN,
+    KEY_SECRET,
+    ExistingSettings,
+    HaproxySettings,
+    Settings,
+    SettingsError,
+    camel,
+    load,
+    seconds,
+)
 from tests.unit.program import PROJECT, ROOT
 
 STACK = "dev"
@@ -43,7 +55,7 @@ def declared() -> dict[str, dict[str, Any]]:
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"hosts": "vms"},
-        "hosts = vms: this must be containers. Type: pulumi config set hosts containers --stack dev",
+        "hosts = vms: this must be containers or existing. Type: pulumi config set hosts containers --stack dev",
     ),
     (
         {"controlPlane": "none"},
@@ -212,6 +224,218 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
 ]
 
+HOST_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + b"k" * 32).decode()
+
+
+def existing(**changed: Any) -> dict[str, Any]:
+    """The guide's three hosts, as a stack's file has them; `changed` by path, with __ for a step, None to leave out."""
+    hosts: dict[str, Any] = {
+        "front": {"address": "10.0.0.1", "hostKey": HOST_KEY},
+        "nodes": [
+            {"name": "node-b", "address": "10.0.0.2", "hostKey": HOST_KEY},
+            {"name": "node-c", "address": "10.0.0.3", "hostKey": HOST_KEY},
+        ],
+    }
+    raw = {"hosts": "existing", "sshPrivateKey": KEY_SECRET, "existing": hosts}
+    for path, value in changed.items():
+        *steps, last = path.split("__")
+        holder: Any = raw
+        for step in steps:
+            holder = holder[int(step)] if step.isdigit() else holder.setdefault(step, {})
+        if value is None:
+            del holder[last]
+        else:
+            holder[last] = value
+    return raw
+
+
+NODE = "existing__nodes__1__"
+UNREACHABLE = (
+    "a loopback address leads every host to itself: the address at which the other hosts reach it is wanted. "
+    "Type: pulumi config set --path {} <its address> --stack dev"
+)
+# The same for hosts that are there already.
+EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"sshPrivateKey": None},
+        "sshPrivateKey = (none): no key and no ssh agent is there. "
+        "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
+    ),
+    (
+        {"sshPrivateKey": KEY_PLAIN},
+        "sshPrivateKey = [not a secret]: the private key has to be a secret. "
+        "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
+    ),
+    (
+        {"existing": "10.0.0.1", "nodes": 2},
+        "existing = 10.0.0.1: an object is wanted, such as existing.user. Type: pulumi config rm existing --stack dev",
+    ),
+    (
+        {"existing__nodes": {"node-b": "10.0.0.2"}},
+        'existing.nodes = {"node-b": "10.0.0.2"}: a list is wanted, such as existing.nodes[0].name. '
+        "Type: pulumi config rm --path existing.nodes --stack dev",
+    ),
+    (
+        {"existing__nodes": []},
+        "existing.nodes = []: at least one host is wanted that runs Heat. "
+        "Type: pulumi config set --path 'existing.nodes[0].name' node-1 --stack dev",
+    ),
+    (
+        {"nodes": "5"},
+        "nodes = 5: the nodes are those of existing.nodes. Type: pulumi config set nodes 2 --stack dev",
+    ),
+    (
+        {NODE + "adress": "10.0.0.9"},
+        "existing.nodes[1].adress: there is no such setting, did you mean existing.nodes[1].address? "
+        "Type: pulumi config rm --path 'existing.nodes[1].adress' --stack dev",
+    ),
+    (
+        {"existing__front__name": "a"},
+        "existing.front.name: there is no such setting. Type: pulumi config rm --path existing.front.name --stack dev",
+    ),
+    (
+        {"existing__front__hostKey": None},
+        "existing.front.hostKey = (none): without its key another machine could pose as this host. "
+        "Type: make hostkeys STACK=dev",
+    ),
+    *(
+        (
+            {NODE + "hostKey": value},
+            f"existing.nodes[1].hostKey = {value}: a public key is wanted as ssh-keyscan prints it, after the address: "
+            "ssh-ed25519 AAAA…. Type: make hostkeys STACK=dev",
+        )
+        for value in ("SHA256:abc", "ssh-ed25519 AAAA", "ssh-rsa AAAAB3NzaC1yc2E=", f"10.0.0.3 {HOST_KEY}")
+    ),
+    (
+        {"existing__jump": {"address": "jump.example"}},
+        "existing.jump.hostKey = (none): without its key another machine could pose as this host. "
+        "Type: make hostkeys STACK=dev",
+    ),
+    (
+        {"existing__jump": {"address": "a b", "hostKey": HOST_KEY}},
+        "existing.jump.address = a b: an address or a name is wanted. "
+        "Type: pulumi config set --path existing.jump.address <its address> --stack dev",
+    ),
+    (
+        {"existing__front__address": None},
+        "existing.front.address = (none): an IPv4 address is wanted, at which the other hosts reach this one. "
+        "Type: pulumi config set --path existing.front.address <its address> --stack dev",
+    ),
+    (
+        {NODE + "address": "c.example"},
+        "existing.nodes[1].address = c.example: an IPv4 address is wanted, at which the other hosts reach this one. "
+        "Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+    ),
+    (
+        {"existing__front__address": "127.0.0.1"},
+        f"existing.front.address = 127.0.0.1: {UNREACHABLE.format('existing.front.address')}",
+    ),
+    (
+        {NODE + "address": "127.0.1.1"},
+        f"existing.nodes[1].address = 127.0.1.1: {UNREACHABLE.format(chr(39) + 'existing.nodes[1].address' + chr(39))}",
+    ),
+    (
+        {NODE + "address": "0.0.0.0"},  # noqa: S104
+        "existing.nodes[1].address = 0.0.0.0: other hosts cannot reach this address. "
+        "Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+    ),
+    (
+        {NODE + "address": "10.0.0.2"},
+        "existing.nodes[1].address = 10.0.0.2: existing.nodes[0] has the same address, and their processes would meet "
+        "on its ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+    ),
+    (
+        {NODE + "address": "10.0.0.1"},
+        "existing.nodes[1].address = 10.0.0.1: existing.front has the same address, and their processes would meet "
+        "on its ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+    ),
+    (
+        {NODE + "name": "node-b"},
+        "existing.nodes[1].name = node-b: existing.nodes[0] has the same name. "
+        "Type: pulumi config set --path 'existing.nodes[1].name' <a name of its own> --stack dev",
+    ),
+    *(
+        (
+            {NODE + "name": value},
+            f"existing.nodes[1].name = {value or '(none)'}: a name is small letters, digits and -. "
+            "Type: pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
+        )
+        for value in ("", "Node", "node_b", "-b", "b.example")
+    ),
+    *(
+        (
+            {NODE + "name": value},
+            f"existing.nodes[1].name = {value}: this is how the front host's things are called. "
+            "Type: pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
+        )
+        for value in ("front", "front-haproxy")
+    ),
+    (
+        {NODE + "engines": "-1"},
+        "existing.nodes[1].engines = -1: a node's own number is 0 or more. "
+        "Type: pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
+    ),
+    (
+        {NODE + "engines": "some"},
+        "existing.nodes[1].engines = some: a whole number is wanted. "
+        "Type: pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
+    ),
+    (
+        {NODE + "port": "0"},
+        "existing.nodes[1].port = 0: a port is 1 to 65535. "
+        "Type: pulumi config set --path 'existing.nodes[1].port' 22 --stack dev",
+    ),
+    (
+        {NODE + "port": "8004"},
+        "apiPort = 8004: heat-api@8004 would listen on port 8004 of node-c, where sshd does. "
+        "Type: pulumi config set apiPort <another port> --stack dev",
+    ),
+    (
+        {"existing__front__port": "8404"},
+        "statsPort = 8404: sshd listens there on the front host. "
+        "Type: pulumi config set statsPort <another port> --stack dev",
+    ),
+    (
+        {"existing__user": "the operator"},
+        "existing.user = the operator: root or a user with passwordless sudo is wanted. "
+        "Type: pulumi config set --path existing.user root --stack dev",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"), EXISTING_REFUSALS, ids=[json.dumps(changed) for changed, _ in EXISTING_REFUSALS]
+)
+def test_a_host_that_cannot_be_one_is_refused_with_what_to_type(changed: dict[str, Any], told: str) -> None:
+    assert told in problems(existing(**changed))
+
+
+def test_the_guides_hosts_are_a_deployment() -> None:
+    wanted = load(STACK, existing(**{NODE + "engines": "2", "engines": "3"}))
+    assert wanted.addresses == {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
+    engines = [process.node for process in wanted.processes if process.kind.value == "heat-engine"]
+    assert engines == ["node-b", "node-c", "node-c"]
+    assert wanted.deployment.api_url == "http://10.0.0.1:8004"
+    assert wanted.stats_networks == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+
+def test_a_container_bridge_is_of_no_concern_to_existing_hosts() -> None:
+    load(STACK, existing(subnet="10.0.0.0/30"), [(network("10.0.0.0/8"), "eth0")])
+
+
+def test_everything_that_is_wrong_with_hosts_is_told_at_once() -> None:
+    wrong = {"existing__front__hostKey": None, NODE + "address": "10.0.0.2", NODE + "name": "B", "sshPrivateKey": None}
+    assert [problem.partition(" = ")[0] for problem in problems(existing(**wrong))] == [
+        "sshPrivateKey",
+        "existing.front.hostKey",
+        "existing.nodes[1].name",
+        "existing.nodes[1].address",
+    ]
+
+
+def test_the_agent_is_as_good_as_a_key() -> None:
+    load(STACK, existing(sshPrivateKey=KEY_AGENT))
+
 
 @pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
 def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], told: str) -> None:
@@ -317,12 +541,13 @@ def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> No
 
 
 def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
-    types = {"str": "string", "int": "integer", "tuple[str, ...]": "array", "HaproxySettings": "object"}
+    types = {"str": "string", "int": "integer", "tuple[str, ...]": "array"}
+    types |= {"HaproxySettings": "object", "ExistingSettings": "object"}
     for item in dataclasses.fields(Settings):
         key = declared()[camel(item.name)]
         assert types[str(item.type)] == key["type"], item.name
         if item.default is dataclasses.MISSING:
-            assert item.default_factory is HaproxySettings
+            assert item.default_factory in (HaproxySettings, ExistingSettings)
             assert key["default"] == {}
         else:
             default = list(item.default) if isinstance(item.default, tuple) else item.default
@@ -373,6 +598,21 @@ def test_what_looks_like_json_is_decoded_and_other_projects_keys_are_left_alone(
     raw = read(given)
     assert raw == {"engines": "4", "statsAllow": ["10.0.0.0/8"], "haproxy": {"retries": 5}, "hosts": "containers"}
     assert load(STACK, raw).haproxy.retries == 5
+
+
+def test_the_private_key_is_never_among_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = f"{PROJECT}:sshPrivateKey"
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+
+    def inside(*secret: str) -> dict[str, Any]:
+        pulumi.runtime.set_all_config({key: "-----BEGIN"}, [*secret])
+        return settings.read(pulumi.Config(PROJECT))
+
+    assert contextvars.copy_context().run(inside, key) == {"sshPrivateKey": KEY_SECRET}
+    assert contextvars.copy_context().run(inside) == {"sshPrivateKey": KEY_PLAIN}
+    assert read({key: ""}) == {}
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/agent")
+    assert read({key: ""}) == read({}) == {"sshPrivateKey": KEY_AGENT}
 
 
 def test_a_number_is_good_in_every_form_that_pulumi_hands_it_over() -> None:

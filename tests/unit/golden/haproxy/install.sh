@@ -18,7 +18,7 @@ packages() {
         return 1
     }
 }
-packages haproxy python3
+packages haproxy python3 iproute2
 # In a container systemd may not mount what the distribution's unit wants mounted into HAProxy's root. It is the log
 # device, which this configuration does not use.
 dropin=/etc/systemd/system/haproxy.service.d/no-mounts.conf

@@ -2,6 +2,19 @@
 # connected stays connected.
 # The configuration: 1ed6cbeecfc97f5f84f750f22f69ad66c581d6b5e9d9a78bc49ed43d83fdf1ef
 set -eu
+# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
+# (process 812)". Prints nothing where the port is free.
+holder() {
+    ss -Hltnp "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
+        while read -r socket; do
+            pid=$(echo "$socket" | sed -n 's/.*,pid=\([0-9]*\),.*/\1/p')
+            if [ -z "$pid" ]; then
+                echo "a process that cannot be seen from here"
+            elif ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
+                echo "$(cat "/proc/$pid/comm") (process $pid)"
+            fi
+        done | head -n 1
+}
 loaded=/run/haproxy/loaded.sha256
 
 failed() {
@@ -10,6 +23,13 @@ failed() {
     exit 1
 }
 
+# Once it runs with a file of ours, its ports are its own.
+if ! systemctl is-active --quiet haproxy || [ ! -e "$loaded" ]; then
+    sed -n 's/^ *bind \([0-9.]*\):\([0-9]*\)$/\1 \2/p' /etc/haproxy/haproxy.cfg | while read -r address port; do
+        other=$(holder "$address" "$port" haproxy)
+        [ -z "$other" ] || failed "port $port is taken by $other"
+    done
+fi
 if ! systemctl is-active --quiet haproxy; then
     systemctl --quiet enable haproxy
     systemctl reset-failed haproxy 2>/dev/null || true

@@ -29,7 +29,29 @@ unwell() {
     } >&2
     exit 1
 }
+# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
+# (process 812)". Prints nothing where the port is free.
+holder() {
+    ss -Hltnp "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
+        while read -r socket; do
+            pid=$(echo "$socket" | sed -n 's/.*,pid=\([0-9]*\),.*/\1/p')
+            if [ -z "$pid" ]; then
+                echo "a process that cannot be seen from here"
+            elif ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
+                echo "$(cat "/proc/$pid/comm") (process $pid)"
+            fi
+        done | head -n 1
+}
 unit=heat-api@8004
+
+# Only before a start: of a process of another user ss may not see who it is, not even that it is this unit's.
+state=$(systemctl is-active "$unit") || true
+other=
+case "$state" in inactive | failed) other=$(holder 10.0.0.2 8004 "$unit") ;; esac
+if [ -n "$other" ]; then
+    echo "$unit on node-1 (10.0.0.2) cannot run: port 8004 is taken by $other" >&2
+    exit 1
+fi
 
 systemctl daemon-reload
 systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"

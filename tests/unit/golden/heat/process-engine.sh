@@ -31,6 +31,7 @@ unwell() {
 }
 unit=heat-engine@1
 
+
 systemctl daemon-reload
 systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"
 # The unit's start leaves the digests of what it read.

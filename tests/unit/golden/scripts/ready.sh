@@ -1,15 +1,61 @@
-# The first thing that runs on a host: wait until it has booted, and put the other end of the program's hand in place.
+# The first thing that runs on a host: see that it can be used, wait until it has booted, and put the other end of the
+# program's hand in place. Runs as the user that logs in, and changes nothing before everything has been looked at.
 set -eu
 
-[ "$(id -u)" = 0 ] || { echo "needs root: log in as root or as a user with passwordless sudo" >&2; exit 1; }
-[ "$(cat /proc/1/comm)" = systemd ] || { echo "$(hostname) does not run systemd, which starts Heat's processes" >&2; exit 1; }
+problems=
+refuse() {
+    problems="$problems
+  * $1"
+}
+
+root=
+if [ "$(id -u)" != 0 ]; then
+    root='sudo -n'
+    user=$(id -un)
+    if ! command -v sudo >/dev/null; then
+        refuse "user $user is not root, and sudo is not installed: log in as root, or install it (apt install sudo)"
+    elif ! $root true 2>/dev/null; then
+        refuse "user $user may not become root without a password; type there, as root: echo '$user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/$user"
+    fi
+fi
+
+[ -d /run/systemd/system ] || refuse "systemd, which is to run Heat's processes, does not run there"
+
+# shellcheck source=/dev/null
+system=$(. /etc/os-release && echo "${ID-} ${VERSION_ID-}") || system=
+# shellcheck source=/dev/null
+title=$(. /etc/os-release && echo "${PRETTY_NAME-}") || title=
+case "$system" in
+"debian 12" | "debian 13" | "ubuntu 24.04") ;;
+"ubuntu 22.04")
+    command -v python3.11 python3.12 python3.13 >/dev/null ||
+        refuse "Ubuntu 22.04 has Python 3.10, and Heat wants 3.11 or later; type there, as root: apt install python3.11"
+    ;;
+*) refuse "it runs ${title:-an unknown system}; wanted are Debian 12 or 13, or Ubuntu 22.04 or 24.04" ;;
+esac
+
+# What a host of ours has installed already is not wanted a second time. One line for each file system.
+if [ ! -d /opt/uv ]; then
+    while read -r free mounted; do
+        [ "$free" -ge 2000 ] || refuse "only $free MB are free in $mounted; 2000 MB are wanted for packages, data and logs"
+    done <<END_OF_DF
+$(df -Pk /opt /usr /var | awk 'NR > 1 && !seen[$6]++ { print int($4 / 1024), $6 }')
+END_OF_DF
+fi
+
+if [ -n "$problems" ]; then
+    echo 'node-1 (10.0.0.2)'" cannot be used as it is:$problems" >&2
+    exit 1
+fi
 
 # A VM may still be in its first boot; "degraded" only says that some unit failed, not that this one is not ready.
 if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
 timeout 300 systemctl is-system-running --wait >/dev/null || true
 
-tmp=$(mktemp /usr/local/sbin/.heat-scaleout.XXXXXX)
-cat >"$tmp" <<'END_OF_HEAT_SCALEOUT'
+# shellcheck disable=SC2016 # the inner shell's
+$root sh -c '
+    tmp=$(mktemp /usr/local/sbin/.heat-scaleout.XXXXXX) && cat >"$tmp" && chmod 0755 "$tmp" &&
+        mv -f "$tmp" /usr/local/sbin/heat-scaleout' <<'END_OF_HEAT_SCALEOUT'
 #!/bin/sh
 # How heat-scaleout reaches this host: the program sends a file or a script on stdin, and nothing on a command line.
 #
@@ -72,5 +118,3 @@ put | run)
 *) fail "usage: heat-scaleout put PATH MODE OWNER:GROUP [CHECK …] | run NAME" ;;
 esac
 END_OF_HEAT_SCALEOUT
-chmod 0755 "$tmp"
-mv -f "$tmp" /usr/local/sbin/heat-scaleout

@@ -1,0 +1,13 @@
+# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
+# (process 812)". Prints nothing where the port is free.
+holder() {
+    ss -Hltnp "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
+        while read -r socket; do
+            pid=$(echo "$socket" | sed -n 's/.*,pid=\([0-9]*\),.*/\1/p')
+            if [ -z "$pid" ]; then
+                echo "a process that cannot be seen from here"
+            elif ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
+                echo "$(cat "/proc/$pid/comm") (process $pid)"
+            fi
+        done | head -n 1
+}

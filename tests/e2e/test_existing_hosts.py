@@ -1,0 +1,194 @@
+"""Hosts that are there already: three machines that the program did not make, reached by a user who may become root.
+
+They are containers here, for the program machines like any other. The tests go on from one another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openstack
+import pytest
+
+from components.hosts.containers import mac_address
+from components.remote import FREE_MB
+from components.rendering import TEMPLATES, render
+from tests.e2e.lab import ROOT, Stack, engine
+
+NAME = "e2e-existing"
+NETWORK = f"heat-{NAME}"
+ADDRESSES = {"front": "10.213.79.10", "node-1": "10.213.79.11", "node-2": "10.213.79.12"}
+PATHS = {"front": "existing.front", "node-1": "existing.nodes[0]", "node-2": "existing.nodes[1]"}
+SUDO = "echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/operator"
+
+
+def sh(text: str, *words: str) -> str:
+    done = subprocess.run(["sh", "-s", *words], input=text, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def container(*words: str) -> str:
+    done = subprocess.run([*engine(), *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def machine_ids() -> list[str]:
+    """Which machines run, and since when."""
+    return [
+        container("inspect", "--format", "{{.Id}} {{.State.StartedAt}} {{.State.Running}}", f"{NETWORK}-{name}")
+        for name in ADDRESSES
+    ]
+
+
+@pytest.fixture(scope="module")
+def login(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The operator's private key."""
+    path = tmp_path_factory.mktemp("operator") / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def machines(login: Path) -> Iterator[None]:
+    """Three hosts; the nodes take the operator's key from the front host alone. node-1 has no sudo for them yet."""
+    recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
+    image_script = render("containers/image.sh.j2", cache=str(ROOT / ".state/cache"), debian_mirror="", recipe=recipe)
+    command, image = sh(image_script).splitlines()
+    flags = sh(render("containers/flags.sh.j2", engine=command, image=image)).split()
+    subnet = ADDRESSES["front"].rpartition(".")[0] + ".0/24"
+    network = render("containers/network.sh.j2", engine=command, name=NETWORK, subnet=subnet, owner=NAME)
+    try:
+        sh(network, "create")
+        for name, address in ADDRESSES.items():
+            placed = ["--network", NETWORK, "--ip", address, "--mac-address", mac_address(address)]
+            container("run", "-d", "--name", f"{NETWORK}-{name}", "--hostname", name, *placed, *flags, image)
+        for name in ADDRESSES:
+            only = "" if name == "front" else f'from="{ADDRESSES["front"]}" '
+            Stack(NAME).on(
+                name,
+                "set -eu; timeout 60 systemctl is-system-running --wait >/dev/null || true;"
+                "ssh-keygen -A; systemctl reset-failed ssh; systemctl restart ssh;"
+                "useradd --create-home --no-user-group --shell /bin/bash operator;"
+                "install -d -m 0700 -o operator /home/operator/.ssh; cat >/home/operator/.ssh/authorized_keys;"
+                + ("" if name == "node-1" else SUDO),
+                stdin=only + login.with_suffix(".pub").read_text(),
+            )
+        yield
+    finally:
+        for name in ADDRESSES:
+            subprocess.run([*engine(), "kill", f"{NETWORK}-{name}"], capture_output=True, check=False)
+            subprocess.run([*engine(), "rm", "-f", f"{NETWORK}-{name}"], capture_output=True, check=False)
+        sh(network, "delete")
+
+
+@pytest.fixture(scope="module")
+def stack(machines: None, login: Path) -> Stack:  # noqa: ARG001 # they have to be there
+    """A stack on them, all set but for the hosts' keys. tests/e2e/run.sh clears it away."""
+    subprocess.run([ROOT / "tools/new-stack.sh", NAME], check=True)
+    made = Stack(NAME)
+    made.set("hosts", "existing")
+    made.set("engines", 1)
+    made.pulumi("config", "set", "--secret", "sshPrivateKey", stdin=login.read_text())
+    settings: dict[str, Any] = {
+        "existing.user": "operator",
+        "existing.jump.address": ADDRESSES["front"],
+        "existing.nodes[0].name": "node-1",
+        "existing.nodes[0].engines": 0,
+        "existing.nodes[1].name": "node-2",
+        **{f"{path}.address": ADDRESSES[name] for name, path in PATHS.items()},
+    }
+    for path, value in settings.items():
+        made.pulumi("config", "set", "--path", path, str(value))
+    return made
+
+
+def hostkeys(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [ROOT / "tools/hostkeys.sh", NAME, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def test_hosts_without_their_keys_are_refused_with_what_to_type(stack: Stack) -> None:
+    refused = stack.up(check=False)
+    assert refused.code != 0
+    for path in (*PATHS.values(), "existing.jump"):
+        assert f"{path}.hostKey = (none): without its key another machine could pose as this host" in refused.text
+    assert f"Type: make hostkeys STACK={NAME}" in refused.text
+
+
+def test_the_hosts_keys_are_fetched_over_the_jump_host_and_not_taken_unseen(stack: Stack) -> None:
+    unseen = hostkeys()
+    assert unseen.returncode == 1
+    assert "nobody is here to compare fingerprints" in unseen.stdout
+    fetched = hostkeys("--yes")
+    assert fetched.returncode == 0, fetched.stdout
+    for name, path in PATHS.items():
+        key = stack.on(name, "cat /etc/ssh/ssh_host_ed25519_key.pub").split()[:2]
+        assert stack.pulumi("config", "get", "--path", f"{path}.hostKey").text.split() == key
+        shown = stack.on(name, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").split()[1]
+        assert f"{path} {ADDRESSES[name]} {shown}\n" in fetched.stdout
+
+
+def test_hosts_that_cannot_be_used_are_named_and_no_host_is_changed(stack: Stack) -> None:
+    right = stack.pulumi("config", "get", "--path", "existing.nodes[1].hostKey").text.strip()
+    wrong = stack.pulumi("config", "get", "--path", "existing.front.hostKey").text.strip()
+    stack.pulumi("config", "set", "--path", "existing.nodes[1].hostKey", wrong)
+    refused = stack.up(check=False)
+    stack.pulumi("config", "set", "--path", "existing.nodes[1].hostKey", right)
+    assert refused.code != 0
+    assert "node-1 (10.213.79.11) cannot be used as it is:" in refused.text
+    assert "user operator may not become root without a password" in refused.text
+    assert "node-2-ready" in refused.text
+    assert "host key mismatch" in refused.text
+    assert "Traceback" not in refused.text
+    for name in ADDRESSES:
+        assert stack.on(name, "ls -d /opt/* /etc/heat /etc/haproxy 2>/dev/null", check=False) == ""
+    stack.on("node-1", SUDO)
+
+
+def test_heat_runs_on_them_and_makes_a_stack_through_the_proxy(stack: Stack) -> None:
+    before = machine_ids()
+    stack.up()
+    assert machine_ids() == before
+    outputs = stack.outputs()
+    assert outputs["heat_api_url"] == "http://10.213.79.10:8004"
+    assert [process["node"] for process in outputs["processes"] if process["kind"] == "heat-engine"] == ["node-2"]
+    config = openstack.config.OpenStackConfig(config_files=[outputs["clouds_yaml"]], load_envvars=False)
+    cloud = openstack.connection.Connection(config=config.get_one("heat"))
+    resources = {"value": {"type": "OS::Heat::RandomString"}}
+    made = cloud.orchestration.create_stack(
+        name="existing", template={"heat_template_version": "2018-08-31", "resources": resources}
+    )
+    cloud.orchestration.wait_for_status(
+        made, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=120
+    )
+    stack.up("--expect-no-changes")
+
+
+def test_a_host_needs_no_more_space_than_is_asked_for(stack: Stack) -> None:
+    """Not even with the system itself."""
+    for name in ADDRESSES:
+        used = [int(size) for size in stack.on(name, "du -sxm /opt /usr /var | cut -f 1").split()]
+        print(f"{name} has in /opt, /usr and /var: {used} MB")
+        assert sum(used) < FREE_MB
+
+
+def test_destroy_lets_go_of_the_hosts_and_leaves_them_as_they_are(stack: Stack) -> None:
+    before, pids = machine_ids(), stack.pids()
+    clouds = Path(stack.outputs()["clouds_yaml"])
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    assert machine_ids() == before
+    assert not clouds.exists()
+    for (node, unit), pid in pids.items():
+        assert stack.on(node, f"systemctl show --property MainPID --value {unit}") == pid

@@ -1,0 +1,139 @@
+"""Hosts that are there already, as Pulumi sees them: how each is logged in to, and what comes before what."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from components.remote import DIALS
+from tests.unit.program import LOCAL, MARK, Run, Secret, cached, run
+
+ADDRESSES = {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
+# A private key that can be recognised wherever it turns up.
+KEY = f"-----BEGIN PRIVATE KEY-----\n{MARK}.ssh\n-----END PRIVATE KEY-----\n"
+
+
+def host_key(name: str) -> str:
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + name.encode().ljust(32, b".")
+    return "ssh-ed25519 " + base64.b64encode(blob).decode()
+
+
+def hosts(**more: Any) -> dict[str, Any]:
+    """The guide's three hosts; `more` is for the object with all of them."""
+    front, *nodes = (
+        {"address": address, "hostKey": host_key(name), **({"name": name} if name != "front" else {})}
+        for name, address in ADDRESSES.items()
+    )
+    return {"front": front, "nodes": nodes, **more}
+
+
+def existing(**more: Any) -> Run:
+    return cached(hosts="existing", sshPrivateKey=KEY, existing=hosts(**more))
+
+
+JUMP = {"address": "jump.example", "port": 2222, "user": "gate", "hostKey": host_key("jump")}
+
+
+def test_every_host_is_logged_in_to_with_its_own_key_and_the_operators() -> None:
+    result = existing()
+    assert {result.host_of(resource) for resource in result.remote} == set(ADDRESSES)
+    for resource in result.remote:
+        host, opened = result.host_of(resource), resource.connection
+        assert isinstance(resource.inputs["connection"], Secret)
+        assert opened["host"] == ADDRESSES[host]
+        assert opened["hostKey"] == host_key(host)
+        assert (opened["user"], opened["port"], opened["privateKey"]) == ("root", 22, KEY)
+        assert "proxy" not in opened
+
+
+def test_a_host_may_have_a_user_and_a_port_of_its_own() -> None:
+    changed = hosts(user="operator")
+    changed["nodes"][1] |= {"user": "root", "port": 2200}
+    result = cached(hosts="existing", sshPrivateKey=KEY, existing=changed)
+    logins = {result.host_of(one): (one.connection["user"], one.connection["port"]) for one in result.remote}
+    assert logins == {"front": ("operator", 22), "node-b": ("operator", 22), "node-c": ("root", 2200)}
+    for resource in result.remote:
+        first, *_ = resource.text("create").split(maxsplit=1)
+        as_root = logins[result.host_of(resource)][0] == "root"
+        if resource.name.endswith("-ready"):
+            assert resource.text("create") == "sh -s"
+        else:
+            assert first == ("heat-scaleout" if as_root else "sudo")
+
+
+def test_without_a_key_the_agent_is_asked_and_its_socket_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/user/0/agent")
+    for resource in run(hosts="existing", existing=hosts(jump=JUMP)).remote:
+        assert not {"privateKey", "agentSocketPath"} & (set(resource.connection) | set(resource.connection["proxy"]))
+
+
+def test_a_jump_host_is_verified_as_well_and_takes_the_same_key() -> None:
+    for resource in existing(jump=JUMP).remote:
+        proxy = resource.connection["proxy"]
+        assert (proxy["host"], proxy["port"], proxy["user"]) == ("jump.example", 2222, "gate")
+        assert proxy["hostKey"] == host_key("jump")
+        key = proxy["privateKey"]
+        assert (key.value if isinstance(key, Secret) else key) == KEY
+
+
+def test_a_jump_host_that_is_one_of_the_hosts_is_not_reached_over_itself() -> None:
+    result = existing(user="operator", jump={"address": ADDRESSES["front"], "hostKey": host_key("front")})
+    for resource in result.remote:
+        if result.host_of(resource) == "front":
+            assert "proxy" not in resource.connection
+        else:
+            assert resource.connection["proxy"]["user"] == "operator"
+
+
+def test_no_host_is_changed_before_all_have_been_found_fit() -> None:
+    result = existing()
+    ready = {f"{name}-ready" for name in ADDRESSES}
+    for resource in result.remote:
+        before = result.before(resource.name) & ready
+        assert before == (set() if resource.name in ready else ready), resource.name
+
+
+def test_a_host_that_does_not_answer_is_told_soon_as_it_is_not_in_its_first_boot() -> None:
+    assert {resource.connection["dialErrorLimit"] for resource in existing().remote} == {DIALS}
+
+
+def test_behind_a_jump_host_the_first_attempt_is_the_one_that_tells_why() -> None:
+    for resource in existing(jump=JUMP).remote:
+        first = resource.name.endswith("-ready")
+        assert resource.connection["dialErrorLimit"] == (0 if first else DIALS)
+        assert resource.connection["proxy"]["dialErrorLimit"] == DIALS
+
+
+def test_nothing_is_made_or_taken_away_but_secrets_and_logins_of_clients() -> None:
+    result = existing()
+    assert {one.name for one in result.commands if "delete" in one.inputs} == {"clouds-yaml"}
+    here = {one.name for one in result.commands if one.type == LOCAL}
+    assert all(name.startswith("secret-") or name == "clouds-yaml" for name in here)
+    for resource in result.remote:
+        assert not resource.request.deletedWith
+        assert not list(resource.request.replace_with)
+
+
+def test_the_private_key_is_in_logins_alone() -> None:
+    result = existing(jump=JUMP)
+    for resource in result.registered:
+        for name, value in resource.inputs.items():
+            if name != "connection":
+                assert f"{MARK}.ssh" not in str(value), resource.name
+    assert MARK not in str(result.outputs)
+
+
+def test_a_node_more_at_the_end_keeps_every_resource() -> None:
+    more = hosts()
+    more["nodes"].append({"name": "a", "address": "10.0.0.4", "hostKey": host_key("a"), "engines": 1})
+    old = existing()
+    new = cached(hosts="existing", sshPrivateKey=KEY, existing=more, engines=3)
+    assert old.by_urn.keys() < new.by_urn.keys()
+    assert all(name.startswith("a-") or name == "a" for name in new.by_name.keys() - old.by_name.keys())
+
+
+def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:
+    unknown = cached(preview=True, hosts="existing", sshPrivateKey=KEY, existing=hosts())
+    assert unknown.by_urn.keys() == existing().by_urn.keys()

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Fetch the keys of existing hosts, once, and pin them: what `make hostkeys` does. Shows their fingerprints, to be
+# compared with what the hosts themselves say (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), and asks.
+#
+#   tools/hostkeys.sh STACK [--yes]
+set -eu
+cd "$(dirname "$0")/.."
+STACK=$1
+export STACK
+# shellcheck source=env.sh
+. ./env.sh
+
+fail() {
+    echo "hostkeys: $*" >&2
+    exit 1
+}
+
+yes=
+[ "${2-}" != --yes ] || yes=1
+[ -n "$yes" ] || [ -t 0 ] || fail "nobody is here to compare fingerprints: run it in a terminal, or with --yes where the network is to be trusted"
+for tool in ssh ssh-keyscan ssh-keygen; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: apt install openssh-client"
+done
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# A line for each host, the jump host first: where it stands in the settings, address, port, "jump" where it is reached
+# over the jump host, the key that is pinned; and the jump host's user in a file of its own.
+pulumi config --json >"$work/config"
+.venv/bin/python - "$work" >"$work/hosts" <<'PYTHON'
+import json, pathlib, sys
+
+work = pathlib.Path(sys.argv[1])
+found = json.loads((work / "config").read_text()).get("heat-scaleout:existing", {}).get("objectValue", {})
+jump = found.get("jump")
+hosts = {"existing.jump": jump, "existing.front": found.get("front")}
+hosts |= {f"existing.nodes[{index}]": node for index, node in enumerate(found.get("nodes", []))}
+key = lambda host: (host.get("address"), str(host.get("port", 22)))
+for path, host in hosts.items():
+    if host and host.get("address"):
+        direct = not jump or key(host) == key(jump)
+        pinned = (host.get("hostKey") or "- -").split(" ")[1]
+        print(path, *key(host), "direct" if direct else "jump", pinned)
+(work / "user").write_text((jump or {}).get("user") or found.get("user") or "root")
+PYTHON
+[ -s "$work/hosts" ] || fail "no host has an address yet; type: pulumi config set --path existing.front.address 10.0.0.1 --stack $STACK"
+
+confirm() {
+    [ -z "$yes" ] || return 0
+    printf '%s [y/N] ' "$1" >&2
+    read -r answer </dev/tty
+    case "$answer" in y | Y | yes) ;; *) fail "nothing was written" ;; esac
+}
+
+# Log in to the jump host, whose key was confirmed before.
+over_jump() {
+    ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes \
+        -o UserKnownHostsFile="$work/known" -o GlobalKnownHostsFile=/dev/null -o HostKeyAlgorithms=ssh-ed25519 \
+        ${key:+-o IdentitiesOnly=yes -i "$key"} -p "$jump_port" "$(cat "$work/user")@$jump_address" "$@" </dev/null
+}
+
+jump_address='' jump_port='' key=''
+while read -r path address port way pinned; do
+    case "$way" in
+    direct) line=$(ssh-keyscan -T 10 -t ed25519 -p "$port" "$address" 2>"$work/error") || line= ;;
+    *) line=$(over_jump ssh-keyscan -T 10 -t ed25519 -p "$port" "$address" 2>"$work/error") || line= ;;
+    esac
+    line=$(echo "$line" | grep ' ssh-ed25519 ' | head -n 1 | cut -d ' ' -f 2-3)
+    [ -n "$line" ] || fail "$path ($address port $port) shows no ed25519 key: $(tail -n 1 "$work/error")"
+    echo "$path $line" >>"$work/keys"
+    note=
+    [ "$pinned" = - ] || [ "$pinned" = "${line#* }" ] || note=", NOT the key that is pinned"
+    echo "$path $address $(echo "$line" | ssh-keygen -lf - | cut -d ' ' -f 2)$note"
+    if [ "$path" = existing.jump ]; then
+        confirm "Is this the jump host's key?"
+        jump_address=$address jump_port=$port
+        echo "$([ "$port" = 22 ] && echo "$address" || echo "[$address]:$port") $line" >"$work/known"
+        # The key that the hosts take is in the settings, or in the ssh agent.
+        (umask 077 && pulumi config get sshPrivateKey >"$work/private" 2>/dev/null </dev/null) || true
+        if [ -s "$work/private" ]; then key=$work/private; fi
+    fi
+done <"$work/hosts"
+
+confirm "Are these the hosts' keys?"
+while read -r path line; do
+    pulumi config set --path "$path.hostKey" "$line" </dev/null
+done <"$work/keys"
+echo "pinned in Pulumi.$STACK.yaml"
