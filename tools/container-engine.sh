@@ -8,12 +8,12 @@ sudo=
 wanted=
 answers() { command -v "$1" >/dev/null && $sudo "$1" info >/dev/null 2>&1; }
 if ! answers podman && ! answers docker; then
-    # netavark is the network of podman 4 and later; older ones bring their own. crun, which podman asks for by itself,
-    # cannot run everywhere: runc is the other one to try.
-    wanted="podman runc"
+    # netavark is the network of podman 4 and later, and works by iptables without asking for it; older ones bring their
+    # own. crun, which podman asks for by itself, cannot run everywhere: runc is the other one to try.
+    wanted="podman runc iptables"
     if apt-cache show netavark >/dev/null 2>&1; then wanted="$wanted netavark"; fi
 fi
-command -v mmdebstrap >/dev/null || wanted="$wanted mmdebstrap"
+command -v mmdebstrap >/dev/null || wanted="$wanted mmdebstrap gpg"
 [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted="$wanted debian-archive-keyring"
 command -v ip >/dev/null || wanted="$wanted iproute2"
 command -v ssh-keygen >/dev/null || wanted="$wanted openssh-client"
