@@ -88,7 +88,6 @@ class ContainerHosts(pulumi.ComponentResource):
             lasting=True,
         )
         client_key = KeyPair("ssh-key", self)
-        self.private_key = client_key.private_key
         self.hosts = {}
         for host, address in addresses(subnet, names).items():
             host_key = KeyPair(f"{host}-host-key", self)
