@@ -20,6 +20,12 @@ CONF = f"{CONF_DIR}/heat.conf"
 SECRETS = f"{CONF_DIR}/secrets.conf"
 POLICY = f"{CONF_DIR}/policy.yaml"
 
+# Where the bundled control plane listens.
+KEYSTONE_PORT = 5000
+DATABASE_PORT = 3306
+BROKER_PORT = 5672
+MEMCACHED_PORT = 11211
+
 # Names in Keystone.
 SERVICE_USER = "heat"
 SERVICE_PROJECT = "service"
@@ -137,7 +143,7 @@ def secret_options(deployment: Deployment, secrets: Secrets) -> Options:
     service = {"password": secrets.service_password}
     return {
         "DEFAULT": {
-            "transport_url": f"rabbit://heat:{secrets.broker_password}@{deployment.broker_host}:5672/heat",
+            "transport_url": f"rabbit://heat:{secrets.broker_password}@{deployment.broker_host}:{BROKER_PORT}/heat",
             "auth_encryption_key": secrets.auth_encryption_key,
             "stack_domain_admin_password": secrets.domain_admin_password,
         },

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import pulumi
 
-from components.heat_conf import Deployment
+from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, Deployment
 from components.heat_node import ApiServer, lock_file
 from components.hosts.containers import addresses, free_subnet, overlapping
 from components.topology import Kind, Node, PlacementError, Process, place
@@ -28,8 +28,6 @@ from components.topology import Kind, Node, PlacementError, Process, place
 Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
 
 FRONT = "front"
-KEYSTONE_PORT = 5000
-MEMCACHED_PORT = 11211
 # What the bundled MariaDB allows; more than one worker of an engine opens at once (heat.conf: executor_thread_pool_size
 # and five), and what Keystone and the operator need.
 MAX_CONNECTIONS = 4000
@@ -349,7 +347,13 @@ _CHOICES = {
 }
 _PORTS = ("api_port", "cfn_port", "stats_port")
 # What else listens on the front host's address.
-_TAKEN = {22: "sshd", 3306: "MariaDB", KEYSTONE_PORT: "Keystone", 5672: "RabbitMQ", MEMCACHED_PORT: "memcached"}
+_TAKEN = {
+    22: "sshd",
+    DATABASE_PORT: "MariaDB",
+    KEYSTONE_PORT: "Keystone",
+    BROKER_PORT: "RabbitMQ",
+    MEMCACHED_PORT: "memcached",
+}
 _AT_LEAST_ONE = (
     "nodes", "engines", "apis", "cfn_apis", "engine_workers", "api_processes", "api_threads", "rpc_response_timeout",
     "graceful_shutdown_timeout",
