@@ -22,6 +22,8 @@ from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
 from infra import settings as configured  # noqa: E402
 from infra.hosts import find_hosts  # noqa: E402
+from infra.model import FRONT  # noqa: E402
+from infra.rules.together import MAX_CONNECTIONS  # noqa: E402
 
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = machine_routes(Path("/proc/net/route").read_text())
@@ -31,12 +33,12 @@ fronted = listeners(processes, api_port=wanted.api_port, cfn_port=wanted.cfn_por
 
 # Where everything runs: the front host, which has the original addresses, and the Heat nodes.
 hosts = find_hosts(wanted, stack=stack, root=ROOT)
-front = hosts[configured.FRONT]
+front = hosts[FRONT]
 
 # Database, broker, cache and Keystone.
 control = BundledControlPlane(
     "control-plane", host=front, deployment=deployment,
-    max_connections=configured.MAX_CONNECTIONS, pip_index_url=wanted.pip_index_url,
+    max_connections=MAX_CONNECTIONS, pip_index_url=wanted.pip_index_url,
 )  # fmt: skip
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.

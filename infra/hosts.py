@@ -7,7 +7,8 @@ from pathlib import Path
 from components.hosts.containers import ContainerHosts
 from components.hosts.existing import ExistingHosts
 from components.remote import Host, Jump, Login
-from infra.settings import HostSettings, Settings, private_key
+from infra.model import HostSettings, Settings
+from infra.settings import private_key
 
 
 def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:

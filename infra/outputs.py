@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from infra.settings import Settings
+from infra.model import Settings
 
 
 def describe(settings: Settings, clouds_yaml: pulumi.Input[str]) -> dict[str, pulumi.Input[object]]:

@@ -29,7 +29,8 @@ from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from components.hosts import containers
-from infra.settings import Settings, camel
+from infra.model import Settings
+from infra.reader import camel
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "heat-scaleout"

@@ -6,7 +6,7 @@ import configparser
 
 from components.heat_conf import Deployment, Secrets
 from components.topology import Node, Process, place
-from infra.settings import Settings
+from infra.model import Settings
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 NODES = (Node(name="node-1", address=B), Node(name="node-2", address=C))

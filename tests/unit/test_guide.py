@@ -14,7 +14,7 @@ from components.front_proxy import configuration, listeners
 from components.heat_conf import options, process_options, secret_options
 from components.rendering import render
 from components.topology import Kind, of_kind, on_node
-from infra.settings import HaproxySettings, Settings
+from infra.model import HaproxySettings, Settings
 from tests.unit.program import guide_sample
 from tests.unit.sample import DEPLOYMENT, NODES, SECRETS, A, B, C, parsed, processes
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
+from infra.model import Settings
 from infra.outputs import describe
-from infra.settings import Settings
 from tests.unit.program import ROOT
 
 

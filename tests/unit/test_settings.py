@@ -19,24 +19,16 @@ from components.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
 from infra import settings
-from infra.settings import (
-    KEY_AGENT,
-    KEY_PLAIN,
-    KEY_SECRET,
-    ExistingSettings,
-    HaproxySettings,
-    Settings,
-    SettingsError,
-    camel,
-    load,
-    seconds,
-)
+from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, ExistingSettings, HaproxySettings, Settings
+from infra.reader import camel, seconds
+from infra.rules import Routes, together, values
+from infra.settings import SettingsError, load
 from tests.unit.program import PROJECT, ROOT
 
 STACK = "dev"
 
 
-def problems(raw: Mapping[str, Any], routes: settings.Routes = ()) -> tuple[str, ...]:
+def problems(raw: Mapping[str, Any], routes: Routes = ()) -> tuple[str, ...]:
     with pytest.raises(SettingsError) as caught:
         load(STACK, raw, routes)
     return caught.value.problems
@@ -272,7 +264,7 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing__nodes": {"node-b": "10.0.0.2"}},
-        'existing.nodes = {"node-b": "10.0.0.2"}: a list is wanted, such as existing.nodes[0].name. '
+        'existing.nodes = {"node-b": "10.0.0.2"}: a list is wanted, such as existing.nodes[0].address. '
         "Type: pulumi config rm --path existing.nodes --stack dev",
     ),
     (
@@ -463,7 +455,7 @@ def test_what_a_refusal_says_to_type_is_accepted() -> None:
 
 def test_every_rule_about_a_value_has_a_refusal_here() -> None:
     told = " ".join(told for _, told in REFUSALS)
-    for group in (settings._CHOICES, settings._PORTS, settings._AT_LEAST_ONE):
+    for group in (values._CHOICES, values.PORTS, values._AT_LEAST_ONE):
         for name in group:
             assert f"{camel(name)} = " in told
 
@@ -765,7 +757,7 @@ def test_a_server_timeout_is_accepted_exactly_when_it_exceeds_heats_own(rpc: int
 @given(st.integers(1, 80), st.integers(1, 80))
 def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(engines: int, workers: int) -> None:
     raw = {"engines": engines, "engineWorkers": workers}
-    if engines * workers * settings.WORKER_CONNECTIONS + settings.OTHER_CONNECTIONS <= settings.MAX_CONNECTIONS:
+    if engines * workers * together.WORKER_CONNECTIONS + together.OTHER_CONNECTIONS <= together.MAX_CONNECTIONS:
         assert load(STACK, raw).engines == engines
     else:
         told = problems(raw)[0]
@@ -774,7 +766,7 @@ def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(
 
 def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
     pool = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
-    assert pool + 5 == settings.WORKER_CONNECTIONS
+    assert pool + 5 == together.WORKER_CONNECTIONS
 
 
 def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:

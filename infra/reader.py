@@ -1,0 +1,128 @@
+"""What a stack's file says, made into the typed values of `infra.model`; every mistake is noted, none ends it. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# What stands for a value that has been refused.
+_REFUSED = object()
+
+
+def camel(name: str) -> str:
+    """A field's name as its key in the stack's file: cfn_apis is cfnApis."""
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)
+
+
+def typed_key(key: str) -> str:
+    """A key or the path of a part of it, as one types it."""
+    quoted = f"'{key}'" if "[" in key else key
+    return f"--path {quoted}" if "." in key or "[" in key else key
+
+
+_DURATION = re.compile(r"(\d+)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+
+
+def seconds(duration: str) -> float | None:
+    """A duration as HAProxy writes them ("90s", "1m"), in seconds; None where it is not one.
+
+    A unit is always wanted: HAProxy takes a bare number for milliseconds, and people mean seconds.
+    """
+    match = _DURATION.fullmatch(duration)
+    return int(match[1]) * _SECONDS[match[2]] if match else None
+
+
+@dataclass
+class Reader:
+    """Collects problems, so that all of them are told at once."""
+
+    stack: str
+    problems: list[str] = field(default_factory=list)
+
+    def set(self, key: str, value: object) -> str:
+        """What to type for a setting to have this value."""
+        return f"pulumi config set {typed_key(key)} {value} --stack {self.stack}"
+
+    def remove(self, key: str) -> str:
+        """What to type for a setting to go."""
+        return f"pulumi config rm {typed_key(key)} --stack {self.stack}"
+
+    def refuse(self, key: str, value: object, rule: str, instead: object = None, remedy: str = "") -> None:
+        """Note a problem: which key, which value, which rule, and what to type.
+
+        Args:
+            key: the setting, or the path of a part of it.
+            value: what it is.
+            rule: why that cannot be.
+            instead: a value that can; none means that the setting has to go.
+            remedy: what to type where it is another command.
+        """
+        shown = value if isinstance(value, str) else json.dumps(value)
+        remedy = remedy or (self.remove(key) if instead is None else self.set(key, instead))
+        self.problems.append(f"{key} = {shown}: {rule}. Type: {remedy}")
+
+    def unknown(self, keys: Iterable[str], known: Sequence[str], prefix: str = "") -> None:
+        """Refuse keys that mean nothing: a misspelt setting would silently do nothing."""
+        for key in keys:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                hint = f", did you mean {prefix}{close[0]}?" if close else "."
+                self.problems.append(f"{prefix}{key}: there is no such setting{hint} Type: {self.remove(prefix + key)}")
+
+    def typed(self, kind: type, raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+        """The values of a dataclass's fields that are given and have the right type."""
+        fields = {camel(item.name): item for item in dataclasses.fields(kind)}
+        self.unknown(raw, list(fields), prefix)
+        wanted = typing.get_type_hints(kind)
+        values = {
+            item.name: self._value(wanted[item.name], raw[key], prefix + key, item.default)
+            for key, item in fields.items()
+            if key in raw
+        }
+        return {name: value for name, value in values.items() if value is not _REFUSED}
+
+    def _value(self, wanted: Any, value: Any, path: str, default: object) -> Any:  # noqa: ANN401
+        """One value as its field wants it."""
+        arguments = typing.get_args(wanted)
+        if typing.get_origin(wanted) is types.UnionType:
+            return self._value(next(one for one in arguments if one is not type(None)), value, path, default)
+        if typing.get_origin(wanted) is tuple:
+            return self._list(arguments[0], value, path)
+        if dataclasses.is_dataclass(wanted):
+            return self._part(typing.cast("type[Any]", wanted), value, path)
+        return self._scalar(wanted, value, path, default)
+
+    def _scalar(self, wanted: type, value: object, path: str, default: object) -> object:
+        text = str(value)
+        if wanted is bool and text.lower() not in ("true", "false"):
+            self.refuse(path, value, "true or false is wanted", json.dumps(default))
+        elif wanted is int and (isinstance(value, bool) or not re.fullmatch(r"-?\d+", text)):
+            self.refuse(path, value, "a whole number is wanted", default)
+        else:
+            return text.lower() == "true" if wanted is bool else wanted(text)
+        return _REFUSED
+
+    def _list(self, wanted: Any, value: Any, path: str) -> Any:  # noqa: ANN401
+        parts = dataclasses.is_dataclass(wanted)
+        if not isinstance(value, list):
+            example = f", such as {path}[0].{wanted.EXAMPLE}" if parts else ""
+            self.refuse(path, value, f"a list is wanted{example}")
+            return _REFUSED
+        entries = [self._value(wanted, entry, f"{path}[{at}]", None) for at, entry in enumerate(value)]
+        return tuple(entry for entry in entries if entry is not _REFUSED)
+
+    def _part(self, kind: type[Any], value: object, path: str) -> Any:  # noqa: ANN401
+        """An object within a setting."""
+        if not isinstance(value, dict):
+            self.refuse(path, value, f"an object is wanted, such as {path}.{kind.EXAMPLE}")
+            return _REFUSED
+        return kind(**self.typed(kind, value, f"{path}."))

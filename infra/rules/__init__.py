@@ -1,0 +1,26 @@
+"""Which settings cannot be, each with what to type against it."""
+
+from __future__ import annotations
+
+from infra.model import Settings
+from infra.reader import Reader
+from infra.rules.existing_hosts import check_existing_hosts
+from infra.rules.together import Routes, check_together
+from infra.rules.values import check_values
+
+__all__ = ["Routes", "check"]
+
+
+def check(settings: Settings, reader: Reader, routes: Routes) -> None:
+    """Note every problem: of each value first, and only where all are good in themselves, between them.
+
+    Args:
+        settings: what was asked for.
+        reader: takes the problems.
+        routes: this machine's IPv4 routes with their devices.
+    """
+    check_values(settings, reader)
+    if settings.hosts == "existing":
+        check_existing_hosts(settings, reader)
+    if not reader.problems:
+        check_together(settings, reader, routes)

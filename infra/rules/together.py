@@ -1,0 +1,87 @@
+"""What only holds or fails between values; each is known to be good in itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT
+from components.hosts.containers import addresses, free_subnet, overlapping
+from components.topology import Kind, PlacementError
+from infra.model import FRONT, Settings
+from infra.reader import Reader, camel, seconds
+from infra.rules.values import PORTS
+
+Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
+
+# What else listens on the front host's address.
+_TAKEN = {
+    22: "sshd",
+    DATABASE_PORT: "MariaDB",
+    KEYSTONE_PORT: "Keystone",
+    BROKER_PORT: "RabbitMQ",
+    MEMCACHED_PORT: "memcached",
+}
+# What the bundled MariaDB allows; more than one worker of an engine opens at once (heat.conf: executor_thread_pool_size
+# and five), and what Keystone and the operator need.
+MAX_CONNECTIONS = 4000
+WORKER_CONNECTIONS = 69
+OTHER_CONNECTIONS = 200
+
+
+def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
+    """What only holds or fails between values; each is known to be good in itself."""
+    network = settings.network
+    if settings.hosts == "containers":
+        if found := overlapping(network, routes):
+            rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
+            reader.refuse("subnet", settings.subnet, rule, free_subnet(routes))
+        try:
+            addresses(network, settings.host_names)
+        except ValueError as error:
+            reader.refuse("subnet", settings.subnet, f"{error}", "<a larger IPv4 subnet>")
+            return
+    _check_ports(settings, reader)
+    connections = settings.engines * settings.engine_workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
+    if connections > MAX_CONNECTIONS:
+        most = (MAX_CONNECTIONS - OTHER_CONNECTIONS) // WORKER_CONNECTIONS
+        if settings.engine_workers > most:
+            rule = f"the bundled MariaDB carries {most} workers in all"
+            reader.refuse("engineWorkers", settings.engine_workers, rule, most // settings.engines or 1)
+        else:
+            rule = f"with engineWorkers = {settings.engine_workers} the bundled MariaDB carries {most} workers in all"
+            reader.refuse("engines", settings.engines, rule, most // settings.engine_workers)
+    server = seconds(settings.timeout_server)
+    if server is not None and server <= settings.rpc_response_timeout:
+        limit = settings.rpc_response_timeout
+        rule = f"must be longer than rpcResponseTimeout ({limit} s), or HAProxy gives up before Heat answers"
+        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{limit + 10}s")
+
+
+def _check_ports(settings: Settings, reader: Reader) -> None:
+    default = Settings()
+    logins = settings.existing.by_name if settings.hosts == "existing" else {}
+    taken = _TAKEN | ({logins[FRONT].port: "sshd"} if logins else {})
+    for name in PORTS:
+        port = getattr(settings, name)
+        if port in taken:
+            rule = f"{taken[port]} listens there on the front host"
+            usual = getattr(default, name)
+            reader.refuse(camel(name), port, rule, usual if usual != port else "<another port>")
+    for name in ("api_port", "cfn_port"):
+        if settings.stats_port == getattr(settings, name):
+            # The one to change is the one that was changed.
+            moved, other = (name, "stats_port") if settings.stats_port == default.stats_port else ("stats_port", name)
+            reader.refuse(camel(moved), settings.stats_port, f"{camel(other)} is the same", getattr(default, moved))
+    try:
+        for process in settings.processes:
+            if logins and process.port == logins[process.node].port:
+                name = "api_port" if process.kind is Kind.API else "cfn_port"
+                rule = f"{process.unit} would listen on port {process.port} of {process.node}, where sshd does"
+                reader.refuse(camel(name), getattr(settings, name), rule, "<another port>")
+    except PlacementError as error:
+        remedy = "; ".join(
+            f"pulumi config set {camel(name)} {getattr(default, name)} --stack {reader.stack}"
+            for name in ("api_port", "cfn_port")
+        )
+        reader.problems += [f"apiPort, cfnPort: {problem}. Type: {remedy}" for problem in error.problems]
