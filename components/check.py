@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 import pulumi
 
 from components import heat_conf
+from components.control_plane import ControlPlane
 from components.front_proxy import FrontProxy, Listener
 from components.heat_node import HeatNode
 from components.remote import Host
@@ -64,7 +66,7 @@ class Check(pulumi.ComponentResource):
         nodes: Mapping[str, HeatNode],
         processes: Sequence[Process],
         deployment: heat_conf.Deployment,
-        service_password: pulumi.Input[str],
+        control: ControlPlane,
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -78,7 +80,7 @@ class Check(pulumi.ComponentResource):
             nodes: by name.
             processes: the plan.
             deployment: where things are.
-            service_password: of Heat's own user in Keystone.
+            control: says where Keystone is, and who Heat is there.
             after: what must be done before, such as the last process stopped.
             opts: of the component.
         """
@@ -104,26 +106,23 @@ class Check(pulumi.ComponentResource):
         spec = {
             "socket": "/run/haproxy/admin.sock",
             "seconds": _SECONDS,
-            "keystone_url": deployment.keystone_url,
             "api": {**api, "url": deployment.api_url},
             "cfn": {**cfn, "url": deployment.cfn_url},
         }
         program_text = (TEMPLATES / "haproxy/check_proxy.py").read_text()
         program = front.file("check-program", _PROGRAM, program_text, parent=self)
         plan = "\0".join([proxy.digest, program_text, *(process.name for process in processes)])
-        text = pulumi.Output.all(service_password, equal, *(node.digest for node in nodes.values())).apply(
+        text = pulumi.Output.all(
+            control.service, control.keystone_url, equal, *(node.digest for node in nodes.values())
+        ).apply(
             lambda known: render(
                 "haproxy/check.sh.j2",
-                digest=hashlib.sha256("\0".join([plan, *known[2:]]).encode()).hexdigest(),
+                digest=hashlib.sha256("\0".join([plan, *known[3:]]).encode()).hexdigest(),
                 program=_PROGRAM,
                 spec={
                     **spec,
-                    "login": {
-                        "user": heat_conf.SERVICE_USER,
-                        "password": known[0],
-                        "project": heat_conf.SERVICE_PROJECT,
-                        "domain": heat_conf.SERVICE_DOMAIN,
-                    },
+                    "keystone_url": known[1],
+                    "login": asdict(known[0]),
                 },
             )
         )

@@ -10,8 +10,7 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from components.heat_conf import Deployment
-from components.rendering import render
+from components.rendering import render_output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,8 @@ class ClientConfig(pulumi.ComponentResource):
         name: str,
         *,
         path: Path,
-        deployment: Deployment,
+        keystone_url: pulumi.Input[str],
+        region: str,
         logins: pulumi.Input[Mapping[str, Login]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -46,14 +46,16 @@ class ClientConfig(pulumi.ComponentResource):
         Args:
             name: the component's name.
             path: where.
-            deployment: the addresses.
+            keystone_url: without version.
+            region: Keystone's.
             logins: by the name of the cloud in the file.
             opts: of the component.
         """
         super().__init__("heat:client:ClientConfig", name, {}, opts)
         quoted = shlex.quote(str(path))
-        text = pulumi.Output.secret(logins).apply(
-            lambda known: render("local/clouds.yaml.j2", deployment=deployment, logins=known)
+        text = render_output(
+            "local/clouds.yaml.j2",
+            {"keystone_url": keystone_url, "region": region, "logins": pulumi.Output.secret(logins)},
         )
         written = command.local.Command(
             "clouds-yaml",

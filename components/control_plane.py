@@ -6,13 +6,14 @@ For trying Heat out and for small clouds: one of each, no TLS between them. Ever
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pulumi
 
-from components import heat_conf
+from components import heat_conf, loopback
 from components.client_config import Login
-from components.heat_conf import Deployment, Secrets
+from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
@@ -29,46 +30,80 @@ _HASH_ROUNDS = 8
 _KEYSTONE_PROCESSES = 4
 # Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
 _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
+_BROKER_USER = _BROKER_VHOST = "heat"
 _CLIENT = "demo"
 
 
-def identity(deployment: Deployment, passwords: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ServiceLogin:
+    """Heat's own user in Keystone."""
+
+    user: str
+    password: str
+    project: str
+    domain: str
+
+
+class ControlPlane(Protocol):
+    """What Heat leans on, wherever it comes from.
+
+    Attributes:
+        keystone_url: without version.
+        public: the options of heat.conf that it makes.
+        secret: those of secrets.conf.
+        service: Heat's own user in Keystone.
+        logins: for clients, by the name of the cloud in their clouds.yaml.
+        ready: done when every part answers.
+    """
+
+    keystone_url: pulumi.Output[str]
+    public: pulumi.Output[Options]
+    secret: pulumi.Output[Options]
+    service: pulumi.Output[ServiceLogin]
+    logins: pulumi.Output[dict[str, Login]]
+    ready: list[pulumi.Resource]
+
+    def register(self, node: HeatNode) -> pulumi.Resource:
+        """Have Keystone know Heat. Run on a Heat node."""
+
+
+def identity(deployment: Deployment, services: Services, passwords: Mapping[str, str]) -> dict[str, Any]:
     """What Keystone should know, in the form of templates/control_plane/identity.py.
 
     Args:
-        deployment: the addresses.
+        deployment: the addresses of the APIs.
+        services: Keystone's address, and Heat's names there.
         passwords: by their purpose: "keystone-admin", "keystone-heat", "stack-domain-admin", "client".
     """
-    default = heat_conf.SERVICE_DOMAIN
     return {
-        "url": f"{deployment.keystone_url}/v3",
+        "url": f"{services.keystone_url}/v3",
         "region": deployment.region,
         "admin": {
             "username": "admin",
             "password": passwords["keystone-admin"],
-            "user_domain_name": default,
+            "user_domain_name": services.domain,
             "project_name": "admin",
-            "project_domain_name": default,
+            "project_domain_name": services.domain,
         },
         "roles": ["reader", "member", heat_conf.STACK_USER_ROLE],
         "users": [
             {
-                "name": heat_conf.SERVICE_USER,
+                "name": services.user,
                 "password": passwords["keystone-heat"],
-                "domain": default,
+                "domain": services.domain,
                 # admin: for trusts and for stacks of other projects. service: to have EC2 signatures checked.
-                "grants": [{"role": role, "project": heat_conf.SERVICE_PROJECT} for role in ("admin", "service")],
+                "grants": [{"role": role, "project": services.project} for role in ("admin", "service")],
             },
             {
-                "name": heat_conf.STACK_DOMAIN_ADMIN,
+                "name": services.stack_domain_admin,
                 "password": passwords["stack-domain-admin"],
-                "domain": heat_conf.STACK_DOMAIN,
-                "grants": [{"role": "admin", "domain": heat_conf.STACK_DOMAIN}],
+                "domain": services.stack_domain,
+                "grants": [{"role": "admin", "domain": services.stack_domain}],
             },
             {
                 "name": _CLIENT,
                 "password": passwords["client"],
-                "domain": default,
+                "domain": services.domain,
                 "grants": [{"role": "member", "project": _CLIENT}],
             },
         ],
@@ -79,20 +114,28 @@ def identity(deployment: Deployment, passwords: Mapping[str, str]) -> dict[str, 
     }
 
 
+def _secrets(address: str, passwords: Mapping[str, str]) -> Secrets:
+    """What Heat's secrets.conf is made from, with everything at one address."""
+    return Secrets(
+        database_url=f"mysql+pymysql://heat:{passwords['database-heat']}@{address}/heat?charset=utf8mb4",
+        transport_url=loopback.transport_url(
+            _BROKER_USER, passwords["broker"], [f"{address}:{heat_conf.BROKER_PORT}"], _BROKER_VHOST
+        ),
+        service_password=passwords["keystone-heat"],
+        domain_admin_password=passwords["stack-domain-admin"],
+        auth_encryption_key=passwords["auth-encryption-key"],
+    )
+
+
 class BundledControlPlane(pulumi.ComponentResource):
-    """All of it on one host.
+    """All of it on one host. Its attributes are those of ControlPlane."""
 
-    Attributes:
-        ready: done when every part answers.
-        secrets: what Heat's secrets.conf is made from.
-        service_password: of Heat's own user in Keystone.
-        logins: for clients, by the name of the cloud in their clouds.yaml.
-    """
-
-    ready: list[pulumi.Resource]
-    secrets: pulumi.Output[Secrets]
-    service_password: pulumi.Output[str]
+    keystone_url: pulumi.Output[str]
+    public: pulumi.Output[Options]
+    secret: pulumi.Output[Options]
+    service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
+    ready: list[pulumi.Resource]
 
     def __init__(
         self,
@@ -125,15 +168,19 @@ class BundledControlPlane(pulumi.ComponentResource):
                 "client", "auth-encryption-key",
             )
         }  # fmt: skip
-        self.service_password = self._passwords["keystone-heat"]
-        self.secrets = pulumi.Output.all(**self._passwords).apply(
-            lambda known: Secrets(
-                database_password=known["database-heat"],
-                broker_password=known["broker"],
-                service_password=known["keystone-heat"],
-                domain_admin_password=known["stack-domain-admin"],
-                auth_encryption_key=known["auth-encryption-key"],
+        self._services = services = Services(
+            keystone_url=f"http://{host.address}:{heat_conf.KEYSTONE_PORT}",
+            memcached=(f"{host.address}:{heat_conf.MEMCACHED_PORT}",),
+        )
+        self.keystone_url = pulumi.Output.from_input(services.keystone_url)
+        self.public = pulumi.Output.from_input(heat_conf.service_options(services))
+        self.service = self._passwords["keystone-heat"].apply(
+            lambda known: ServiceLogin(
+                user=services.user, password=known, project=services.project, domain=services.domain
             )
+        )
+        self.secret = pulumi.Output.all(**self._passwords).apply(
+            lambda known: heat_conf.secret_options(_secrets(host.address, known))
         )
         self.logins = pulumi.Output.all(**self._passwords).apply(
             lambda known: {
@@ -149,7 +196,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "uv_version": UV_VERSION,
             "pip_index_url": pip_index_url,
             "keystone_version": KEYSTONE_VERSION,
-            "keystone_url": f"{deployment.keystone_url}/v3",
+            "keystone_url": f"{services.keystone_url}/v3",
             "keystone_port": heat_conf.KEYSTONE_PORT,
             "keystone_processes": _KEYSTONE_PROCESSES,
             "password_hash_rounds": _HASH_ROUNDS,
@@ -157,12 +204,12 @@ class BundledControlPlane(pulumi.ComponentResource):
             "max_connections": max_connections,
             "innodb_buffer_pool_mb": 256,
             "broker_port": heat_conf.BROKER_PORT,
-            "broker_user": "heat",
-            "broker_vhost": "heat",
+            "broker_user": _BROKER_USER,
+            "broker_vhost": _BROKER_VHOST,
             "cache_port": heat_conf.MEMCACHED_PORT,
             "cache_mb": 128,
             "cache_connections": _CACHE_CONNECTIONS,
-            "cache_servers": [deployment.memcached],
+            "cache_servers": list(services.memcached),
         }
         lock = host.file(
             "keystone-requirements",
@@ -190,7 +237,7 @@ class BundledControlPlane(pulumi.ComponentResource):
                 "control_plane/identity.sh.j2",
                 python=f"{self._deployment.prefix}/bin/python",
                 program=_IDENTITY,
-                spec=identity(self._deployment, known),
+                spec=identity(self._deployment, self._services, known),
             )
         )
         return node.host.script("identity", text, parent=self, after=[program, *self.ready])

@@ -26,12 +26,7 @@ DATABASE_PORT = 3306
 BROKER_PORT = 5672
 MEMCACHED_PORT = 11211
 
-# Names in Keystone.
-SERVICE_USER = "heat"
-SERVICE_PROJECT = "service"
-SERVICE_DOMAIN = "Default"
-STACK_DOMAIN = "heat"
-STACK_DOMAIN_ADMIN = "heat_domain_admin"
+# The role that Heat gives to the users of its stacks.
 STACK_USER_ROLE = "heat_stack_user"
 
 # What a worker can have in work, and so what it may fetch from the queue ahead: a worker that fetches without limit
@@ -48,19 +43,14 @@ def process_conf(process: Process) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What every node's heat.conf is made from: addresses as the nodes reach them, no secrets.
+    """What every node's heat.conf is made from, but for what Heat leans on; no secrets.
 
     `api_url` and `cfn_url` are the proxy's, as clients see them: Heat signs them into the URLs that it hands out.
-    `keystone_url` has no version and no slash at its end.
     """
 
     heat_version: str
     api_url: str
     cfn_url: str
-    keystone_url: str
-    database_host: str
-    broker_host: str
-    memcached: str
     region: str
     engine_workers: int
     rpc_response_timeout: int
@@ -72,27 +62,52 @@ class Deployment:
         return f"/opt/heat/{self.heat_version}"
 
 
-def _service_login(deployment: Deployment) -> dict[str, str]:
-    return {
-        "auth_type": "password",
-        "auth_url": f"{deployment.keystone_url}/v3",
-        "username": SERVICE_USER,
-        "user_domain_name": SERVICE_DOMAIN,
-    }
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Where Heat finds what it leans on, and under which names Keystone knows Heat; no secrets.
+
+    `keystone_url` has no version and no slash at its end. `ca_file` is a path on the nodes, of the certificates that
+    Keystone, the broker and the database are checked against; without one the system's are used for Keystone.
+    """
+
+    keystone_url: str
+    memcached: tuple[str, ...] = ()
+    ca_file: str = ""
+    user: str = "heat"
+    project: str = "service"
+    domain: str = "Default"
+    stack_domain: str = "heat"
+    stack_domain_admin: str = "heat_domain_admin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """What goes into secrets.conf. `auth_encryption_key` has exactly 32 characters, the same on every engine."""
+
+    database_url: str
+    transport_url: str
+    service_password: str
+    domain_admin_password: str
+    auth_encryption_key: str
+
+
+def merge(*layers: Options) -> Options:
+    """One set of options of several: of an option that stands in more than one the last counts."""
+    merged: dict[str, dict[str, str]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            merged.setdefault(section, {}).update(values)
+    return merged
 
 
 def options(deployment: Deployment) -> Options:
-    """The options of heat.conf, the same on every node."""
-    login = _service_login(deployment)
-    in_project = {"project_name": SERVICE_PROJECT, "project_domain_name": SERVICE_DOMAIN}
+    """What heat.conf says of Heat itself, the same on every node."""
     shipped = f"{deployment.prefix}/etc/heat"
     return {
         "DEFAULT": {
             "heat_metadata_server_url": deployment.cfn_url,
             "heat_waitcondition_server_url": f"{deployment.cfn_url}/v1/waitcondition",
             "heat_stack_user_role": STACK_USER_ROLE,
-            "stack_user_domain_name": STACK_DOMAIN,
-            "stack_domain_admin": STACK_DOMAIN_ADMIN,
             "region_name_for_services": deployment.region,
             "num_engine_workers": str(deployment.engine_workers),
             "rpc_response_timeout": str(deployment.rpc_response_timeout),
@@ -106,50 +121,52 @@ def options(deployment: Deployment) -> Options:
         # HAProxy is in front, and strips what clients claim: templates/haproxy/haproxy.cfg.j2.
         "oslo_middleware": {"enable_proxy_headers_parsing": "true"},
         "oslo_messaging_rabbit": {"rabbit_qos_prefetch_count": str(_WORKER_THREADS)},
-        "keystone_authtoken": {
-            **login,
-            **in_project,
-            "www_authenticate_uri": f"{deployment.keystone_url}/v3",
-            # Without a cache that answers, every request costs a validation at Keystone.
-            "memcached_servers": deployment.memcached,
-            "memcache_pool_dead_retry": _CACHE_RETRY,
-        },
-        "trustee": login,
-        "clients_keystone": {"auth_uri": deployment.keystone_url},
-        # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
-        # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
-        "ec2authtoken": {**login, **in_project, "endpoint_override": deployment.keystone_url},
-        "cache": {
-            "enabled": "true",
-            "backend": "dogpile.cache.pymemcache",
-            "memcache_servers": deployment.memcached,
-        },
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Secrets:
-    """What goes into secrets.conf. `auth_encryption_key` has exactly 32 characters, the same on every engine."""
+def service_options(services: Services) -> Options:
+    """What heat.conf says of what Heat leans on, the same on every node."""
+    trust = {"cafile": services.ca_file} if services.ca_file else {}
+    login = {
+        "auth_type": "password",
+        "auth_url": f"{services.keystone_url}/v3",
+        "username": services.user,
+        "user_domain_name": services.domain,
+    }
+    in_project = {"project_name": services.project, "project_domain_name": services.domain}
+    found: dict[str, dict[str, str]] = {
+        "DEFAULT": {
+            "stack_user_domain_name": services.stack_domain,
+            "stack_domain_admin": services.stack_domain_admin,
+        },
+        "keystone_authtoken": {**login, **in_project, **trust, "www_authenticate_uri": f"{services.keystone_url}/v3"},
+        "trustee": {**login, **trust},
+        "clients_keystone": {"auth_uri": services.keystone_url},
+        # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
+        # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
+        "ec2authtoken": {**login, **in_project, **trust, "endpoint_override": services.keystone_url},
+    }
+    if services.ca_file:
+        found["clients"] = {"ca_file": services.ca_file}
+        found["oslo_messaging_rabbit"] = {"ssl": "true", "ssl_ca_file": services.ca_file}
+    if services.memcached:
+        servers = ",".join(services.memcached)
+        # Without a cache that answers, every request costs a validation at Keystone.
+        found["keystone_authtoken"] |= {"memcached_servers": servers, "memcache_pool_dead_retry": _CACHE_RETRY}
+        found["cache"] = {"enabled": "true", "backend": "dogpile.cache.pymemcache", "memcache_servers": servers}
+    return found
 
-    database_password: str
-    broker_password: str
-    service_password: str
-    domain_admin_password: str
-    auth_encryption_key: str
 
-
-def secret_options(deployment: Deployment, secrets: Secrets) -> Options:
+def secret_options(secrets: Secrets) -> Options:
     """The options of secrets.conf, the same on every node."""
     service = {"password": secrets.service_password}
     return {
         "DEFAULT": {
-            "transport_url": f"rabbit://heat:{secrets.broker_password}@{deployment.broker_host}:{BROKER_PORT}/heat",
+            "transport_url": secrets.transport_url,
             "auth_encryption_key": secrets.auth_encryption_key,
             "stack_domain_admin_password": secrets.domain_admin_password,
         },
-        "database": {
-            "connection": f"mysql+pymysql://heat:{secrets.database_password}@{deployment.database_host}/heat?charset=utf8mb4"
-        },
+        "database": {"connection": secrets.database_url},
         "keystone_authtoken": service,
         "trustee": service,
         "ec2authtoken": service,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pulumi
 
 from components import heat_conf
-from components.heat_conf import Deployment, Secrets
+from components.heat_conf import Deployment, Options
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render
 from components.topology import Kind, Process
@@ -88,7 +88,8 @@ class HeatNode(pulumi.ComponentResource):
         *,
         host: Host,
         deployment: Deployment,
-        secrets: pulumi.Input[Secrets],
+        public: pulumi.Input[Options],
+        secret: pulumi.Input[Options],
         api_server: ApiServer,
         pip_index_url: str = "",
         opts: pulumi.ResourceOptions | None = None,
@@ -98,8 +99,9 @@ class HeatNode(pulumi.ComponentResource):
         Args:
             name: the component's name.
             host: where.
-            deployment: what heat.conf is made from.
-            secrets: what secrets.conf is made from.
+            deployment: which release, and how long things may take.
+            public: heat.conf's options.
+            secret: those of secrets.conf.
             api_server: how much one API process serves at once.
             pip_index_url: where packages come from, if not from PyPI.
             opts: of the component.
@@ -119,7 +121,7 @@ class HeatNode(pulumi.ComponentResource):
             "secrets": heat_conf.SECRETS,
         }
         self.installed = self._install(pip_index_url)
-        self._configure(secrets, api_server)
+        self._configure(public, secret, api_server)
         self.digest = self._digest(self._texts)
 
     def _install(self, pip_index_url: str) -> pulumi.Resource:
@@ -136,7 +138,7 @@ class HeatNode(pulumi.ComponentResource):
         )
         return self.host.script("install", text, parent=self, after=[lock])
 
-    def _configure(self, secrets: pulumi.Input[Secrets], api_server: ApiServer) -> None:
+    def _configure(self, public: pulumi.Input[Options], secret: pulumi.Input[Options], api_server: ApiServer) -> None:
         deployment, prefix = self._deployment, self._deployment.prefix
         checker = self.host.file(
             "check-options",
@@ -151,21 +153,23 @@ class HeatNode(pulumi.ComponentResource):
         self._file(
             "heat-conf",
             heat_conf.CONF,
-            render(
-                "heat/options.conf.j2",
-                purpose="Heat's options on every node; what is secret stands in secrets.conf.",
-                options=heat_conf.options(deployment),
+            pulumi.Output.from_input(public).apply(
+                lambda known: render(
+                    "heat/options.conf.j2",
+                    purpose="Heat's options on every node; what is secret stands in secrets.conf.",
+                    options=known,
+                )
             ),
             check=self._check,
         )
         self._file(
             "secrets-conf",
             heat_conf.SECRETS,
-            pulumi.Output.secret(secrets).apply(
+            pulumi.Output.secret(secret).apply(
                 lambda known: render(
                     "heat/options.conf.j2",
                     purpose="What Heat must know and others must not; read after heat.conf.",
-                    options=heat_conf.secret_options(deployment, known),
+                    options=known,
                 )
             ),
             mode="0640",

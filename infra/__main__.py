@@ -12,6 +12,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from components import heat_conf  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
 from components.control_plane import BundledControlPlane  # noqa: E402
@@ -40,11 +41,12 @@ control = BundledControlPlane(
     "control-plane", host=front, deployment=deployment,
     max_connections=MAX_CONNECTIONS, pip_index_url=wanted.pip_index_url,
 )  # fmt: skip
+public = control.public.apply(lambda known: heat_conf.merge(heat_conf.options(deployment), known))
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = {
     node.name: HeatNode(
-        node.name, host=hosts[node.name], deployment=deployment, secrets=control.secrets,
+        node.name, host=hosts[node.name], deployment=deployment, public=public, secret=control.secret,
         api_server=wanted.api_server, pip_index_url=wanted.pip_index_url,
     )
     for node in wanted.heat_nodes
@@ -64,9 +66,14 @@ retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name
 # The way of a request, from each backend through the proxy to the engines.
 Check(
     "check", front=front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes, deployment=deployment,
-    service_password=control.service_password, after=retired,
+    control=control, after=retired,
 )  # fmt: skip
 
-clouds = ClientConfig("clients", path=state / "clouds.yaml", deployment=deployment, logins=control.logins)
-for name, value in outputs.describe(wanted, clouds.path).items():
+clouds = ClientConfig(
+    "clients", path=state / "clouds.yaml", keystone_url=control.keystone_url, region=wanted.region,
+    logins=control.logins,
+)  # fmt: skip
+keystone_url = pulumi.Output.concat(control.keystone_url, "/v3")
+told = outputs.describe(wanted, keystone_url=keystone_url, clouds_yaml=clouds.path)
+for name, value in told.items():
     pulumi.export(name, value)

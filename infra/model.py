@@ -11,7 +11,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from components.heat_conf import KEYSTONE_PORT, MEMCACHED_PORT, Deployment
+from components.heat_conf import Deployment
 from components.heat_node import ApiServer
 from components.hosts.containers import addresses
 from components.topology import Node, Process, place
@@ -180,10 +180,6 @@ class Settings:
             heat_version=self.heat_version,
             api_url=f"http://{front}:{self.api_port}",
             cfn_url=f"http://{front}:{self.cfn_port}",
-            keystone_url=f"http://{front}:{KEYSTONE_PORT}",
-            database_host=front,
-            broker_host=front,
-            memcached=f"{front}:{MEMCACHED_PORT}",
             region=self.region,
             engine_workers=self.engine_workers,
             rpc_response_timeout=self.rpc_response_timeout,

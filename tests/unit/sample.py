@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 
-from components.heat_conf import Deployment, Secrets
+from components.heat_conf import Deployment, Secrets, Services, merge, options, service_options
 from components.topology import Node, Process, place
 from infra.model import Settings
 
@@ -15,22 +15,21 @@ DEPLOYMENT = Deployment(
     heat_version="27.0.1",
     api_url=f"http://{A}:8004",
     cfn_url=f"http://{A}:8000",
-    keystone_url=f"http://{A}:5000",
-    database_host=A,
-    broker_host=A,
-    memcached=f"{A}:11211",
     region="RegionOne",
     engine_workers=2,
     rpc_response_timeout=60,
     graceful_shutdown_timeout=90,
 )
+SERVICES = Services(keystone_url=f"http://{A}:5000", memcached=(f"{A}:11211",))
 SECRETS = Secrets(
-    database_password="database-secret",
-    broker_password="broker-secret",
+    database_url=f"mysql+pymysql://heat:database-secret@{A}/heat?charset=utf8mb4",
+    transport_url=f"rabbit://heat:broker-secret@{A}:5672/heat",
     service_password="service-secret",
     domain_admin_password="domain-admin-secret",
     auth_encryption_key="0123456789abcdef0123456789abcdef",
 )
+
+CONF = merge(options(DEPLOYMENT), service_options(SERVICES))
 
 
 def processes(*, engines: int = 2, apis: int = 2, cfn_apis: int = 2) -> tuple[Process, ...]:

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from components.front_proxy import configuration, listeners
-from components.heat_conf import options, process_options, secret_options
+from components.heat_conf import process_options, secret_options
 from components.rendering import render
 from components.topology import Kind, of_kind, on_node
 from infra.model import HaproxySettings, Settings
 from tests.unit.program import guide_sample
-from tests.unit.sample import DEPLOYMENT, NODES, SECRETS, A, B, C, parsed, processes
+from tests.unit.sample import CONF, NODES, SECRETS, A, B, C, parsed, processes
 
 # The directives of the guide's sample for HAProxy, by section.
 GUIDE = {
@@ -195,7 +195,7 @@ def test_the_whole_program_renders_the_same_lines_for_the_samples_machines() -> 
 
 def test_on_b_the_database_and_the_broker_are_those_of_a() -> None:
     """sql_connection and rabbit_host, whose loopback addresses become 10.0.0.1."""
-    conf = secret_options(DEPLOYMENT, SECRETS)
+    conf = secret_options(SECRETS)
     database = urlsplit(conf["database"]["connection"])
     assert (database.scheme, database.hostname, database.path) == ("mysql+pymysql", A, "/heat")
     assert urlsplit(conf["DEFAULT"]["transport_url"]).hostname == A
@@ -242,7 +242,7 @@ def test_what_is_said_of_the_broker_is_equal_on_every_machine() -> None:
     for process in processes():
         own = parsed(render("heat/options.conf.j2", purpose="", options=process_options(process)))
         assert own == {"DEFAULT": {"host": process.name}}, "nothing else of the broker's in a process's own file"
-    together = {*options(DEPLOYMENT), *secret_options(DEPLOYMENT, SECRETS)}
+    together = {*CONF, *secret_options(SECRETS)}
     assert "oslo_messaging_rabbit" in together
 
 

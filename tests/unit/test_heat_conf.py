@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import dataclasses
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.heat_conf import Deployment, Secrets, options, process_conf, process_options, secret_options
+from components.heat_conf import (
+    Deployment,
+    merge,
+    options,
+    process_conf,
+    process_options,
+    secret_options,
+    service_options,
+)
 from components.rendering import render
-from tests.unit.sample import DEPLOYMENT, SECRETS, parsed, processes
+from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
 
-CONF = options(DEPLOYMENT)
-SECRET_CONF = secret_options(DEPLOYMENT, SECRETS)
+SECRET_CONF = secret_options(SECRETS)
 
 # What heat.conf must say, and why.
 WANTED = [
@@ -115,9 +121,11 @@ def test_the_secrets_and_only_they_are_in_the_file_of_secrets() -> None:
 def test_every_secret_is_in_the_file_of_secrets_and_none_in_heat_conf() -> None:
     secret = render("heat/options.conf.j2", purpose="", options=SECRET_CONF)
     plain = render("heat/options.conf.j2", purpose="", options=CONF)
-    for value in dataclasses.asdict(SECRETS).values():
-        assert value in secret
-        assert value not in plain
+    for field in dataclasses.fields(SECRETS):
+        assert getattr(SECRETS, field.name) in secret, field.name
+    for word in ("database-secret", "broker-secret", "service-secret", "domain-admin-secret", "0123456789abcdef"):
+        assert word in secret
+        assert word not in plain
     names = {option for values in CONF.values() for option in values}
     assert not any("password" in name or name in ("connection", "transport_url") for name in names)
 
@@ -125,28 +133,6 @@ def test_every_secret_is_in_the_file_of_secrets_and_none_in_heat_conf() -> None:
 def test_no_option_is_in_both_files() -> None:
     for section, values in SECRET_CONF.items():
         assert not set(values) & set(CONF.get(section, {}))
-
-
-URL_PARTS = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=40)
-
-
-@given(st.builds(Secrets, **{field.name: URL_PARTS for field in dataclasses.fields(Secrets)}))
-def test_the_urls_can_be_taken_apart_again(secrets: Secrets) -> None:
-    conf = secret_options(DEPLOYMENT, secrets)
-    database, broker = urlsplit(conf["database"]["connection"]), urlsplit(conf["DEFAULT"]["transport_url"])
-    assert (database.username, database.password, database.hostname, database.path) == (
-        "heat",
-        secrets.database_password,
-        "10.0.0.1",
-        "/heat",
-    )
-    assert (broker.username, broker.password, broker.hostname, broker.port, broker.path) == (
-        "heat",
-        secrets.broker_password,
-        "10.0.0.1",
-        5672,
-        "/heat",
-    )
 
 
 def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() -> None:
@@ -191,4 +177,27 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
         value = getattr(DEPLOYMENT, field.name)
         other: dict[str, Any] = {field.name: value + 1 if isinstance(value, int) else value + "0"}
         changed = dataclasses.replace(DEPLOYMENT, **other)
-        assert (options(changed), secret_options(changed, SECRETS)) != (CONF, SECRET_CONF), field.name
+        assert options(changed) != options(DEPLOYMENT), field.name
+
+
+def test_certificates_of_ones_own_are_what_keystone_and_the_broker_are_checked_against() -> None:
+    conf = service_options(dataclasses.replace(SERVICES, ca_file="/etc/heat/ca.pem"))
+    for section in ("keystone_authtoken", "trustee", "ec2authtoken"):
+        assert conf[section]["cafile"] == "/etc/heat/ca.pem"
+    assert conf["clients"]["ca_file"] == "/etc/heat/ca.pem"
+    assert conf["oslo_messaging_rabbit"] == {"ssl": "true", "ssl_ca_file": "/etc/heat/ca.pem"}
+
+
+def test_without_a_cache_none_is_named() -> None:
+    conf = service_options(dataclasses.replace(SERVICES, memcached=()))
+    assert "cache" not in conf
+    assert not {option for option in conf["keystone_authtoken"] if option.startswith("memcache")}
+
+
+@given(st.lists(st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, max_size=3), max_size=3), max_size=3))
+def test_of_an_option_in_several_layers_the_last_counts(layers: list[dict[str, dict[str, str]]]) -> None:
+    merged = merge(*layers)
+    expected: dict[tuple[str, str], str] = {}
+    for layer in layers:
+        expected |= {(section, name): value for section, values in layer.items() for name, value in values.items()}
+    assert {(section, name): value for section, values in merged.items() for name, value in values.items()} == expected

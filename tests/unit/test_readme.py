@@ -29,7 +29,7 @@ def settings_table() -> str:
 
 
 def output_names() -> list[str]:
-    return list(describe(Settings(), "clouds.yaml"))
+    return list(describe(Settings(), keystone_url="", clouds_yaml="clouds.yaml"))
 
 
 def outputs_table() -> str:

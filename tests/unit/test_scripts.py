@@ -18,7 +18,7 @@ from components.client_config import ClientConfig, Login
 from components.rendering import TEMPLATES, render
 from components.secrets import KeyPair
 from tests.unit.program import Monitor, Outputs, Resource, cached, in_pulumi
-from tests.unit.sample import DEPLOYMENT, B, parsed
+from tests.unit.sample import B, parsed
 
 
 def sh(text: str, *, stdin: str = "", cwd: Path | None = None, **environment: str) -> str:
@@ -111,7 +111,9 @@ def test_the_logins_of_clients_are_written_for_the_operator_alone_and_taken_away
 
     def body() -> None:
         logins = {"heat": Login(user="demo", project="demo", password="secret")}
-        pulumi.export("path", ClientConfig("clients", path=path, deployment=DEPLOYMENT, logins=logins).path)
+        pulumi.export(
+            "path", ClientConfig("clients", path=path, keystone_url="http://k", region="R", logins=logins).path
+        )
 
     assert in_pulumi(body, Monitor(Outputs(preview=False), registered), config={}, preview=False) == {"path": str(path)}
     (written,) = [resource for resource in registered if resource.name == "clouds-yaml"]

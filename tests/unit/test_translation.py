@@ -18,7 +18,7 @@ from components.heat_options import Name, catalogue, looks_secret
 from components.oslo_files import read
 from components.rendering import render
 from components.translation import Fate, Listener, Outcome, Translation, translate
-from tests.unit.sample import DEPLOYMENT, SECRETS, A
+from tests.unit.sample import CONF, SECRETS, A
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 ROOT = Path(__file__).resolve().parents[2]
@@ -655,7 +655,7 @@ def test_files_of_the_control_host_are_listed_as_each_node_needs_them() -> None:
 
 def test_the_table_has_every_release_and_the_options_that_heat_conf_is_made_of() -> None:
     assert catalogue().releases == RELEASES
-    for conf in (heat_conf.options(DEPLOYMENT), heat_conf.secret_options(DEPLOYMENT, SECRETS)):
+    for conf in (CONF, heat_conf.secret_options(SECRETS)):
         text = render("heat/options.conf.j2", purpose="", options=conf)
         for release in RELEASES:
             assert translated(text, release=release).problems == ()

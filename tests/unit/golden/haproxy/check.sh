@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 6d22a8fcb7445e15f0c78d21f8914f2e92cac19d0530c108d4b7c07374b0b0a5
+# What has just been changed: a7329e2f3e4a096dcea3dbb675225d95b2ebaa45927f55245b203853173c5896
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

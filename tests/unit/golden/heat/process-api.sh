@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file has changed since it was started, and see
 # that it works. One that runs what it should is not touched.
-# Its files: 36f1ffa8f8b2589801e334535991ed88cc727ab100d348816918d6646ba7c3fe
+# Its files: efc4b8e3527c3b335381007777eef350c77fe43aad14b1b6e717df9693aa0bbc
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
