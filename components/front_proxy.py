@@ -98,4 +98,11 @@ class FrontProxy(pulumi.ComponentResource):
         self.running = host.script(
             "haproxy", render("haproxy/run.sh.j2", digest=self.digest), parent=self, after=[conf]
         )
+        host.farewell(
+            "haproxy-leave",
+            render("haproxy/farewell.sh.j2"),
+            undone="should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy",
+            parent=self,
+            after=[self.running, *after],
+        )
         self.register_outputs({})

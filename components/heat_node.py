@@ -269,6 +269,16 @@ class HeatNode(pulumi.ComponentResource):
         text = render("heat/retire.sh.j2", units=[process.unit for process in processes])
         return self.host.script("retire", text, parent=self, after=after)
 
+    def leave(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Stop Heat here when this host leaves the deployment, while all of `after` is still there."""
+        return self.host.farewell(
+            "leave",
+            render("heat/farewell.sh.j2", units=[]),
+            undone="should it come back, Heat runs on; stop it there: systemctl disable --now 'heat-*@*'",
+            parent=self,
+            after=after,
+        )
+
     def check(
         self,
         processes: Sequence[Process],

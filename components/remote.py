@@ -1,8 +1,9 @@
 """How a file or a script reaches a host: the only place that knows.
 
 Everything travels on stdin of one `remote.Command` each: content, mode and owner are kept, a file is replaced
-atomically, and a changed text is an update in place. Nothing has a `delete`, so that a host that is gone blocks
+atomically, and a changed text is an update in place. None of them has a `delete`, so that a host that is gone blocks
 neither `up` nor `destroy`; nothing has `triggers`, which replace. The far end is templates/scripts/heat-scaleout.sh.
+What is to be done when a host leaves is a farewell: a command of this machine, which gives up on a dead host.
 """
 
 from __future__ import annotations
@@ -155,6 +156,53 @@ class Host:
         """
         create = f"{self._sudo}heat-scaleout run {shlex.quote(name)}"
         return self._command(name, create, stdin=text, parent=parent, after=after, shown=shown)
+
+    def farewell(
+        self, name: str, text: str, *, undone: str, parent: pulumi.Resource, after: Sequence[pulumi.Resource] = ()
+    ) -> command.local.Command:
+        """Have a script run as root when the host leaves the deployment: by `destroy`, or as a node too many.
+
+        A host that cannot be reached is told and left as it is; a script that fails is an error.
+
+        Args:
+            name: the resource is called <host>-<name>.
+            text: the script. It must be safe to run twice, and it has no secrets.
+            undone: what stays as it is on a host that cannot be reached, and what to do about it.
+            parent: the component that the farewell belongs to.
+            after: what has to be there still when it runs.
+        """
+        login, jump = self._login, self._login.jump
+        script = pulumi.Output.all(login.host_key, jump.host_key if jump else "").apply(
+            lambda keys: render(
+                "local/farewell.sh.j2",
+                name=self.name,
+                host=self.address,
+                port=login.port,
+                user=login.user,
+                host_key=keys[0],
+                jump=jump,
+                jump_key=keys[1],
+                command=f"{self._sudo}heat-scaleout run {shlex.quote(name)}",
+                script=text,
+                undone=undone,
+            )
+        )
+        return command.local.Command(
+            f"{self.name}-{name}",
+            create="sh -s create",
+            delete="sh -s delete",
+            stdin=script,
+            environment={"PRIVATE_KEY": pulumi.Output.secret(login.private_key)} if login.private_key else None,
+            logging=command.local.Logging.STDERR,
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions(
+                parent=parent,
+                depends_on=[*self._first, *after],
+                replace_with=self._machine,
+                # A machine that is replaced is taken leave of while it is there; never the one that takes its place.
+                delete_before_replace=True,
+            ),
+        )
 
     def _command(
         self,

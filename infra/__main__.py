@@ -56,11 +56,12 @@ ready = [first.sync_schema(after=control.ready), control.register(first)]
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_one_by_one(nodes, processes, after=ready)
+leaving = [node.leave(after=control.ready) for node in nodes.values()]
 conf = configuration(
     front.address, fronted,
     haproxy=wanted.haproxy_values, stats_port=wanted.stats_port, stats_allow=wanted.stats_networks,
 )  # fmt: skip
-proxy = FrontProxy("proxy", host=front, text=conf, after=running)
+proxy = FrontProxy("proxy", host=front, text=conf, after=[*running, *leaving])
 retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()]
 
 # The way of a request, from each backend through the proxy to the engines.

@@ -184,11 +184,16 @@ def test_a_host_needs_no_more_space_than_is_asked_for(stack: Stack) -> None:
         assert sum(used) < FREE_MB
 
 
-def test_destroy_lets_go_of_the_hosts_and_leaves_them_as_they_are(stack: Stack) -> None:
-    before, pids = machine_ids(), stack.pids()
-    clouds = Path(stack.outputs()["clouds_yaml"])
-    stack.pulumi("destroy", "--yes", "--skip-preview")
+def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack) -> None:
+    before, outputs = machine_ids(), stack.outputs()
+    stack.on("node-1", "systemctl stop ssh")
+    told = stack.pulumi("destroy", "--yes", "--skip-preview").text
+    assert f"node-1 ({ADDRESSES['node-1']}) is left as it is: should it come back, Heat runs on" in told
     assert machine_ids() == before
-    assert not clouds.exists()
-    for (node, unit), pid in pids.items():
-        assert stack.on(node, f"systemctl show --property MainPID --value {unit}") == pid
+    assert not Path(outputs["clouds_yaml"]).exists()
+    for process in outputs["processes"]:
+        state = stack.on(process["node"], f"systemctl is-active {process['unit']}", check=False)
+        assert state == ("active" if process["node"] == "node-1" else "inactive"), process
+    assert stack.on("node-2", "ls /etc/heat/secrets.conf", check=False).endswith("No such file or directory")
+    assert stack.on("front", "systemctl is-active haproxy", check=False) == "inactive"
+    assert stack.on("front", "systemctl is-active mariadb rabbitmq-server keystone") == "active\nactive\nactive"

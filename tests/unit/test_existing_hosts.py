@@ -108,9 +108,10 @@ def test_behind_a_jump_host_the_first_attempt_is_the_one_that_tells_why() -> Non
 
 def test_nothing_is_made_or_taken_away_but_secrets_and_logins_of_clients() -> None:
     result = existing()
-    assert {one.name for one in result.commands if "delete" in one.inputs} == {"clouds-yaml"}
+    leaving = {"front-haproxy-leave", "node-b-leave", "node-c-leave"}
+    assert {one.name for one in result.commands if "delete" in one.inputs} == {"clouds-yaml", *leaving}
     here = {one.name for one in result.commands if one.type == LOCAL}
-    assert all(name.startswith("secret-") or name == "clouds-yaml" for name in here)
+    assert {name for name in here if not name.startswith("secret-")} == {"clouds-yaml", *leaving}
     for resource in result.remote:
         assert not resource.request.deletedWith
         assert not list(resource.request.replace_with)
@@ -120,7 +121,9 @@ def test_the_private_key_is_in_logins_alone() -> None:
     result = existing(jump=JUMP)
     for resource in result.registered:
         for name, value in resource.inputs.items():
-            if name != "connection":
+            if name == "environment" and resource.name.endswith("-leave"):
+                assert isinstance(value["PRIVATE_KEY"], Secret)
+            elif name != "connection":
                 assert f"{MARK}.ssh" not in str(value), resource.name
     assert MARK not in str(result.outputs)
 

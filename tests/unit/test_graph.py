@@ -242,8 +242,28 @@ def test_no_command_on_a_host_has_anything_to_do_when_it_is_deleted_or_a_reason_
 def test_what_is_made_on_this_machine_is_taken_away_and_the_rest_leaves_nothing(shape: dict[str, Any]) -> None:
     result = cached(**shape)
     made = {resource.name for resource in result.commands if "delete" in resource.inputs}
-    assert made == {"network", "clouds-yaml", "front-machine", *(f"{node}-machine" for node in nodes(result))}
+    leaving = {"front-haproxy-leave", *(f"{node}-leave" for node in nodes(result))}
+    machines = {"network", "front-machine", *(f"{node}-machine" for node in nodes(result))}
+    assert made == {"clouds-yaml", *machines, *leaving}
     assert {result.by_name[name].type for name in made} == {LOCAL}
+
+
+def test_a_host_is_taken_leave_of_while_all_that_it_needs_is_still_there_and_the_proxy_first() -> None:
+    result = cached()
+    for node in nodes(result):
+        assert {
+            f"{node}-machine",
+            "front-machine",
+            "front-mariadb",
+            "front-rabbitmq",
+            "front-keystone",
+        } <= result.before(f"{node}-leave")
+        assert f"{node}-leave" in result.before("front-haproxy-leave")
+        request = result.by_name[f"{node}-leave"].request
+        # A machine that is replaced is taken leave of before, and never the one that takes its place.
+        assert request.deleteBeforeReplace
+        assert list(request.replace_with) == [result.by_name[f"{node}-machine"].urn]
+        assert not request.deletedWith
 
 
 def test_only_what_makes_a_machine_another_one_replaces_it() -> None:
@@ -377,7 +397,9 @@ def test_nothing_that_a_command_prints_is_logged_or_kept_in_the_clear(shape: dic
     for resource in result.commands:
         # What a node's check prints is for the operator: queues and numbers.
         shown = resource.name in {f"{node}-check" for node in nodes(result)}
-        assert resource.inputs["logging"] == ("stdout" if shown else "none"), resource.name
+        # So is why a host was left as it is.
+        leaves = resource.name.endswith("-leave")
+        assert resource.inputs["logging"] == ("stdout" if shown else "stderr" if leaves else "none"), resource.name
     for resource in result.commands:
         if resource.type == REMOTE or "update" in resource.inputs:
             assert {"stdout", "stderr"} <= set(resource.request.additionalSecretOutputs), resource.name

@@ -127,6 +127,60 @@ def test_the_logins_of_clients_are_written_for_the_operator_alone_and_taken_away
         assert not path.exists()
 
 
+@pytest.fixture
+def fake_ssh(tmp_path: Path) -> Path:
+    """An ssh that writes down how it was called, and ends as told."""
+    path = tmp_path / "bin/ssh"
+    path.parent.mkdir()
+    path.write_text(
+        '#!/bin/sh\ncat "$2" "$(sed -n "s/.*UserKnownHostsFile //p" "$2")" >"$TOLD/config"\n'
+        'cp "$(sed -n "s/.*IdentityFile //p" "$2")" "$TOLD/key" 2>/dev/null\n'
+        'shift 2; echo "$*" >"$TOLD/arguments"; cat >"$TOLD/stdin"; exit "$STATUS"\n'
+    )
+    path.chmod(0o755)
+    return path.parent
+
+
+def leave(
+    name: str, fake: Path, told: Path, *, status: int = 0, action: str = "delete", key: str = ""
+) -> tuple[int, str]:
+    told.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["sh", "-s", action],
+        input=recipe(name).text(),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{fake}:/usr/bin:/bin", "TOLD": str(told), "STATUS": str(status), "PRIVATE_KEY": key},
+    )
+    return done.returncode, done.stderr
+
+
+def test_a_farewell_logs_in_with_the_pinned_key_and_runs_its_script(fake_ssh: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    assert leave("node-1-leave", fake_ssh, told, key="the private key") == (0, "")
+    config = (told / "config").read_text()
+    assert "StrictHostKeyChecking yes" in config
+    assert re.search(r"(?m)^10\.213\.77\.11 ssh-ed25519 AAAA", config)
+    assert (told / "key").read_text() == "the private key\n"
+    assert (told / "arguments").read_text() == "leaving heat-scaleout run leave\n"
+    assert "systemctl --quiet disable --now" in (told / "stdin").read_text()
+
+
+def test_nothing_is_taken_leave_of_before_it_leaves(fake_ssh: Path, tmp_path: Path) -> None:
+    assert leave("node-1-leave", fake_ssh, tmp_path / "told", action="create") == (0, "")
+    assert not (tmp_path / "told/stdin").exists()
+
+
+def test_a_host_that_cannot_be_reached_is_left_as_it_is_and_a_script_that_fails_is_an_error(
+    fake_ssh: Path, tmp_path: Path
+) -> None:
+    status, text = leave("node-1-leave", fake_ssh, tmp_path / "told", status=255)
+    assert status == 0
+    assert "node-1 (10.213.77.11) is left as it is: should it come back" in text
+    assert leave("node-1-leave", fake_ssh, tmp_path / "told", status=3)[0] == 3
+
+
 def test_a_client_can_read_its_logins() -> None:
     clouds = yaml.safe_load(recipe("clouds-yaml").text())["clouds"]
     assert {name: cloud["auth"]["username"] for name, cloud in clouds.items()} == {

@@ -1,0 +1,57 @@
+# What is to be done on node-1 when it leaves the deployment: only delete does it. A host that cannot be reached is
+# left as it is: one that is dead must not keep anything else from going.
+set -eu
+[ "$1" = delete ] || exit 0
+command -v ssh >/dev/null || { echo "ssh is missing: apt install openssh-client" >&2; exit 1; }
+
+umask 077
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat >"$work/known" <<'END_OF_KEYS'
+10.0.0.2 ssh-ed25519 AAAAnode1hostkeyAAAAAAAA
+END_OF_KEYS
+cat >"$work/config" <<'END_OF_CONFIG'
+Host leaving
+    HostName 10.0.0.2
+    Port 22
+    User root
+Host *
+    BatchMode yes
+    ConnectTimeout 10
+    ServerAliveInterval 15
+    StrictHostKeyChecking yes
+    GlobalKnownHostsFile /dev/null
+    LogLevel ERROR
+END_OF_CONFIG
+echo "    UserKnownHostsFile $work/known" >>"$work/config"
+if [ -n "${PRIVATE_KEY-}" ]; then
+    printf '%s\n' "$PRIVATE_KEY" >"$work/key"
+    printf '    IdentityFile %s\n    IdentitiesOnly yes\n' "$work/key" >>"$work/config"
+fi
+
+status=0
+ssh -F "$work/config" leaving 'heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' || status=$?
+# This host leaves the deployment: every process of Heat here ends what it has begun and stops, and what is secret goes.
+# Stop what the plan for this node does not list. Each process ends what it has begun.
+set -eu
+planned='  '
+
+# Units that run, units that would run after a reboot, and their files: a lost one of these must not hide the others.
+{
+    systemctl list-units --all --plain --no-legend --type service 'heat-engine@*' 'heat-api@*' 'heat-api-cfn@*' | cut -d ' ' -f 1
+    for file in /etc/systemd/system/multi-user.target.wants/heat-*@*.service; do basename "$file"; done
+    for file in /etc/heat/processes/heat-*@*.conf; do basename "$file"; done
+} | sed -n 's/^\(heat-\(engine\|api\|api-cfn\)@[0-9]*\)\.\(service\|conf\)$/\1/p' | sort -u | while read -r unit; do
+    case "$planned" in *" $unit "*) continue ;; esac
+    systemctl --quiet disable --now "$unit"
+    systemctl reset-failed "$unit" 2>/dev/null || true
+    rm -f "/etc/heat/processes/$unit.conf"
+    echo "stopped $unit"
+done
+rm -rf /etc/heat/secrets.conf
+
+END_OF_SCRIPT
+cat "$work/told" >&2
+# ssh's own: no connection, another key, no login.
+[ "$status" != 255 ] || { echo 'node-1 (10.0.0.2) is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'heat-*@*'"'"'' >&2; exit 0; }
+exit "$status"
