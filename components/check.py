@@ -111,6 +111,7 @@ class Check(pulumi.ComponentResource):
         }
         program_text = (TEMPLATES / "haproxy/check_proxy.py").read_text()
         program = front.file("check-program", _PROGRAM, program_text, parent=self)
+        certificates = [front.file("ca", path, text, parent=self) for path, text in control.files.items()]
         plan = "\0".join([proxy.digest, program_text, *(process.name for process in processes)])
         text = pulumi.Output.all(
             control.service, control.keystone_url, equal, *(node.digest for node in nodes.values())
@@ -122,9 +123,10 @@ class Check(pulumi.ComponentResource):
                 spec={
                     **spec,
                     "keystone_url": known[1],
+                    "ca": control.ca_file,
                     "login": asdict(known[0]),
                 },
             )
         )
-        front.script("check", text, parent=self, after=[program, proxy.running, *looks, *after])
+        front.script("check", text, parent=self, after=[program, *certificates, proxy.running, *looks, *after])
         self.register_outputs({})

@@ -21,7 +21,7 @@ from components.secrets import password
 
 KEYSTONE_VERSION = "30.0.0"
 _KEYSTONE_LOCK = f"/opt/keystone/requirements-{KEYSTONE_VERSION}.txt"
-_IDENTITY = "/usr/local/lib/heat-scaleout/identity.py"
+IDENTITY = "/usr/local/lib/heat-scaleout/identity.py"
 # Each API process and each engine worker keeps a few connections to the cache.
 _CACHE_CONNECTIONS = 4096
 # bcrypt, 2 to the power of this. Keystone's own 12 makes a login cost a quarter of a second of a core (8: 0.03 s); it
@@ -31,7 +31,17 @@ _KEYSTONE_PROCESSES = 4
 # Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
 _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
 _BROKER_USER = _BROKER_VHOST = "heat"
+# RabbitMQ's policy for the queues that an engine leaves behind: each of its worker processes has some named by a new id
+# at every start. Half an hour, in milliseconds, as oslo.messaging's own reply queues have it.
+ORPHANS = {
+    "pattern": r"^(engine|engine_worker|heat-engine-listener)\.",
+    "definition": {"expires": 1800000},
+    "apply-to": "queues",
+    "priority": 0,
+}
 _CLIENT = "demo"
+# The names of the logins in a client's clouds.yaml.
+_CLIENT_CLOUD, _ADMIN_CLOUD = "heat", "heat-admin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +63,8 @@ class ControlPlane(Protocol):
         secret: those of secrets.conf.
         service: Heat's own user in Keystone.
         logins: for clients, by the name of the cloud in their clouds.yaml.
+        files: what the options name, each text by its path on the nodes.
+        ca_file: the certificates that Keystone is checked against, a path; "" for the system's.
         ready: done when every part answers.
     """
 
@@ -61,57 +73,108 @@ class ControlPlane(Protocol):
     secret: pulumi.Output[Options]
     service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
+    files: dict[str, pulumi.Input[str]]
+    ca_file: str
     ready: list[pulumi.Resource]
 
+    def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
+        """What must be done before Heat's schema can be. Run on a Heat node."""
+
     def register(self, node: HeatNode) -> pulumi.Resource:
-        """Have Keystone know Heat. Run on a Heat node."""
+        """Have Keystone know Heat, or see that it does. Run on a Heat node."""
 
 
-def identity(deployment: Deployment, services: Services, passwords: Mapping[str, str]) -> dict[str, Any]:
+def identity(
+    deployment: Deployment,
+    services: Services,
+    *,
+    admin: ServiceLogin,
+    secrets: Secrets,
+    clients: Sequence[ServiceLogin] = (),
+) -> dict[str, Any]:
     """What Keystone should know, in the form of templates/control_plane/identity.py.
 
     Args:
         deployment: the addresses of the APIs.
         services: Keystone's address, and Heat's names there.
-        passwords: by their purpose: "keystone-admin", "keystone-heat", "stack-domain-admin", "client".
+        admin: who is asked to make it so.
+        secrets: with the passwords of Heat's users.
+        clients: users of Heat, each a member of a project.
     """
     return {
         "url": f"{services.keystone_url}/v3",
+        "ca": services.ca_file,
         "region": deployment.region,
         "admin": {
-            "username": "admin",
-            "password": passwords["keystone-admin"],
-            "user_domain_name": services.domain,
-            "project_name": "admin",
-            "project_domain_name": services.domain,
+            "username": admin.user,
+            "password": admin.password,
+            "user_domain_name": admin.domain,
+            "project_name": admin.project,
+            "project_domain_name": admin.domain,
         },
         "roles": ["reader", "member", heat_conf.STACK_USER_ROLE],
         "users": [
             {
                 "name": services.user,
-                "password": passwords["keystone-heat"],
+                "password": secrets.service_password,
                 "domain": services.domain,
                 # admin: for trusts and for stacks of other projects. service: to have EC2 signatures checked.
                 "grants": [{"role": role, "project": services.project} for role in ("admin", "service")],
             },
             {
                 "name": services.stack_domain_admin,
-                "password": passwords["stack-domain-admin"],
+                "password": secrets.domain_admin_password,
                 "domain": services.stack_domain,
                 "grants": [{"role": "admin", "domain": services.stack_domain}],
             },
-            {
-                "name": _CLIENT,
-                "password": passwords["client"],
-                "domain": services.domain,
-                "grants": [{"role": "member", "project": _CLIENT}],
-            },
+            *(
+                {
+                    "name": client.user,
+                    "password": client.password,
+                    "domain": client.domain,
+                    "grants": [{"role": "member", "project": client.project}],
+                }
+                for client in clients
+            ),
         ],
         "services": [
             {"name": "heat", "kind": "orchestration", "url": f"{deployment.api_url}/v1/%(project_id)s"},
             {"name": "heat-cfn", "kind": "cloudformation", "url": f"{deployment.cfn_url}/v1"},
         ],
     }
+
+
+def run_program(
+    node: HeatNode,
+    name: str,
+    path: str,
+    *,
+    purpose: str,
+    spec: pulumi.Input[Any],
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+    shown: bool = False,
+) -> pulumi.Resource:
+    """Run a program of templates/control_plane/ by a node's Heat.
+
+    Args:
+        node: where.
+        name: of the resource.
+        path: where the program goes; its file name is the template's.
+        purpose: a sentence for the head of the script.
+        spec: what the program reads from stdin, as JSON.
+        parent: the component that it belongs to.
+        after: what must be done before.
+        shown: the operator sees what it prints.
+    """
+    text = (TEMPLATES / "control_plane" / path.rpartition("/")[2]).read_text()
+    program = node.host.file(f"{name}-program", path, text, parent=parent, after=[node.installed])
+    script = pulumi.Output.from_input(spec).apply(
+        lambda known: render(
+            "control_plane/program.sh.j2", purpose=purpose, python=node.python, program=path, spec=known
+        )
+    )
+    return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
 
 
 def _secrets(address: str, passwords: Mapping[str, str]) -> Secrets:
@@ -135,6 +198,8 @@ class BundledControlPlane(pulumi.ComponentResource):
     secret: pulumi.Output[Options]
     service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
+    files: dict[str, pulumi.Input[str]]
+    ca_file: str
     ready: list[pulumi.Resource]
 
     def __init__(
@@ -172,6 +237,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             keystone_url=f"http://{host.address}:{heat_conf.KEYSTONE_PORT}",
             memcached=(f"{host.address}:{heat_conf.MEMCACHED_PORT}",),
         )
+        self.files, self.ca_file = {}, services.ca_file
         self.keystone_url = pulumi.Output.from_input(services.keystone_url)
         self.public = pulumi.Output.from_input(heat_conf.service_options(services))
         self.service = self._passwords["keystone-heat"].apply(
@@ -179,13 +245,12 @@ class BundledControlPlane(pulumi.ComponentResource):
                 user=services.user, password=known, project=services.project, domain=services.domain
             )
         )
-        self.secret = pulumi.Output.all(**self._passwords).apply(
-            lambda known: heat_conf.secret_options(_secrets(host.address, known))
-        )
+        self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, known))
+        self.secret = self._secrets.apply(heat_conf.secret_options)
         self.logins = pulumi.Output.all(**self._passwords).apply(
             lambda known: {
-                "heat": Login(user=_CLIENT, project=_CLIENT, password=known["client"]),
-                "heat-admin": Login(user="admin", project="admin", password=known["keystone-admin"]),
+                _CLIENT_CLOUD: Login(user=_CLIENT, project=_CLIENT, password=known["client"]),
+                _ADMIN_CLOUD: Login(user="admin", project="admin", password=known["keystone-admin"]),
             }
         )
         # What the templates say of this host, but for its secrets: those go to the few texts that need them.
@@ -206,6 +271,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "broker_port": heat_conf.BROKER_PORT,
             "broker_user": _BROKER_USER,
             "broker_vhost": _BROKER_VHOST,
+            "orphans": ORPHANS,
             "cache_port": heat_conf.MEMCACHED_PORT,
             "cache_mb": 128,
             "cache_connections": _CACHE_CONNECTIONS,
@@ -223,24 +289,27 @@ class BundledControlPlane(pulumi.ComponentResource):
         self.ready = [database, cache, self._broker(), self._keystone([database, cache])]
         self.register_outputs({})
 
+    def prepare(self, node: HeatNode) -> list[pulumi.Resource]:  # noqa: ARG002 # this one needs no node for it
+        """Database, broker and cache are there when they are ready."""
+        return self.ready
+
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat: its user, its domain, its services and a client's project. Run on a Heat node."""
-        program = node.host.file(
-            "identity-program",
-            _IDENTITY,
-            (TEMPLATES / "control_plane/identity.py").read_text(),
-            parent=self,
-            after=[node.installed],
-        )
-        text = pulumi.Output.all(**self._passwords).apply(
-            lambda known: render(
-                "control_plane/identity.sh.j2",
-                python=f"{self._deployment.prefix}/bin/python",
-                program=_IDENTITY,
-                spec=identity(self._deployment, self._services, known),
+        spec = pulumi.Output.all(self._secrets, self.logins).apply(
+            lambda known: identity(
+                self._deployment,
+                self._services,
+                admin=self._user(known[1][_ADMIN_CLOUD]),
+                secrets=known[0],
+                clients=[self._user(known[1][_CLIENT_CLOUD])],
             )
         )
-        return node.host.script("identity", text, parent=self, after=[program, *self.ready])
+        return run_program(
+            node, "identity", IDENTITY, purpose="Keystone knows Heat.", spec=spec, parent=self, after=self.ready
+        )
+
+    def _user(self, login: Login) -> ServiceLogin:
+        return ServiceLogin(**vars(login), domain=self._services.domain)
 
     def _database(self) -> pulumi.Resource:
         conf = self._file("mariadb-cnf", "mariadb.cnf", "/etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf")

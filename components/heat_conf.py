@@ -19,11 +19,16 @@ CONF_DIR = "/etc/heat"
 CONF = f"{CONF_DIR}/heat.conf"
 SECRETS = f"{CONF_DIR}/secrets.conf"
 POLICY = f"{CONF_DIR}/policy.yaml"
+# Certificates of an operator's own, and those that the system trusts.
+CA = f"{CONF_DIR}/ca.pem"
+SYSTEM_CA = "/etc/ssl/certs/ca-certificates.crt"
 
 # Where the bundled control plane listens.
 KEYSTONE_PORT = 5000
 DATABASE_PORT = 3306
 BROKER_PORT = 5672
+# Where RabbitMQ usually has TLS.
+BROKER_TLS_PORT = 5671
 MEMCACHED_PORT = 11211
 
 # The role that Heat gives to the users of its stacks.
@@ -67,12 +72,14 @@ class Services:
     """Where Heat finds what it leans on, and under which names Keystone knows Heat; no secrets.
 
     `keystone_url` has no version and no slash at its end. `ca_file` is a path on the nodes, of the certificates that
-    Keystone, the broker and the database are checked against; without one the system's are used for Keystone.
+    what is reached by TLS is checked against; "" where Keystone's can be left to the libraries.
     """
 
     keystone_url: str
     memcached: tuple[str, ...] = ()
     ca_file: str = ""
+    database_tls: bool = False
+    broker_tls: bool = False
     user: str = "heat"
     project: str = "service"
     domain: str = "Default"
@@ -148,6 +155,7 @@ def service_options(services: Services) -> Options:
     }
     if services.ca_file:
         found["clients"] = {"ca_file": services.ca_file}
+    if services.broker_tls:
         found["oslo_messaging_rabbit"] = {"ssl": "true", "ssl_ca_file": services.ca_file}
     if services.memcached:
         servers = ",".join(services.memcached)

@@ -59,12 +59,6 @@ def _uwsgi_path(kind: Kind) -> str:
     return f"{heat_conf.CONF_DIR}/uwsgi-{kind.value}.ini"
 
 
-def _read(kind: Kind) -> list[str]:
-    """The files that every process of a kind reads on a node, beside its own."""
-    files = [heat_conf.CONF, heat_conf.SECRETS, heat_conf.POLICY, _unit_path(kind)]
-    return files if kind is Kind.ENGINE else [*files, _uwsgi_path(kind)]
-
-
 def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
@@ -74,11 +68,13 @@ class HeatNode(pulumi.ComponentResource):
 
     Attributes:
         installed: done when this release of Heat is there.
+        python: Heat's own, on the host.
         files: what must be in place before a process starts.
         digest: of all of them.
     """
 
     installed: pulumi.Resource
+    python: str
     files: list[pulumi.Resource]
     digest: pulumi.Output[str]
 
@@ -91,6 +87,7 @@ class HeatNode(pulumi.ComponentResource):
         public: pulumi.Input[Options],
         secret: pulumi.Input[Options],
         api_server: ApiServer,
+        more: Mapping[str, pulumi.Input[str]] | None = None,
         pip_index_url: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -103,10 +100,12 @@ class HeatNode(pulumi.ComponentResource):
             public: heat.conf's options.
             secret: those of secrets.conf.
             api_server: how much one API process serves at once.
+            more: files that heat.conf names, each text by its path; every process reads them.
             pip_index_url: where packages come from, if not from PyPI.
             opts: of the component.
         """
         super().__init__("heat:node:HeatNode", name, {}, opts)
+        self._more = dict(more or {})
         self.host = host
         self._deployment = deployment
         self._texts: dict[str, pulumi.Output[str]] = {}
@@ -120,6 +119,7 @@ class HeatNode(pulumi.ComponentResource):
             "conf": heat_conf.CONF,
             "secrets": heat_conf.SECRETS,
         }
+        self.python = f"{deployment.prefix}/bin/python"
         self.installed = self._install(pip_index_url)
         self._configure(public, secret, api_server)
         self.digest = self._digest(self._texts)
@@ -176,6 +176,8 @@ class HeatNode(pulumi.ComponentResource):
             owner="root:heat",
             check=self._check,
         )
+        for path, text in self._more.items():
+            self._file(path.rpartition("/")[2].replace(".", "-"), path, text)
         self._file("policy", heat_conf.POLICY, render("heat/policy.yaml.j2"))
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
         for kind in Kind:
@@ -200,11 +202,16 @@ class HeatNode(pulumi.ComponentResource):
                     f"heat/{'engine' if kind is Kind.ENGINE else 'api'}@.service.j2",
                     title=_TITLES.get(kind),
                     prefix=prefix,
-                    files=[*_read(kind), f"{heat_conf.CONF_DIR}/processes/%p@%i.conf"],
+                    files=[*self._read(kind), f"{heat_conf.CONF_DIR}/processes/%p@%i.conf"],
                     rpc_response_timeout=deployment.rpc_response_timeout,
                     graceful_shutdown_timeout=deployment.graceful_shutdown_timeout,
                 ),
             )
+
+    def _read(self, kind: Kind) -> list[str]:
+        """The files that every process of a kind reads here, beside its own."""
+        files = [heat_conf.CONF, heat_conf.SECRETS, *self._more, heat_conf.POLICY, _unit_path(kind)]
+        return files if kind is Kind.ENGINE else [*files, _uwsgi_path(kind)]
 
     def _file(
         self,
@@ -249,7 +256,7 @@ class HeatNode(pulumi.ComponentResource):
             parent=self,
             after=self._after_check,
         )
-        script = self._digest(_read(process.kind), text).apply(
+        script = self._digest(self._read(process.kind), text).apply(
             lambda digest: render(
                 "heat/process.sh.j2",
                 digest=digest,

@@ -15,20 +15,20 @@ sys.path.insert(0, str(ROOT))
 from components import heat_conf  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
-from components.control_plane import BundledControlPlane  # noqa: E402
 from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
 from components.heat_node import HeatNode, run_one_by_one  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
 from infra import settings as configured  # noqa: E402
+from infra.control import find_control_plane  # noqa: E402
 from infra.hosts import find_hosts  # noqa: E402
 from infra.model import FRONT  # noqa: E402
-from infra.rules.together import MAX_CONNECTIONS  # noqa: E402
 
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = machine_routes(Path("/proc/net/route").read_text())
-wanted = configured.load(stack, configured.read(pulumi.Config()), routes)
+raw, secrets = configured.read(pulumi.Config())
+wanted = configured.load(stack, raw, routes, secrets)
 processes, deployment = wanted.processes, wanted.deployment
 fronted = listeners(processes, api_port=wanted.api_port, cfn_port=wanted.cfn_port)
 
@@ -37,22 +37,19 @@ hosts = find_hosts(wanted, stack=stack, root=ROOT)
 front = hosts[FRONT]
 
 # Database, broker, cache and Keystone.
-control = BundledControlPlane(
-    "control-plane", host=front, deployment=deployment,
-    max_connections=MAX_CONNECTIONS, pip_index_url=wanted.pip_index_url,
-)  # fmt: skip
+control = find_control_plane(wanted, front)
 public = control.public.apply(lambda known: heat_conf.merge(heat_conf.options(deployment), known))
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = {
     node.name: HeatNode(
         node.name, host=hosts[node.name], deployment=deployment, public=public, secret=control.secret,
-        api_server=wanted.api_server, pip_index_url=wanted.pip_index_url,
+        more=control.files, api_server=wanted.api_server, pip_index_url=wanted.pip_index_url,
     )
     for node in wanted.heat_nodes
 }  # fmt: skip
 first = next(iter(nodes.values()))
-ready = [first.sync_schema(after=control.ready), control.register(first)]
+ready = [first.sync_schema(after=control.prepare(first)), control.register(first)]
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_one_by_one(nodes, processes, after=ready)

@@ -8,7 +8,7 @@ from components.hosts.containers import ContainerHosts
 from components.hosts.existing import ExistingHosts
 from components.remote import Host, Jump, Login
 from infra.model import HostSettings, Settings
-from infra.settings import private_key
+from infra.settings import secret
 
 
 def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
@@ -33,7 +33,7 @@ def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
 
 
 def _logins(wanted: Settings) -> dict[str, Login]:
-    key, existing = private_key(), wanted.existing
+    key, existing = secret("sshPrivateKey") or None, wanted.existing
 
     def jump_to(host: HostSettings) -> Jump | None:
         hop = existing.jump

@@ -11,7 +11,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from components.heat_conf import Deployment
+from components.heat_conf import CA, SYSTEM_CA, Deployment, Services
 from components.heat_node import ApiServer
 from components.hosts.containers import addresses
 from components.topology import Node, Process, place
@@ -87,8 +87,30 @@ class ExistingSettings:
         return {"existing.front": self.front, **nodes} | ({"existing.jump": self.jump} if self.jump else {})
 
 
-# Where the key of `hosts: existing` comes from. Settings say no more of it: the key itself is a secret from the moment
-# it is read, and is had by `private_key`.
+@dataclass(frozen=True, kw_only=True)
+class ControlSettings:
+    """The control plane of `controlPlane: existing`, but for its secrets."""
+
+    EXAMPLE: ClassVar[str] = "keystoneUrl"
+
+    keystone_url: str = ""
+    memcached: tuple[str, ...] = ()
+    # What may be made: database, broker, keystone.
+    manage: tuple[str, ...] = ()
+    # What is reached by TLS: database, broker; Keystone says so by its URL.
+    tls: tuple[str, ...] = ()
+    # The certificates that all of it is checked against, a file on the operator's machine; none means the system's.
+    ca: str = ""
+    user: str = Services.user
+    project: str = Services.project
+    domain: str = Services.domain
+    stack_domain: str = Services.stack_domain
+    stack_domain_admin: str = Services.stack_domain_admin
+    admin_user: str = "admin"
+    admin_project: str = "admin"
+
+
+# What settings say of a secret: where it comes from, and no more. The secret itself is had by `infra.settings.secret`.
 KEY_SECRET, KEY_PLAIN, KEY_AGENT = "[secret]", "[not a secret]", "[agent]"
 
 
@@ -100,6 +122,15 @@ class Settings:
     existing: ExistingSettings = field(default_factory=ExistingSettings)
     ssh_private_key: str = ""
     control_plane: str = "bundled"
+    control: ControlSettings = field(default_factory=ControlSettings)
+    database_url: str = ""
+    transport_url: str = ""
+    service_password: str = ""
+    stack_domain_admin_password: str = ""
+    auth_encryption_key: str = ""
+    database_admin_url: str = ""
+    broker_admin_url: str = ""
+    keystone_admin_password: str = ""
     nodes: int = 2
     engines: int = 2
     apis: int = 2
@@ -184,6 +215,24 @@ class Settings:
             engine_workers=self.engine_workers,
             rpc_response_timeout=self.rpc_response_timeout,
             graceful_shutdown_timeout=self.graceful_shutdown_timeout,
+        )
+
+    @property
+    def services(self) -> Services:
+        """Where what Heat leans on is, when it is there already."""
+        control = self.control
+        ca_file = CA if control.ca else SYSTEM_CA if control.tls else ""
+        return Services(
+            keystone_url=control.keystone_url,
+            memcached=control.memcached,
+            ca_file=ca_file,
+            database_tls="database" in control.tls,
+            broker_tls="broker" in control.tls,
+            user=control.user,
+            project=control.project,
+            domain=control.domain,
+            stack_domain=control.stack_domain,
+            stack_domain_admin=control.stack_domain_admin,
         )
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pulumi
@@ -28,48 +29,61 @@ class SettingsError(pulumi.RunError):
         super().__init__(f"{count} of stack {stack} cannot be used:\n{listed}")
 
 
-def load(stack: str, raw: Mapping[str, Any], routes: Routes = ()) -> Settings:
+def load(
+    stack: str, raw: Mapping[str, Any], routes: Routes = (), secrets: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
     """Type and check a stack's configuration.
 
     Args:
         stack: the stack's name, for messages.
         raw: the project's keys with their values, numbers and lists already decoded.
         routes: this machine's IPv4 routes with their devices.
+        secrets: the secret ones by their keys, as they are; looked at, and never kept or shown.
 
     Raises:
         SettingsError: with every problem found.
     """
     reader = Reader(stack)
     settings = Settings(**reader.typed(Settings, raw))
-    check(settings, reader, routes)
+    check(settings, reader, routes, secrets)
     if reader.problems:
         raise SettingsError(stack, reader.problems)
     return settings
 
 
-def read(config: pulumi.Config) -> dict[str, Any]:
-    """The project's keys of the current stack, as `load` takes them: what looks like JSON is decoded."""
+# Settings that are secrets; in their place `Settings` has a word for where they come from.
+SECRETS = (
+    "sshPrivateKey", "databaseUrl", "transportUrl", "servicePassword", "stackDomainAdminPassword", "authEncryptionKey",
+    "databaseAdminUrl", "brokerAdminUrl", "keystoneAdminPassword",
+)  # fmt: skip
+
+
+def read(config: pulumi.Config) -> tuple[dict[str, Any], dict[str, str]]:
+    """The current stack's keys as `load` takes them.
+
+    Returns:
+        What looks like JSON decoded, and a word in place of each secret; and the secrets, by their keys.
+    """
     prefix = config.name + ":"
-    given = pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get()
-    keys = [name.removeprefix(prefix) for name in given if name.startswith(prefix)]
-    raw = {key: _decoded(config.require(key)) for key in keys if key != _PRIVATE_KEY}
-    # The key's place is taken by a word for where it comes from.
-    if given.get(prefix + _PRIVATE_KEY):
-        secret = pulumi.runtime.config.is_config_secret(prefix + _PRIVATE_KEY)
-        raw[_PRIVATE_KEY] = KEY_SECRET if secret else KEY_PLAIN
-    elif os.environ.get("SSH_AUTH_SOCK"):
-        raw[_PRIVATE_KEY] = KEY_AGENT
-    return raw
+    given = {name.removeprefix(prefix): value for name, value in _given().items() if name.startswith(prefix)}
+    raw = {key: _decoded(config.require(key)) for key in given if key not in SECRETS}
+    secrets = {key: config.require(key) for key in SECRETS if given.get(key)}
+    for key in secrets:
+        raw[key] = KEY_SECRET if pulumi.runtime.config.is_config_secret(prefix + key) else KEY_PLAIN
+    if "sshPrivateKey" not in raw and os.environ.get("SSH_AUTH_SOCK"):
+        raw["sshPrivateKey"] = KEY_AGENT
+    return raw, secrets
 
 
-_PRIVATE_KEY = "sshPrivateKey"
+def _given() -> dict[str, str]:
+    return pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get()
 
 
-def private_key() -> pulumi.Output[str] | None:
-    """The key that hosts which are there already take; None where the ssh agent has it."""
+def secret(key: str) -> pulumi.Output[str] | str:
+    """A setting that is a secret; "" where it is not given."""
     config = pulumi.Config()
-    given = pulumi.runtime.config.is_config_secret(f"{config.name}:{_PRIVATE_KEY}")
-    return config.require_secret(_PRIVATE_KEY) if given else None
+    given = pulumi.runtime.config.is_config_secret(f"{config.name}:{key}")
+    return config.require_secret(key) if given else ""
 
 
 def _decoded(value: str) -> Any:  # noqa: ANN401 # whatever JSON holds

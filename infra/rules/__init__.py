@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from infra.model import Settings
 from infra.reader import Reader
+from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
 from infra.rules.together import Routes, check_together
 from infra.rules.values import check_values
@@ -11,16 +14,19 @@ from infra.rules.values import check_values
 __all__ = ["Routes", "check"]
 
 
-def check(settings: Settings, reader: Reader, routes: Routes) -> None:
+def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[str, str]) -> None:
     """Note every problem: of each value first, and only where all are good in themselves, between them.
 
     Args:
         settings: what was asked for.
         reader: takes the problems.
         routes: this machine's IPv4 routes with their devices.
+        secrets: the secret settings by their keys, as they are.
     """
     check_values(settings, reader)
     if settings.hosts == "existing":
         check_existing_hosts(settings, reader)
+    if settings.control_plane == "existing":
+        check_control(settings, secrets, reader)
     if not reader.problems:
         check_together(settings, reader, routes)

@@ -14,9 +14,8 @@ from infra.rules.values import PORTS
 
 Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
 
-# What else listens on the front host's address.
-_TAKEN = {
-    22: "sshd",
+# What else listens on the front host's address where the control plane is bundled.
+_BUNDLED = {
     DATABASE_PORT: "MariaDB",
     KEYSTONE_PORT: "Keystone",
     BROKER_PORT: "RabbitMQ",
@@ -42,6 +41,16 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
             reader.refuse("subnet", settings.subnet, f"{error}", "<a larger IPv4 subnet>")
             return
     _check_ports(settings, reader)
+    if settings.control_plane == "bundled":
+        _check_connections(settings, reader)
+    server = seconds(settings.timeout_server)
+    if server is not None and server <= settings.rpc_response_timeout:
+        limit = settings.rpc_response_timeout
+        rule = f"must be longer than rpcResponseTimeout ({limit} s), or HAProxy gives up before Heat answers"
+        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{limit + 10}s")
+
+
+def _check_connections(settings: Settings, reader: Reader) -> None:
     connections = settings.engines * settings.engine_workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
     if connections > MAX_CONNECTIONS:
         most = (MAX_CONNECTIONS - OTHER_CONNECTIONS) // WORKER_CONNECTIONS
@@ -51,17 +60,13 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
         else:
             rule = f"with engineWorkers = {settings.engine_workers} the bundled MariaDB carries {most} workers in all"
             reader.refuse("engines", settings.engines, rule, most // settings.engine_workers)
-    server = seconds(settings.timeout_server)
-    if server is not None and server <= settings.rpc_response_timeout:
-        limit = settings.rpc_response_timeout
-        rule = f"must be longer than rpcResponseTimeout ({limit} s), or HAProxy gives up before Heat answers"
-        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{limit + 10}s")
 
 
 def _check_ports(settings: Settings, reader: Reader) -> None:
     default = Settings()
     logins = settings.existing.by_name if settings.hosts == "existing" else {}
-    taken = _TAKEN | ({logins[FRONT].port: "sshd"} if logins else {})
+    taken = {22: "sshd"} | (_BUNDLED if settings.control_plane == "bundled" else {})
+    taken |= {logins[FRONT].port: "sshd"} if logins else {}
     for name in PORTS:
         port = getattr(settings, name)
         if port in taken:

@@ -13,7 +13,7 @@ from infra.reader import Reader, camel, seconds
 
 _CHOICES = {
     "hosts": ("containers", "existing"),
-    "control_plane": ("bundled",),
+    "control_plane": ("bundled", "existing"),
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
 _AT_LEAST_ONE = (

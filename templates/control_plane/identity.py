@@ -17,11 +17,12 @@ DOMAIN = "Default"
 INTERFACES = ("public", "internal", "admin")
 
 
-def connect(url: str, region: str, **login: str) -> Any:  # noqa: ANN401 # openstacksdk's types are its own
+def connect(url: str, region: str, ca: str, **login: str) -> Any:  # noqa: ANN401 # openstacksdk's types are its own
     """A connection with nothing from the environment. A server that resets a connection is asked again."""
     return openstack.connect(
         auth={"auth_url": url, **login},
         region_name=region,
+        cacert=ca or None,
         identity_api_version="3",
         identity_connect_retries=10,
         load_yaml_config=False,
@@ -33,8 +34,9 @@ class Identity:
     """Keystone, as an administrator sees it."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self.url, self.region = spec["url"], spec["region"]
-        self.identity = connect(self.url, self.region, **spec["admin"]).identity
+        self.place = spec["url"], spec["region"], spec["ca"]
+        self.region = spec["region"]
+        self.identity = connect(*self.place, **spec["admin"]).identity
 
     def ensure(self, kind: str, name: str, **properties: Any) -> Any:  # noqa: ANN401
         """A role, domain, project or user by its name, in its domain where it has one."""
@@ -51,9 +53,7 @@ class Identity:
         user = self.ensure("user", name, domain_id=home.id, password=password)
         try:
             # A new password would end the user's tokens: it is set only where the old one does not serve.
-            connect(
-                self.url, self.region, username=name, password=password, user_domain_name=domain
-            ).session.get_token()
+            connect(*self.place, username=name, password=password, user_domain_name=domain).session.get_token()
         except Unauthorized:
             self.identity.update_user(user, password=password)
             print(f"gave user {name} its password")

@@ -4,6 +4,7 @@ Usage: check_proxy.py, with a JSON object on stdin:
     socket        HAProxy's admin socket
     seconds       how long to wait for HAProxy's own checks to find every backend up
     keystone_url  without version
+    ca            the certificates that Keystone is checked against, or "" for the system's
     login         user, password, project and domain names, for a token
     api, cfn      each: listener, url, backends ({server name: what it is, for people})
 
@@ -14,6 +15,7 @@ import csv
 import io
 import json
 import socket
+import ssl
 import sys
 import time
 import urllib.error
@@ -35,10 +37,11 @@ def server_states(path: str) -> dict[tuple[str, str], dict[str, str]]:
     return {(row["pxname"], row["svname"]): row for row in rows}
 
 
-def ask(url: str, headers: dict[str, str], body: object = None) -> tuple[int, dict[str, str], bytes]:
+def ask(url: str, headers: dict[str, str], body: object = None, ca: str = "") -> tuple[int, dict[str, str], bytes]:
     """One HTTP request: status, headers and body, whatever the status. A connection that breaks is tried again."""
     data = None if body is None else json.dumps(body).encode()
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca or None))
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), trust)
     for attempt in range(1, TRIES + 1):
         request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  # http, from the program
         try:
@@ -53,7 +56,7 @@ def ask(url: str, headers: dict[str, str], body: object = None) -> tuple[int, di
     raise AssertionError("unreachable")
 
 
-def token(keystone_url: str, login: dict[str, str]) -> tuple[str, str]:
+def token(keystone_url: str, ca: str, login: dict[str, str]) -> tuple[str, str]:
     """A token, and the id of the project it is for."""
     domain = {"name": login["domain"]}
     wanted = {
@@ -65,7 +68,7 @@ def token(keystone_url: str, login: dict[str, str]) -> tuple[str, str]:
             "scope": {"project": {"name": login["project"], "domain": domain}},
         }
     }
-    status, headers, body = ask(f"{keystone_url}/v3/auth/tokens", {"Content-Type": "application/json"}, wanted)
+    status, headers, body = ask(f"{keystone_url}/v3/auth/tokens", {"Content-Type": "application/json"}, wanted, ca)
     if status != 201:  # noqa: PLR2004
         sys.exit(f"Keystone at {keystone_url} gives user {login['user']} no token: HTTP {status}")
     return headers["X-Subject-Token"], json.loads(body)["token"]["project"]["id"]
@@ -101,7 +104,7 @@ def main() -> None:
     """Ask each backend by name, through the proxy."""
     spec = json.load(sys.stdin)
     wait_until_up(spec)
-    value, project = token(spec["keystone_url"], spec["login"])
+    value, project = token(spec["keystone_url"], spec["ca"], spec["login"])
     problems = []
     for side, path, right in (
         # Answered by an engine: this request takes the whole way, proxy, API, broker, engine, database.

@@ -7,6 +7,7 @@ which differ, and fails.
 A passive declaration is plain AMQP: it needs no management plugin, and works with any RabbitMQ.
 """
 
+import ssl
 import sys
 import time
 from urllib.parse import urlsplit
@@ -18,11 +19,12 @@ from oslo_config import cfg
 PAUSE = 0.5
 
 
-def broker(transport_url: str) -> kombu.Connection:
+def broker(conf: cfg.ConfigOpts) -> kombu.Connection:
     """Connect to the first of transport_url's hosts that answers: rabbit://user:password@host:port,…/vhost."""
-    parts = urlsplit(transport_url)
+    parts, rabbit = urlsplit(conf.transport_url), conf.oslo_messaging_rabbit
     urls = [f"amqp://{host}{parts.path}" for host in parts.netloc.split(",")]
-    return kombu.Connection(";".join(urls), connect_timeout=5)
+    tls = {"ca_certs": rabbit.ssl_ca_file, "cert_reqs": ssl.CERT_REQUIRED} if rabbit.ssl else False
+    return kombu.Connection(";".join(urls), connect_timeout=5, ssl=tls)
 
 
 def consumers(connection: kombu.Connection, queue: str) -> int:
@@ -51,12 +53,13 @@ def main() -> None:
     files, wanted = rest[:split], dict(pair.rsplit("=", 1) for pair in rest[split + 1 :])
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.StrOpt("transport_url", secret=True))
+    conf.register_opts([cfg.BoolOpt("ssl", default=False), cfg.StrOpt("ssl_ca_file")], group="oslo_messaging_rabbit")
     conf([f"--config-file={path}" for path in files], project="heat", default_config_dirs=[])
     deadline = time.monotonic() + float(limit)
     while True:
         found: dict[str, int] = {}
         try:
-            with broker(conf.transport_url) as connection:
+            with broker(conf) as connection:
                 connection.ensure_connection(max_retries=1)
                 found = {queue: consumers(connection, queue) for queue in wanted}
             problems = differing(wanted, found)

@@ -31,6 +31,7 @@ from pulumi.runtime.stack import Stack, run_pulumi_func
 from components.hosts import containers
 from infra.model import Settings
 from infra.reader import camel
+from infra.settings import SECRETS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "heat-scaleout"
@@ -223,7 +224,7 @@ def in_pulumi(
                 f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
                 for key, value in config.items()
             },
-            [f"{PROJECT}:sshPrivateKey"] if "sshPrivateKey" in config else [],
+            [f"{PROJECT}:{key}" for key in SECRETS if key in config],
         )
         loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
         stack = pulumi.runtime.get_root_resource()
@@ -285,3 +286,15 @@ def cached(**config: object) -> Run:
 def guide_sample() -> Run:
     """The shape of the guide's sample: A is 10.0.0.1, B and C are 10.0.0.2 and 10.0.0.3."""
     return cached(first_host=1, subnet="10.0.0.0/24")
+
+
+def existing_control_plane(**config: object) -> Run:
+    """The same machines with a control plane that is there already; nothing of it may be made, if it is not said."""
+    usual: dict[str, object] = {
+        "control": {"keystoneUrl": "https://keystone.example:5000", "memcached": ["10.0.0.9:11211"]},
+        "databaseUrl": f"mysql+pymysql://heat:{MARK}.database@db.example/heat",
+        "transportUrl": f"rabbit://heat:{MARK}.broker@mq-1.example:5672,heat:{MARK}.broker@mq-2.example:5672/heat",
+        "servicePassword": f"{MARK}.service",
+        "stackDomainAdminPassword": f"{MARK}.domain-admin",
+    }
+    return cached(controlPlane="existing", first_host=1, subnet="10.0.0.0/24", **usual | config)

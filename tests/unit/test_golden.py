@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from components.rendering import TEMPLATES, _environment
-from tests.unit.program import ROOT, guide_sample
+from tests.unit.program import ROOT, Resource, existing_control_plane, guide_sample
 from tests.unit.sample import parsed
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -45,6 +45,8 @@ CASES = {
     "control_plane/rabbitmq-env.conf": "front-rabbitmq-env",
     "control_plane/rabbitmq.conf": "front-rabbitmq-conf",
     "control_plane/rabbitmq.sh": "front-rabbitmq",
+    "control_plane/reach.sh": "node-1-reach",
+    "control_plane/keystone-check.sh": "node-1-keystone-check",
     "haproxy/check.sh": "front-check",
     "haproxy/haproxy.cfg": "front-haproxy-cfg",
     "haproxy/install.sh": "front-haproxy-install",
@@ -75,6 +77,8 @@ CASES = {
 # Files that are shipped as they are: a copy of them would prove nothing that the shipping does not.
 AS_THEY_ARE = {
     "control_plane/identity.py": "node-1-identity-program",
+    "control_plane/keystone_check.py": "node-1-keystone-check-program",
+    "control_plane/reach.py": "node-1-reach-program",
     "control_plane/requirements-keystone-30.0.0.txt": "front-keystone-requirements",
     "haproxy/check_proxy.py": "front-check-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
@@ -88,9 +92,19 @@ RUN_HERE = {"local/keypair.sh": "ssh-key"}
 SCRIPTS = sorted(name for name in CASES if name.endswith(".sh"))
 
 
+def recipe(name: str) -> Resource:
+    """A resource of the guide's sample, or of the same with a control plane that is there already."""
+    return (existing_control_plane().by_name | guide_sample().by_name)[name]
+
+
 def shipped(name: str) -> str:
     """The text of a case, wherever this checkout is."""
-    return guide_sample().by_name[CASES[name]].text().replace(str(ROOT), "/the/checkout")
+    return recipe(CASES[name]).text().replace(str(ROOT), "/the/checkout")
+
+
+def templates() -> dict[str, str]:
+    """Which template each text is from."""
+    return existing_control_plane().templates | guide_sample().templates
 
 
 def written(name: str, directory: Path) -> Path:
@@ -121,19 +135,18 @@ def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
 
 @pytest.mark.parametrize("name", sorted(AS_THEY_ARE))
 def test_a_file_without_blanks_to_fill_in_is_shipped_as_it_is(name: str) -> None:
-    assert guide_sample().by_name[AS_THEY_ARE[name]].text() == (TEMPLATES / name).read_text()
+    assert recipe(AS_THEY_ARE[name]).text() == (TEMPLATES / name).read_text()
 
 
 @pytest.mark.parametrize("name", sorted(RUN_HERE))
 def test_a_script_for_the_operators_machine_is_run_as_it_is(name: str) -> None:
-    assert guide_sample().by_name[RUN_HERE[name]].text("create") == (TEMPLATES / name).read_text()
+    assert recipe(RUN_HERE[name]).text("create") == (TEMPLATES / name).read_text()
 
 
 def test_every_file_below_templates_is_looked_at() -> None:
-    sample = guide_sample()
-    texts = [sample.by_name[resource].text() for resource in CASES.values()]
+    texts = [recipe(resource).text() for resource in CASES.values()]
     # A text may be within another one: a script for a host in one for this machine.
-    rendered = {name for inner, name in sample.templates.items() if any(inner in text for text in texts)}
+    rendered = {name for inner, name in templates().items() if any(inner in text for text in texts)}
     seen = {part for template in rendered for part in includes(template)} | set(AS_THEY_ARE) | set(RUN_HERE)
     there = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*") if path.is_file()}
     assert seen == {name for name in there if "__pycache__" not in name}
@@ -145,18 +158,17 @@ def test_every_golden_file_is_compared_with_something() -> None:
 
 def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:
     """A second use of a template may differ in its values alone."""
-    sample = guide_sample()
-    looked_at = {sample.templates[sample.by_name[resource].text()] for resource in CASES.values()}
+    looked_at = {templates()[recipe(resource).text()] for resource in CASES.values()}
     as_they_are = {(TEMPLATES / name).read_text() for name in AS_THEY_ARE}
-    for resource in sample.commands:
+    for resource in guide_sample().commands + existing_control_plane().commands:
         if "stdin" in resource.inputs:
             text = resource.text()
-            assert text in as_they_are or sample.templates[text] in looked_at, resource.name
+            assert text in as_they_are or templates()[text] in looked_at, resource.name
 
 
 def test_no_text_shows_where_a_value_was_forgotten() -> None:
     """Programs in Python aside, which speak of None themselves."""
-    for resource in guide_sample().commands:
+    for resource in guide_sample().commands + existing_control_plane().commands:
         for key in ("create", "delete", "update", "stdin"):
             text = resource.text(key) if key in resource.inputs else ""
             if not text.startswith('"""'):
@@ -182,7 +194,7 @@ def test_every_script_passes_shellcheck(tmp_path: Path) -> None:
 
 def test_every_command_line_passes_shellcheck(tmp_path: Path) -> None:
     paths = []
-    for resource in guide_sample().commands:
+    for resource in guide_sample().commands + existing_control_plane().commands:
         for key in ("create", "update", "delete"):
             if key in resource.inputs:
                 path = tmp_path / f"{resource.name}-{key}.sh"
@@ -211,7 +223,10 @@ def test_python_within_a_script_can_be_compiled(name: str) -> None:
         compile(program, name, "exec", dont_inherit=True)
 
 
-@pytest.mark.parametrize("name", ["control_plane/identity.sh", "haproxy/check.sh"])
+@pytest.mark.parametrize(
+    "name",
+    ["control_plane/identity.sh", "control_plane/keystone-check.sh", "control_plane/reach.sh", "haproxy/check.sh"],
+)
 def test_what_a_program_is_told_on_stdin_is_json(name: str) -> None:
     told = re.findall(r"<<'END_OF_SPEC'\n(.*?)^END_OF_SPEC$", shipped(name), re.DOTALL | re.M)
     assert [type(json.loads(text)) for text in told] == [dict]

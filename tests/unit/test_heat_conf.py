@@ -181,7 +181,7 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
 
 
 def test_certificates_of_ones_own_are_what_keystone_and_the_broker_are_checked_against() -> None:
-    conf = service_options(dataclasses.replace(SERVICES, ca_file="/etc/heat/ca.pem"))
+    conf = service_options(dataclasses.replace(SERVICES, ca_file="/etc/heat/ca.pem", broker_tls=True))
     for section in ("keystone_authtoken", "trustee", "ec2authtoken"):
         assert conf[section]["cafile"] == "/etc/heat/ca.pem"
     assert conf["clients"]["ca_file"] == "/etc/heat/ca.pem"

@@ -6,7 +6,7 @@ import dataclasses
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -19,7 +19,7 @@ from components.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
 from infra import settings
-from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, ExistingSettings, HaproxySettings, Settings
+from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, ControlSettings, ExistingSettings, HaproxySettings, Settings
 from infra.reader import camel, seconds
 from infra.rules import Routes, together, values
 from infra.settings import SettingsError, load
@@ -51,7 +51,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"controlPlane": "none"},
-        "controlPlane = none: this must be bundled. Type: pulumi config set controlPlane bundled --stack dev",
+        "controlPlane = none: this must be bundled or existing. "
+        "Type: pulumi config set controlPlane bundled --stack dev",
     ),
     *(
         (
@@ -534,12 +535,12 @@ def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> No
 
 def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
     types = {"str": "string", "int": "integer", "tuple[str, ...]": "array"}
-    types |= {"HaproxySettings": "object", "ExistingSettings": "object"}
+    types |= dict.fromkeys(("HaproxySettings", "ExistingSettings", "ControlSettings"), "object")
     for item in dataclasses.fields(Settings):
         key = declared()[camel(item.name)]
         assert types[str(item.type)] == key["type"], item.name
         if item.default is dataclasses.MISSING:
-            assert item.default_factory in (HaproxySettings, ExistingSettings)
+            assert item.default_factory in (HaproxySettings, ExistingSettings, ControlSettings)
             assert key["default"] == {}
         else:
             default = list(item.default) if isinstance(item.default, tuple) else item.default
@@ -574,7 +575,7 @@ def test_the_dev_stack_is_a_deployment() -> None:
 def read(given: Mapping[str, str]) -> dict[str, Any]:
     def inside() -> dict[str, Any]:
         pulumi.runtime.set_all_config(dict(given))
-        return settings.read(pulumi.Config(PROJECT))
+        return settings.read(pulumi.Config(PROJECT))[0]
 
     return contextvars.copy_context().run(inside)
 
@@ -598,7 +599,7 @@ def test_the_private_key_is_never_among_the_settings(monkeypatch: pytest.MonkeyP
 
     def inside(*secret: str) -> dict[str, Any]:
         pulumi.runtime.set_all_config({key: "-----BEGIN"}, [*secret])
-        return settings.read(pulumi.Config(PROJECT))
+        return settings.read(pulumi.Config(PROJECT))[0]
 
     assert contextvars.copy_context().run(inside, key) == {"sshPrivateKey": KEY_SECRET}
     assert contextvars.copy_context().run(inside) == {"sshPrivateKey": KEY_PLAIN}
@@ -774,3 +775,147 @@ def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:
         "engineWorkers = 100: the bundled MariaDB carries 55 workers in all. "
         "Type: pulumi config set engineWorkers 55 --stack dev",
     )
+
+
+# The control plane that is there already.
+
+GIVEN = {
+    "databaseUrl": "mysql+pymysql://heat:hunter2@db.example/heat",
+    "transportUrl": "rabbit://heat:hunter2@mq.example:5672/heat",
+    "servicePassword": "hunter2",
+    "stackDomainAdminPassword": "hunter2",
+}
+
+
+def control(secrets: Mapping[str, str] = GIVEN, *, plain: Sequence[str] = (), **parts: Any) -> tuple[str, ...]:
+    """The problems of a stack with this control plane; an empty secret is one that is not given."""
+    words = {key: KEY_PLAIN if key in plain else KEY_SECRET for key, text in secrets.items() if text}
+    raw = {"controlPlane": "existing", "control": {"keystoneUrl": "http://10.0.0.1:5000", **parts}, **words}
+    try:
+        load(STACK, raw, (), secrets)
+    except SettingsError as error:
+        return error.problems
+    return ()
+
+
+def test_a_control_plane_that_is_there_needs_no_more_than_its_addresses_and_heats_logins() -> None:
+    assert control() == ()
+
+
+ASKED = " Type: pulumi config set --secret {key} --stack dev   (it asks for the value)"
+LOOPBACK = "a loopback address leads every host to itself: the address at which the nodes reach it is wanted."
+
+
+@pytest.mark.parametrize(
+    ("secrets", "parts", "told"),
+    [
+        (
+            {"databaseUrl": ""},
+            {},
+            "databaseUrl = (none): Heat has to be told, or database be named in control.manage for it to be made."
+            + ASKED,
+        ),
+        (
+            {"databaseUrl": ""},
+            {"manage": ["database"]},
+            "databaseAdminUrl = (none): control.manage has database, and this is how it is made." + ASKED,
+        ),
+        (
+            {"servicePassword": ""},
+            {},
+            "servicePassword = (none): Heat has to be told, or keystone be named in control.manage for it to be made."
+            + ASKED,
+        ),
+        (
+            {"databaseUrl": "mysql+pymysql://heat:hunter2@localhost/heat"},
+            {},
+            f"databaseUrl = [secret]: {LOOPBACK}{ASKED}",
+        ),
+        (
+            {"databaseUrl": "sqlite:////var/heat.db"},
+            {},
+            "databaseUrl = [secret]: a URL of MariaDB or MySQL is wanted: mysql+pymysql://USER:PASSWORD@HOST/DATABASE."
+            + ASKED,
+        ),
+        ({"transportUrl": "rabbit://heat:hunter2@127.0.0.1/"}, {}, f"transportUrl = [secret]: {LOOPBACK}{ASKED}"),
+        (
+            {"transportUrl": "zmq://mq.example"},
+            {},
+            "transportUrl = [secret]: its broker is zmq, and only RabbitMQ shares the work among engines here." + ASKED,
+        ),
+        (
+            {"brokerAdminUrl": "http://mq.example:15672"},
+            {},
+            "brokerAdminUrl = [secret]: RabbitMQ's management API is wanted: http://USER:PASSWORD@HOST:15672." + ASKED,
+        ),
+        (
+            {"authEncryptionKey": "short"},
+            {},
+            "authEncryptionKey = [secret]: it has 5 characters, and Heat wants exactly 32." + ASKED,
+        ),
+        (
+            {},
+            {"keystoneUrl": ""},
+            "control.keystoneUrl = (none): Keystone's URL is wanted, http or https. "
+            "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
+        ),
+        (
+            {},
+            {"keystoneUrl": "http://k.example:5000/v3"},
+            "control.keystoneUrl = http://k.example:5000/v3: without a version and without a slash at its end. "
+            "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
+        ),
+        (
+            {},
+            {"keystoneUrl": "http://localhost:5000"},
+            f"control.keystoneUrl = http://localhost:5000: {LOOPBACK} "
+            "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
+        ),
+        (
+            {},
+            {"memcached": ["10.0.0.1"]},
+            "control.memcached[0] = 10.0.0.1: a server is written host:port. "
+            "Type: pulumi config set --path 'control.memcached[0]' 10.0.0.1:11211 --stack dev",
+        ),
+        (
+            {},
+            {"memcached": ["127.0.0.1:11211"]},
+            f"control.memcached[0] = 127.0.0.1:11211: {LOOPBACK} "
+            "Type: pulumi config set --path 'control.memcached[0]' <its address>:11211 --stack dev",
+        ),
+        (
+            {},
+            {"manage": ["databse"]},
+            "control.manage[0] = databse: this must be one of database, broker, keystone. "
+            "Type: pulumi config set --path 'control.manage[0]' database --stack dev",
+        ),
+        (
+            {},
+            {"tls": ["keystone"]},
+            "control.tls[0] = keystone: this must be one of database, broker. "
+            "Type: pulumi config set --path 'control.tls[0]' database --stack dev",
+        ),
+        (
+            {},
+            {"ca": "/nowhere/ca.pem"},
+            "control.ca = /nowhere/ca.pem: there is no such file here. "
+            "Type: pulumi config set --path control.ca <a PEM file's path> --stack dev",
+        ),
+    ],
+)
+def test_a_refusal_of_a_control_plane_says_what_to_type_and_no_secret(
+    secrets: dict[str, str], parts: dict[str, Any], told: str
+) -> None:
+    assert control(GIVEN | secrets, **parts) == (told.format(key=told.partition(" ")[0]),)
+
+
+def test_a_secret_that_is_none_is_refused_and_not_shown() -> None:
+    (told,) = control(plain=["servicePassword"])
+    assert told.startswith("servicePassword = [not a secret]: this has to be a secret.")
+    assert "hunter2" not in told
+
+
+def test_a_control_plane_of_others_leaves_its_ports_free_and_has_limits_of_its_own() -> None:
+    words = dict.fromkeys(GIVEN, KEY_SECRET)
+    raw = {"controlPlane": "existing", "control": {"keystoneUrl": "http://10.0.0.1:5000"}, **words}
+    assert load(STACK, {**raw, "statsPort": "11211", "engines": "100"}, (), GIVEN).engines == 100

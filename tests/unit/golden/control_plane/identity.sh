@@ -1,4 +1,4 @@
-# Have Keystone know Heat.
+# Keystone knows Heat.
 set -eu
 exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/identity.py <<'END_OF_SPEC'
 {
@@ -9,6 +9,7 @@ exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/identity.py <<'END
     "user_domain_name": "Default",
     "username": "admin"
   },
+  "ca": "",
   "region": "RegionOne",
   "roles": [
     "reader",

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a7329e2f3e4a096dcea3dbb675225d95b2ebaa45927f55245b203853173c5896
+# What has just been changed: a8569c4bf669a1cbfe83dd8c948e22dd38e08743d4ef90b6800f3990d0dec833
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
@@ -11,6 +11,7 @@ exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
     "listener": "rest_api_proxy",
     "url": "http://10.0.0.1:8004"
   },
+  "ca": "",
   "cfn": {
     "backends": {
       "node-1-8000": "heat-api-cfn@8000 on node-1 (10.0.0.2)",

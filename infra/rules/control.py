@@ -1,0 +1,133 @@
+"""The control plane that is there already: what must be given, and what cannot be where others are to reach it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from components import loopback
+from infra.model import KEY_SECRET, ControlSettings, Settings
+from infra.reader import Reader, camel
+
+# What may be made, and the secret of the one who makes it.
+_MANAGED = {
+    "database": "database_admin_url",
+    "broker": "broker_admin_url",
+    "keystone": "keystone_admin_password",
+}
+# What Heat must be told, and by what it need not be: it is made then.
+_WANTED = {
+    "database_url": "database",
+    "transport_url": "broker",
+    "service_password": "keystone",
+    "stack_domain_admin_password": "keystone",
+}
+_TLS = ("database", "broker")
+_KEY_LENGTH = 32
+# Any address of another host will do to see what would become of a loopback one.
+_ELSEWHERE = "192.0.2.1"
+
+
+def check_control(settings: Settings, secrets: Mapping[str, str], reader: Reader) -> None:
+    """Note what is wrong with it.
+
+    Args:
+        settings: what was asked for.
+        secrets: the secret settings by their keys, as they are; none is ever shown.
+        reader: takes the problems.
+    """
+    control = settings.control
+    for name in (*_MANAGED.values(), *_WANTED, "auth_encryption_key"):
+        key, value = camel(name), getattr(settings, name)
+        if value and value != KEY_SECRET:
+            reader.refuse(key, value, "this has to be a secret", remedy=_give(reader, key))
+    for name, part in _WANTED.items():
+        if not getattr(settings, name) and part not in control.manage:
+            rule = f"Heat has to be told, or {part} be named in control.manage for it to be made"
+            reader.refuse(camel(name), "(none)", rule, remedy=_give(reader, camel(name)))
+    for part, name in _MANAGED.items():
+        if part in control.manage and not getattr(settings, name):
+            rule = f"control.manage has {part}, and this is how it is made"
+            reader.refuse(camel(name), "(none)", rule, remedy=_give(reader, camel(name)))
+    _check_plain(control, reader)
+    for key, judge in _JUDGES.items():
+        if (text := secrets.get(key)) and (error := judge(text)):
+            reader.refuse(key, KEY_SECRET, error, remedy=_give(reader, key))
+
+
+def _give(reader: Reader, key: str) -> str:
+    return f"pulumi config set --secret {key} --stack {reader.stack}   (it asks for the value)"
+
+
+def _check_plain(control: ControlSettings, reader: Reader) -> None:
+    """What is no secret."""
+    for name, known in (("manage", tuple(_MANAGED)), ("tls", _TLS)):
+        for at, part in enumerate(getattr(control, name)):
+            if part not in known:
+                reader.refuse(f"control.{name}[{at}]", part, f"this must be one of {', '.join(known)}", known[0])
+    if error := _not_keystone(control.keystone_url):
+        example = "http://10.0.0.1:5000"
+        reader.refuse("control.keystoneUrl", control.keystone_url or "(none)", error, example)
+    for at, server in enumerate(control.memcached):
+        key = f"control.memcached[{at}]"
+        if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d+", server):
+            reader.refuse(key, server, "a server is written host:port", "10.0.0.1:11211")
+        elif loopback.servers(server, _ELSEWHERE) != server:
+            reader.refuse(key, server, _LOOPBACK, "<its address>:11211")
+    if control.ca and not Path(control.ca).is_file():
+        reader.refuse("control.ca", control.ca, "there is no such file here", "<a PEM file's path>")
+
+
+_LOOPBACK = "a loopback address leads every host to itself: the address at which the nodes reach it is wanted"
+
+
+def _not_keystone(url: str) -> str:
+    """Why this is no URL of Keystone; empty where it is one."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "Keystone's URL is wanted, http or https"
+    if url.endswith("/") or re.search(r"/v[23](\.0)?$", parts.path) or parts.query:
+        return "without a version and without a slash at its end"
+    return _LOOPBACK if loopback.is_loopback(parts.hostname) else ""
+
+
+def _rewritten(text: str, rewrite: Callable[[str, str], str]) -> str:
+    """What the rules for existing files of Heat say against a URL; empty where they change nothing."""
+    try:
+        moved = rewrite(text, _ELSEWHERE)
+    except loopback.UndecidableError as error:
+        return str(error)
+    return _LOOPBACK if _ELSEWHERE in moved and _ELSEWHERE not in text else ""
+
+
+def _database(text: str) -> str:
+    if not text.startswith("mysql+pymysql://"):
+        return "a URL of MariaDB or MySQL is wanted: mysql+pymysql://USER:PASSWORD@HOST/DATABASE"
+    return _rewritten(text, loopback.database)
+
+
+def _broker(text: str) -> str:
+    return _rewritten(text, loopback.transport)
+
+
+def _not_an_api(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not (parts.hostname and parts.username and parts.password):
+        return "RabbitMQ's management API is wanted: http://USER:PASSWORD@HOST:15672"
+    return _LOOPBACK if loopback.is_loopback(parts.hostname) else ""
+
+
+def _not_a_key(text: str) -> str:
+    return "" if len(text) == _KEY_LENGTH else f"it has {len(text)} characters, and Heat wants exactly {_KEY_LENGTH}"
+
+
+# Why a secret cannot be; empty where it can.
+_JUDGES: dict[str, Callable[[str], str]] = {
+    "databaseUrl": _database,
+    "databaseAdminUrl": _database,
+    "transportUrl": _broker,
+    "brokerAdminUrl": _not_an_api,
+    "authEncryptionKey": _not_a_key,
+}

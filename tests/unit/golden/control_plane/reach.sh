@@ -1,0 +1,26 @@
+# Heat's database, broker and cache let it in.
+set -eu
+exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/reach.py <<'END_OF_SPEC'
+{
+  "broker": {
+    "admin_url": "",
+    "ca": "",
+    "policy": {
+      "apply-to": "queues",
+      "definition": {
+        "expires": 1800000
+      },
+      "pattern": "^(engine|engine_worker|heat-engine-listener)\\.",
+      "priority": 0
+    },
+    "url": "rabbit://heat:s3cr3t.broker@mq-1.example:5672,heat:s3cr3t.broker@mq-2.example:5672/heat"
+  },
+  "cache": [
+    "10.0.0.9:11211"
+  ],
+  "database": {
+    "admin_url": "",
+    "url": "mysql+pymysql://heat:s3cr3t.database@db.example/heat"
+  }
+}
+END_OF_SPEC
