@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from components.timeouts import Timeouts
 from components.topology import Process
 
 # Section, option, value; the form in which options are merged. One that may be repeated has each value on a line.
@@ -53,8 +54,7 @@ class Deployment:
     cfn_url: str
     region: str
     engine_workers: int
-    rpc_response_timeout: int
-    graceful_shutdown_timeout: int
+    timeouts: Timeouts
 
     @property
     def prefix(self) -> str:
@@ -110,8 +110,8 @@ def options(deployment: Deployment) -> Options:
             "heat_stack_user_role": STACK_USER_ROLE,
             "region_name_for_services": deployment.region,
             "num_engine_workers": str(deployment.engine_workers),
-            "rpc_response_timeout": str(deployment.rpc_response_timeout),
-            "graceful_shutdown_timeout": str(deployment.graceful_shutdown_timeout),
+            "rpc_response_timeout": str(deployment.timeouts.rpc_response),
+            "graceful_shutdown_timeout": str(deployment.timeouts.engine_graceful),
             "executor_thread_pool_size": str(_WORKER_THREADS),
             "environment_dir": f"{shipped}/environment.d",
             "template_dir": f"{shipped}/templates",

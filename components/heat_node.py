@@ -189,7 +189,7 @@ class HeatNode(pulumi.ComponentResource):
                         title=_TITLES[kind],
                         module=_MODULES[kind],
                         address=self.host.address,
-                        rpc_response_timeout=deployment.rpc_response_timeout,
+                        timeouts=deployment.timeouts,
                         **asdict(api_server),
                     ),
                 )
@@ -201,8 +201,7 @@ class HeatNode(pulumi.ComponentResource):
                     title=_TITLES.get(kind),
                     prefix=prefix,
                     files=[*_read(kind), f"{heat_conf.CONF_DIR}/processes/%p@%i.conf"],
-                    rpc_response_timeout=deployment.rpc_response_timeout,
-                    graceful_shutdown_timeout=deployment.graceful_shutdown_timeout,
+                    timeouts=deployment.timeouts,
                 ),
             )
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from components.heat_conf import Deployment
 from components.heat_node import ApiServer
 from components.hosts.containers import addresses
+from components.timeouts import Timeouts, chain
 from components.topology import Node, Process, place
+from infra.reader import seconds
 
 FRONT = "front"
 
@@ -33,13 +36,27 @@ class HaproxySettings:
     timeout_queue: str = "1m"
     timeout_connect: str = "10s"
     timeout_client: str = "1m"
-    # None: ten seconds beyond Heat's own limit on a request. The guide's 1m is Heat's limit to the second, and HAProxy
+    # None: that of the chain of timeouts. The guide's 1m is Heat's own limit on a request to the second, and HAProxy
     # would answer 504 for what Heat was about to answer.
     timeout_server: str | None = None
     timeout_check: str = "10s"
     check_interval: str = "2s"
     check_fall: int = 3
     check_rise: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeoutSettings:
+    """The chain of timeouts, in seconds: `components.timeouts`. None: what follows from the others."""
+
+    EXAMPLE: ClassVar[str] = "rpcResponse"
+
+    rpc_response: int = 60
+    uwsgi: int | None = None
+    proxy_server: int | None = None
+    api_stop: int | None = None
+    engine_graceful: int = 60
+    engine_stop: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +113,11 @@ KEY_SECRET, KEY_PLAIN, KEY_AGENT = "[secret]", "[not a secret]", "[agent]"
 class Settings:
     """What the operator wants. Field for field the keys of Pulumi.yaml, in snake case."""
 
+    MOVED: ClassVar[Mapping[str, str]] = {
+        "rpcResponseTimeout": "timeouts.rpcResponse",
+        "gracefulShutdownTimeout": "timeouts.engineGraceful",
+    }
+
     hosts: str = "containers"
     existing: ExistingSettings = field(default_factory=ExistingSettings)
     ssh_private_key: str = ""
@@ -114,8 +136,7 @@ class Settings:
     cfn_port: int = 8000
     stats_port: int = 8404
     stats_allow: tuple[str, ...] = ()
-    rpc_response_timeout: int = 60
-    graceful_shutdown_timeout: int = 60
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
     pip_index_url: str = ""
     debian_mirror: str = ""
@@ -168,9 +189,17 @@ class Settings:
         )
 
     @property
-    def timeout_server(self) -> str:
-        """How long HAProxy waits for an API's answer."""
-        return self.haproxy.timeout_server or f"{self.rpc_response_timeout + 10}s"
+    def given_timeouts(self) -> dict[str, int]:
+        """What is given of the chain of timeouts; of HAProxy's under either of its two names."""
+        given = {name: value for name, value in dataclasses.asdict(self.timeouts).items() if value is not None}
+        if self.haproxy.timeout_server:
+            given.setdefault("proxy_server", int(seconds(self.haproxy.timeout_server) or 0))
+        return given
+
+    @property
+    def chain(self) -> Timeouts:
+        """The whole of it."""
+        return chain(self.given_timeouts)[0]
 
     @property
     def deployment(self) -> Deployment:
@@ -182,8 +211,7 @@ class Settings:
             cfn_url=f"http://{front}:{self.cfn_port}",
             region=self.region,
             engine_workers=self.engine_workers,
-            rpc_response_timeout=self.rpc_response_timeout,
-            graceful_shutdown_timeout=self.graceful_shutdown_timeout,
+            timeouts=self.chain,
         )
 
     @property
@@ -194,7 +222,8 @@ class Settings:
     @property
     def haproxy_values(self) -> dict[str, object]:
         """HAProxy's numbers and durations, by the names of its template."""
-        return dataclasses.asdict(self.haproxy) | {"timeout_server": self.timeout_server}
+        timeout_server = self.haproxy.timeout_server or f"{self.chain.proxy_server}s"
+        return dataclasses.asdict(self.haproxy) | {"timeout_server": timeout_server}
 
     @property
     def stats_networks(self) -> tuple[str, ...]:

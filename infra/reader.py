@@ -70,18 +70,20 @@ class Reader:
         remedy = remedy or (self.remove(key) if instead is None else self.set(key, instead))
         self.problems.append(f"{key} = {shown}: {rule}. Type: {remedy}")
 
-    def unknown(self, keys: Iterable[str], known: Sequence[str], prefix: str = "") -> None:
-        """Refuse keys that mean nothing: a misspelt setting would silently do nothing."""
+    def unknown(
+        self, keys: Iterable[str], known: Sequence[str], prefix: str = "", moved: Mapping[str, str] | None = None
+    ) -> None:
+        """Refuse keys that mean nothing: a misspelt setting would silently do nothing. `moved`: old keys' new names."""
         for key in keys:
             if key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
+                close = [moved[key]] if moved and key in moved else difflib.get_close_matches(key, known, n=1)
                 hint = f", did you mean {prefix}{close[0]}?" if close else "."
                 self.problems.append(f"{prefix}{key}: there is no such setting{hint} Type: {self.remove(prefix + key)}")
 
     def typed(self, kind: type, raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         """The values of a dataclass's fields that are given and have the right type."""
         fields = {camel(item.name): item for item in dataclasses.fields(kind)}
-        self.unknown(raw, list(fields), prefix)
+        self.unknown(raw, list(fields), prefix, getattr(kind, "MOVED", None))
         wanted = typing.get_type_hints(kind)
         values = {
             item.name: self._value(wanted[item.name], raw[key], prefix + key, item.default)

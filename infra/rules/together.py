@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT
 from components.hosts.containers import addresses, free_subnet, overlapping
+from components.timeouts import LINKS, chain
 from components.topology import Kind, PlacementError
 from infra.model import FRONT, Settings
 from infra.reader import Reader, camel, seconds
@@ -51,11 +52,26 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
         else:
             rule = f"with engineWorkers = {settings.engine_workers} the bundled MariaDB carries {most} workers in all"
             reader.refuse("engines", settings.engines, rule, most // settings.engine_workers)
-    server = seconds(settings.timeout_server)
-    if server is not None and server <= settings.rpc_response_timeout:
-        limit = settings.rpc_response_timeout
-        rule = f"must be longer than rpcResponseTimeout ({limit} s), or HAProxy gives up before Heat answers"
-        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{limit + 10}s")
+    _check_timeouts(settings, reader)
+
+
+def _check_timeouts(settings: Settings, reader: Reader) -> None:
+    """The chain of timeouts holds, link by link: a mended link is what the next one is measured by."""
+    own, server = settings.timeouts.proxy_server, settings.haproxy.timeout_server
+    if own is not None and server and seconds(server) != own:
+        rule = f"this is timeouts.proxyServer too, which is {own} s"
+        reader.refuse("haproxy.timeoutServer", server, rule)
+    given, before = settings.given_timeouts, {link.longer: link for link in LINKS}
+    for link, longer, shorter in chain(given)[1]:
+        source = ""
+        if given.get(link.shorter) != shorter:
+            source = f", {before[link.shorter].margin} more than timeouts.{camel(before[link.shorter].shorter)}"
+        rule = f"must be longer than timeouts.{camel(link.shorter)} ({shorter} s{source}), or {link.consequence}"
+        mended = shorter + link.margin
+        if link.longer == "proxy_server" and own is None:
+            reader.refuse("haproxy.timeoutServer", server, rule, f"{mended}s")
+        else:
+            reader.refuse(f"timeouts.{camel(link.longer)}", longer, rule, mended)
 
 
 def _check_ports(settings: Settings, reader: Reader) -> None:
