@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from components.heat_conf import Deployment
 from components.heat_node import ApiServer
+from components.heat_options import Name, catalogue
 from components.hosts.containers import addresses
+from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
 from components.topology import Node, Process, place
-from infra.reader import seconds
+from infra.reader import seconds, step
 
 FRONT = "front"
 
@@ -57,6 +59,51 @@ class TimeoutSettings:
     api_stop: int | None = None
     engine_graceful: int = 60
     engine_stop: int | None = None
+
+
+# An option's value, or several where it is a list or may be repeated.
+Value: TypeAlias = "str | tuple[str, ...]"
+Sections: TypeAlias = "Mapping[str, Mapping[str, Value]]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionSettings:
+    """Options of heat.conf that are said otherwise, by whom they are for: `components.overrides.Layers`."""
+
+    EXAMPLE: ClassVar[str] = "all.DEFAULT.debug"
+    MOVED: ClassVar[Mapping[str, str]] = {section: f"all.{section}" for section, _ in catalogue().options}
+
+    all: Sections = field(default_factory=dict)
+    nodes: Mapping[str, Sections] = field(default_factory=dict)
+    kinds: Mapping[str, Sections] = field(default_factory=dict)
+    processes: Mapping[str, Sections] = field(default_factory=dict)
+
+    def each(self, path: str) -> Iterator[tuple[str, Name, Value]]:
+        """Every option: the path, below `path`, of the sections that it is in, its name and its value."""
+        scopes = [(step(path, "all"), self.all)]
+        for whom in ("nodes", "kinds", "processes"):
+            scopes += [(step(step(path, whom), name), sections) for name, sections in getattr(self, whom).items()]
+        for scope, sections in scopes:
+            for section, values in sections.items():
+                for option, value in values.items():
+                    yield scope, (section, option), value
+
+    @property
+    def layers(self) -> Layers:
+        """The same, as they are written."""
+
+        def options(sections: Sections) -> Options:
+            return {
+                section: {option: written((section, option), value) for option, value in values.items()}
+                for section, values in sections.items()
+            }
+
+        return Layers(
+            all=options(self.all),
+            nodes={name: options(sections) for name, sections in self.nodes.items()},
+            kinds={name: options(sections) for name, sections in self.kinds.items()},
+            processes={name: options(sections) for name, sections in self.processes.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +151,8 @@ class ExistingSettings:
         return {"existing.front": self.front, **nodes} | ({"existing.jump": self.jump} if self.jump else {})
 
 
-# Where the key of `hosts: existing` comes from. Settings say no more of it: the key itself is a secret from the moment
-# it is read, and is had by `private_key`.
+# What stands in the settings for a secret: where the key of `hosts: existing` comes from, and whether options that
+# should be secrets are. The secrets themselves are had by `private_key` and `overrides`, as secrets.
 KEY_SECRET, KEY_PLAIN, KEY_AGENT = "[secret]", "[not a secret]", "[agent]"
 
 
@@ -138,6 +185,9 @@ class Settings:
     stats_allow: tuple[str, ...] = ()
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
+    options: OptionSettings = field(default_factory=OptionSettings)
+    secret_options: OptionSettings = field(default_factory=OptionSettings)
+    allow_options: tuple[str, ...] = ()
     pip_index_url: str = ""
     debian_mirror: str = ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from infra.model import Settings
 from infra.reader import Reader
 from infra.rules.existing_hosts import check_existing_hosts
+from infra.rules.options import check_options
 from infra.rules.together import Routes, check_together
 from infra.rules.values import check_values
 
@@ -22,5 +23,6 @@ def check(settings: Settings, reader: Reader, routes: Routes) -> None:
     check_values(settings, reader)
     if settings.hosts == "existing":
         check_existing_hosts(settings, reader)
+    check_options(settings, reader)
     if not reader.problems:
         check_together(settings, reader, routes)

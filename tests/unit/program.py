@@ -223,7 +223,7 @@ def in_pulumi(
                 f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
                 for key, value in config.items()
             },
-            [f"{PROJECT}:sshPrivateKey"] if "sshPrivateKey" in config else [],
+            [f"{PROJECT}:{key}" for key in ("sshPrivateKey", "secretOptions") if key in config],
         )
         loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
         stack = pulumi.runtime.get_root_resource()

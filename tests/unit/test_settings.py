@@ -26,6 +26,7 @@ from infra.model import (
     KEY_SECRET,
     ExistingSettings,
     HaproxySettings,
+    OptionSettings,
     Settings,
     TimeoutSettings,
 )
@@ -591,12 +592,13 @@ def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> No
 
 def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
     types = {"str": "string", "int": "integer", "tuple[str, ...]": "array"}
-    types |= {"HaproxySettings": "object", "ExistingSettings": "object", "TimeoutSettings": "object"}
+    parts = {kind.__name__: kind for kind in (ExistingSettings, HaproxySettings, OptionSettings, TimeoutSettings)}
+    types |= dict.fromkeys(parts, "object")
     for item in dataclasses.fields(Settings):
         key = declared()[camel(item.name)]
         assert types[str(item.type)] == key["type"], item.name
         if item.default is dataclasses.MISSING:
-            assert item.default_factory in (HaproxySettings, ExistingSettings, TimeoutSettings)
+            assert item.default_factory is parts[str(item.type)]
             assert key["default"] == {}
         else:
             default = list(item.default) if isinstance(item.default, tuple) else item.default
@@ -849,7 +851,7 @@ def test_every_link_that_does_not_hold_is_told_at_once_as_if_the_others_did() ->
 @given(st.integers(1, 80), st.integers(1, 80))
 def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(engines: int, workers: int) -> None:
     raw = {"engines": engines, "engineWorkers": workers}
-    if engines * workers * together.WORKER_CONNECTIONS + together.OTHER_CONNECTIONS <= together.MAX_CONNECTIONS:
+    if engines * workers * 69 + together.OTHER_CONNECTIONS <= together.MAX_CONNECTIONS:
         assert load(STACK, raw).engines == engines
     else:
         told = problems(raw)[0]
@@ -857,8 +859,14 @@ def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(
 
 
 def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
-    pool = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
-    assert pool + 5 == together.WORKER_CONNECTIONS
+    threads = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
+    assert together.worker_connections(Settings()) == threads + 5 == 69
+    for said, connections in (
+        ({"DEFAULT": {"executor_thread_pool_size": "200"}}, 205),
+        ({"DEFAULT": {"executor_thread_pool_size": "32"}}, 55),
+        ({"database": {"max_overflow": "100", "max_pool_size": "20"}}, 120),
+    ):
+        assert together.worker_connections(Settings(options=OptionSettings(all=said))) == connections
 
 
 def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:
