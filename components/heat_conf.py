@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
+from components.timeouts import Timeouts
 from components.topology import Process
 
 # Section, option, value; the form in which options are merged. One that may be repeated has each value on a line.
 Options: TypeAlias = Mapping[str, Mapping[str, str]]
+T = TypeVar("T")
 
 CONF_DIR = "/etc/heat"
 CONF = f"{CONF_DIR}/heat.conf"
@@ -36,7 +38,7 @@ STACK_USER_ROLE = "heat_stack_user"
 
 # What a worker can have in work, and so what it may fetch from the queue ahead: a worker that fetches without limit
 # hoards messages while others idle.
-_WORKER_THREADS = 64
+WORKER_THREADS = 64
 # Seconds after which a cache that was away is asked again; by default everything goes uncached for five minutes.
 _CACHE_RETRY = "10"
 
@@ -58,8 +60,7 @@ class Deployment:
     cfn_url: str
     region: str
     engine_workers: int
-    rpc_response_timeout: int
-    graceful_shutdown_timeout: int
+    timeouts: Timeouts
 
     @property
     def prefix(self) -> str:
@@ -98,9 +99,9 @@ class Secrets:
     auth_encryption_key: str
 
 
-def merge(*layers: Options) -> Options:
+def merge(*layers: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:
     """One set of options of several: of an option that stands in more than one the last counts."""
-    merged: dict[str, dict[str, str]] = {}
+    merged: dict[str, dict[str, T]] = {}
     for layer in layers:
         for section, values in layer.items():
             merged.setdefault(section, {}).update(values)
@@ -117,9 +118,9 @@ def options(deployment: Deployment) -> Options:
             "heat_stack_user_role": STACK_USER_ROLE,
             "region_name_for_services": deployment.region,
             "num_engine_workers": str(deployment.engine_workers),
-            "rpc_response_timeout": str(deployment.rpc_response_timeout),
-            "graceful_shutdown_timeout": str(deployment.graceful_shutdown_timeout),
-            "executor_thread_pool_size": str(_WORKER_THREADS),
+            "rpc_response_timeout": str(deployment.timeouts.rpc_response),
+            "graceful_shutdown_timeout": str(deployment.timeouts.engine_graceful),
+            "executor_thread_pool_size": str(WORKER_THREADS),
             "environment_dir": f"{shipped}/environment.d",
             "template_dir": f"{shipped}/templates",
         },
@@ -127,7 +128,7 @@ def options(deployment: Deployment) -> Options:
         "oslo_policy": {"policy_file": POLICY},
         # HAProxy is in front, and strips what clients claim: templates/haproxy/haproxy.cfg.j2.
         "oslo_middleware": {"enable_proxy_headers_parsing": "true"},
-        "oslo_messaging_rabbit": {"rabbit_qos_prefetch_count": str(_WORKER_THREADS)},
+        "oslo_messaging_rabbit": {"rabbit_qos_prefetch_count": str(WORKER_THREADS)},
     }
 
 

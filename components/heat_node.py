@@ -17,6 +17,7 @@ import pulumi
 
 from components import heat_conf
 from components.heat_conf import Deployment, Options
+from components.overrides import Overrides
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render
 from components.topology import Kind, Process
@@ -88,6 +89,8 @@ class HeatNode(pulumi.ComponentResource):
         secret: pulumi.Input[Options],
         api_server: ApiServer,
         more: Mapping[str, pulumi.Input[str]] | None = None,
+        overrides: Overrides,
+        allow_options: Sequence[str] = (),
         pip_index_url: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -101,6 +104,8 @@ class HeatNode(pulumi.ComponentResource):
             secret: those of secrets.conf.
             api_server: how much one API process serves at once.
             more: files that heat.conf names, each text by its path; every process reads them.
+            overrides: what an operator says otherwise.
+            allow_options: options that are none of Heat's, but of plug-ins: "section.option".
             pip_index_url: where packages come from, if not from PyPI.
             opts: of the component.
         """
@@ -108,6 +113,7 @@ class HeatNode(pulumi.ComponentResource):
         self._more = dict(more or {})
         self.host = host
         self._deployment = deployment
+        self._overrides = overrides
         self._texts: dict[str, pulumi.Output[str]] = {}
         self.files = []
         self._shared = {
@@ -121,7 +127,7 @@ class HeatNode(pulumi.ComponentResource):
         }
         self.python = f"{deployment.prefix}/bin/python"
         self.installed = self._install(pip_index_url)
-        self._configure(public, secret, api_server)
+        self._configure(public, secret, api_server, allow_options)
         self.digest = self._digest(self._texts)
 
     def _install(self, pip_index_url: str) -> pulumi.Resource:
@@ -138,12 +144,19 @@ class HeatNode(pulumi.ComponentResource):
         )
         return self.host.script("install", text, parent=self, after=[lock])
 
-    def _configure(self, public: pulumi.Input[Options], secret: pulumi.Input[Options], api_server: ApiServer) -> None:
+    def _configure(
+        self,
+        public: pulumi.Input[Options],
+        secret: pulumi.Input[Options],
+        api_server: ApiServer,
+        allow_options: Sequence[str],
+    ) -> None:
         deployment, prefix = self._deployment, self._deployment.prefix
+        otherwise = self._overrides
         checker = self.host.file(
             "check-options",
             f"{prefix}/check-options",
-            render("heat/check-options.sh.j2", prefix=prefix, version=deployment.heat_version),
+            render("heat/check-options.sh.j2", prefix=prefix, version=deployment.heat_version, allowed=allow_options),
             mode="0755",
             parent=self,
             after=[self.installed],
@@ -153,11 +166,11 @@ class HeatNode(pulumi.ComponentResource):
         self._file(
             "heat-conf",
             heat_conf.CONF,
-            pulumi.Output.from_input(public).apply(
+            pulumi.Output.all(public, otherwise.public.on_node(self.host.name)).apply(
                 lambda known: render(
                     "heat/options.conf.j2",
                     purpose="Heat's options on every node; what is secret stands in secrets.conf.",
-                    options=known,
+                    options=heat_conf.merge(*known),
                 )
             ),
             check=self._check,
@@ -165,11 +178,11 @@ class HeatNode(pulumi.ComponentResource):
         self._file(
             "secrets-conf",
             heat_conf.SECRETS,
-            pulumi.Output.secret(secret).apply(
+            pulumi.Output.all(pulumi.Output.secret(secret), otherwise.secret.on_node(self.host.name)).apply(
                 lambda known: render(
                     "heat/options.conf.j2",
                     purpose="What Heat must know and others must not; read after heat.conf.",
-                    options=known,
+                    options=heat_conf.merge(*known),
                 )
             ),
             mode="0640",
@@ -191,7 +204,7 @@ class HeatNode(pulumi.ComponentResource):
                         title=_TITLES[kind],
                         module=_MODULES[kind],
                         address=self.host.address,
-                        rpc_response_timeout=deployment.rpc_response_timeout,
+                        timeouts=deployment.timeouts,
                         **asdict(api_server),
                     ),
                 )
@@ -203,8 +216,7 @@ class HeatNode(pulumi.ComponentResource):
                     title=_TITLES.get(kind),
                     prefix=prefix,
                     files=[*self._read(kind), f"{heat_conf.CONF_DIR}/processes/%p@%i.conf"],
-                    rpc_response_timeout=deployment.rpc_response_timeout,
-                    graceful_shutdown_timeout=deployment.graceful_shutdown_timeout,
+                    timeouts=deployment.timeouts,
                 ),
             )
 
@@ -243,15 +255,21 @@ class HeatNode(pulumi.ComponentResource):
 
     def run(self, process: Process, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Start one process, or restart it where a file that it reads has changed, and wait until it works."""
-        text = render(
-            "heat/options.conf.j2",
-            purpose=f"What only {process.unit} on {process.node} reads, after heat.conf and secrets.conf.",
-            options=heat_conf.process_options(process),
+        hidden = self._overrides.secret.of_process(process)
+        layers = [heat_conf.process_options(process), self._overrides.public.of_process(process), hidden]
+        text = pulumi.Output.all(*layers).apply(
+            lambda known: render(
+                "heat/options.conf.j2",
+                purpose=f"What only {process.unit} on {process.node} reads, after heat.conf and secrets.conf.",
+                options=heat_conf.merge(*known),
+            )
         )
         conf = self.host.file(
             f"{process.kind.value}-{process.instance}-conf",
             heat_conf.process_conf(process),
             text,
+            mode="0640" if hidden else "0644",
+            owner="root:heat" if hidden else "root:root",
             check=self._check,
             parent=self,
             after=self._after_check,
@@ -322,10 +340,9 @@ class HeatNode(pulumi.ComponentResource):
         told = self.host.script("messaging", text, parent=self, after=[program, *after])
         return told.stdout.apply(json.loads)
 
-    def _digest(self, paths: Iterable[str], *more: str) -> pulumi.Output[str]:
+    def _digest(self, paths: Iterable[str], *more: pulumi.Input[str]) -> pulumi.Output[str]:
         """A digest of files of this node: a script with it in its text runs again when one of them changes."""
-        texts = [self._texts[path] for path in paths]
-        return pulumi.Output.all(*texts).apply(lambda known: _digest([*known, *more]))
+        return pulumi.Output.all(*(self._texts[path] for path in paths), *more).apply(_digest)
 
 
 def run_one_by_one(

@@ -5,8 +5,9 @@ Pure, but for reading its table, heat_options.txt, which `make options` makes fr
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +53,11 @@ class Catalogue:
             raise ValueError(f"Heat {release} is not known here, only {', '.join(self.releases)}")
         return int(head)
 
+    def knows(self, name: Name, series: int) -> bool:
+        """Whether the releases of a series know an option under this name."""
+        option = self.options.get(name)
+        return option is not None and series in option.series
+
 
 def _parsed(text: str) -> Catalogue:
     releases: list[str] = []
@@ -88,6 +94,15 @@ def _parsed(text: str) -> Catalogue:
 def catalogue() -> Catalogue:
     """The table."""
     return _parsed(_TABLE.read_text())
+
+
+def alike(name: Name, known: Iterable[Name]) -> str:
+    """What an unknown option may have been meant to be, in words; empty where nothing is like it."""
+    names = list(known)
+    if near := difflib.get_close_matches(name[1], [option for section, option in names if section == name[0]], n=1):
+        return f"did you mean {near[0]}?"
+    same = [section for section, option in names if option == name[1] and not section.startswith("auth:")]
+    return f"it belongs to [{'], ['.join(same[:3])}]" if same else ""
 
 
 def looks_secret(option: str) -> bool:

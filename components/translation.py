@@ -7,14 +7,13 @@ option wins where this program has one of its own: `components.heat_conf`.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from components import loopback
-from components.heat_options import LOGINS, Name, catalogue, looks_secret
+from components.heat_options import LOGINS, Name, alike, catalogue, looks_secret
 from components.oslo_files import DEFAULT, Entry, Resolver, UnresolvedError, read, section_name
 
 # As components.heat_conf has them: section, option, value.
@@ -73,7 +72,8 @@ class Translation:
 
 
 _ONE_PLACE = "this program sets it itself"
-_OURS = {
+# What this program sets itself, and why.
+OURS: Mapping[Name, str] = {
     (DEFAULT, "host"): f"{_ONE_PLACE}: each process has a name of its own",
     ("oslo_messaging_rabbit", "hostname"): f"{_ONE_PLACE}: each host has a name of its own",
     ("oslo_messaging_rabbit", "processname"): f"{_ONE_PLACE}: each process has a name of its own",
@@ -127,7 +127,7 @@ def _moved(new: str, *old: str) -> dict[Name, Name]:
 
 
 # Names that went before the oldest release in the table. That table knows those that went later.
-_RENAMED: dict[Name, Name] = {
+RENAMED: dict[Name, Name] = {
     **_moved("database.connection", "sql_connection", "database.sql_connection", "sql.connection"),
     **_moved("database.backend", "db_backend", "database.db_backend"),
     **_moved(
@@ -332,8 +332,8 @@ class _Work:
         if section in self.plugins:
             plugin = self.catalogue.renamed.get((f"auth:{self.plugins[section]}", key), ())
             todays += tuple((section, new) for _, new in plugin if (section, new) not in todays)
-        if name in _RENAMED:
-            todays += (_RENAMED[name],)
+        if name in RENAMED:
+            todays += (RENAMED[name],)
         return tuple(dict.fromkeys(today for today in todays if self._knows(today)))
 
     def _is_secret(self, name: Name) -> bool:
@@ -475,15 +475,8 @@ class _Work:
             self._fate(entry, Outcome.REFUSED, self._what_else(name), secret=True)
 
     def _what_else(self, name: Name) -> str:
-        names = [option for option in self.catalogue.options if self._knows(option)]
-        same = [section for section, key in names if key == name[1] and not section.startswith("auth:")]
-        near = difflib.get_close_matches(name[1], [key for section, key in names if section == name[0]], n=1)
-        if near:
-            hint = f"did you mean {near[0]}? Else"
-        elif same:
-            hint = f"it belongs to [{'], ['.join(same[:3])}]. Else"
-        else:
-            hint = "if a plug-in reads it,"
+        hint = alike(name, filter(self._knows, self.catalogue.options))
+        hint = f"{hint}{'' if hint.endswith('?') else '.'} Else" if hint else "if a plug-in reads it,"
         return f"no release of Heat knows it: {hint} allow it by name: {name[0]}.{name[1]}"
 
     def _listen(self, entry: Entry, sections: tuple[str, ...]) -> None:
@@ -534,13 +527,13 @@ class _Work:
                 self._unknown(entry)
         elif name in _PARTS:
             pass  # Several make one option: below.
-        elif name in _OURS:
-            self._fate(entry, Outcome.DROPPED, _OURS[name])
+        elif name in OURS:
+            self._fate(entry, Outcome.DROPPED, OURS[name])
         elif self._knows(name):
             self._claim(entry, (name,), rank=0)
         elif targets := self._older(name):
-            if all(target in _OURS for target in targets):
-                self._fate(entry, Outcome.DROPPED, _OURS[targets[0]])
+            if all(target in OURS for target in targets):
+                self._fate(entry, Outcome.DROPPED, OURS[targets[0]])
             else:
                 self._claim(entry, targets, rank=1)
         else:

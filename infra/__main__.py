@@ -41,10 +41,12 @@ control = find_control_plane(wanted, front)
 public = control.public.apply(lambda known: heat_conf.merge(heat_conf.options(deployment), known))
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
+overrides = configured.overrides(wanted)
 nodes = {
     node.name: HeatNode(
         node.name, host=hosts[node.name], deployment=deployment, public=public, secret=control.secret,
-        more=control.files, api_server=wanted.api_server, pip_index_url=wanted.pip_index_url,
+        more=control.files, api_server=wanted.api_server, overrides=overrides, allow_options=wanted.allow_options,
+        pip_index_url=wanted.pip_index_url,
     )
     for node in wanted.heat_nodes
 }  # fmt: skip

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from components.heat_conf import CA, SYSTEM_CA, Deployment, Services
 from components.heat_node import ApiServer
+from components.heat_options import Name, catalogue
 from components.hosts.containers import addresses
+from components.overrides import Layers, Options, written
+from components.timeouts import Timeouts, chain
 from components.topology import Node, Process, place
+from infra.reader import seconds, step
 
 FRONT = "front"
 
@@ -33,13 +38,72 @@ class HaproxySettings:
     timeout_queue: str = "1m"
     timeout_connect: str = "10s"
     timeout_client: str = "1m"
-    # None: ten seconds beyond Heat's own limit on a request. The guide's 1m is Heat's limit to the second, and HAProxy
+    # None: that of the chain of timeouts. The guide's 1m is Heat's own limit on a request to the second, and HAProxy
     # would answer 504 for what Heat was about to answer.
     timeout_server: str | None = None
     timeout_check: str = "10s"
     check_interval: str = "2s"
     check_fall: int = 3
     check_rise: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeoutSettings:
+    """The chain of timeouts, in seconds: `components.timeouts`. None: what follows from the others."""
+
+    EXAMPLE: ClassVar[str] = "rpcResponse"
+
+    rpc_response: int = 60
+    uwsgi: int | None = None
+    proxy_server: int | None = None
+    api_stop: int | None = None
+    engine_graceful: int = 60
+    engine_stop: int | None = None
+
+
+# An option's value, or several where it is a list or may be repeated.
+Value: TypeAlias = "str | tuple[str, ...]"
+Sections: TypeAlias = "Mapping[str, Mapping[str, Value]]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionSettings:
+    """Options of heat.conf that are said otherwise, by whom they are for: `components.overrides.Layers`."""
+
+    EXAMPLE: ClassVar[str] = "all.DEFAULT.debug"
+    MOVED: ClassVar[Mapping[str, str]] = {section: f"all.{section}" for section, _ in catalogue().options}
+
+    all: Sections = field(default_factory=dict)
+    nodes: Mapping[str, Sections] = field(default_factory=dict)
+    kinds: Mapping[str, Sections] = field(default_factory=dict)
+    processes: Mapping[str, Sections] = field(default_factory=dict)
+
+    def each(self, path: str) -> Iterator[tuple[str, Name, Value]]:
+        """Every option: the path, below `path`, of the sections that it is in, its name and its value."""
+        scopes = [(step(path, "all"), self.all)]
+        for whom in ("nodes", "kinds", "processes"):
+            scopes += [(step(step(path, whom), name), sections) for name, sections in getattr(self, whom).items()]
+        for scope, sections in scopes:
+            for section, values in sections.items():
+                for option, value in values.items():
+                    yield scope, (section, option), value
+
+    @property
+    def layers(self) -> Layers:
+        """The same, as they are written."""
+
+        def options(sections: Sections) -> Options:
+            return {
+                section: {option: written((section, option), value) for option, value in values.items()}
+                for section, values in sections.items()
+            }
+
+        return Layers(
+            all=options(self.all),
+            nodes={name: options(sections) for name, sections in self.nodes.items()},
+            kinds={name: options(sections) for name, sections in self.kinds.items()},
+            processes={name: options(sections) for name, sections in self.processes.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +182,11 @@ KEY_SECRET, KEY_PLAIN, KEY_AGENT = "[secret]", "[not a secret]", "[agent]"
 class Settings:
     """What the operator wants. Field for field the keys of Pulumi.yaml, in snake case."""
 
+    MOVED: ClassVar[Mapping[str, str]] = {
+        "rpcResponseTimeout": "timeouts.rpcResponse",
+        "gracefulShutdownTimeout": "timeouts.engineGraceful",
+    }
+
     hosts: str = "containers"
     existing: ExistingSettings = field(default_factory=ExistingSettings)
     ssh_private_key: str = ""
@@ -145,9 +214,11 @@ class Settings:
     cfn_port: int = 8000
     stats_port: int = 8404
     stats_allow: tuple[str, ...] = ()
-    rpc_response_timeout: int = 60
-    graceful_shutdown_timeout: int = 60
+    timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
+    options: OptionSettings = field(default_factory=OptionSettings)
+    secret_options: OptionSettings = field(default_factory=OptionSettings)
+    allow_options: tuple[str, ...] = ()
     pip_index_url: str = ""
     debian_mirror: str = ""
 
@@ -199,9 +270,17 @@ class Settings:
         )
 
     @property
-    def timeout_server(self) -> str:
-        """How long HAProxy waits for an API's answer."""
-        return self.haproxy.timeout_server or f"{self.rpc_response_timeout + 10}s"
+    def given_timeouts(self) -> dict[str, int]:
+        """What is given of the chain of timeouts; of HAProxy's under either of its two names."""
+        given = {name: value for name, value in dataclasses.asdict(self.timeouts).items() if value is not None}
+        if self.haproxy.timeout_server:
+            given.setdefault("proxy_server", int(seconds(self.haproxy.timeout_server) or 0))
+        return given
+
+    @property
+    def chain(self) -> Timeouts:
+        """The whole of it."""
+        return chain(self.given_timeouts)[0]
 
     @property
     def deployment(self) -> Deployment:
@@ -213,8 +292,7 @@ class Settings:
             cfn_url=f"http://{front}:{self.cfn_port}",
             region=self.region,
             engine_workers=self.engine_workers,
-            rpc_response_timeout=self.rpc_response_timeout,
-            graceful_shutdown_timeout=self.graceful_shutdown_timeout,
+            timeouts=self.chain,
         )
 
     @property
@@ -243,7 +321,8 @@ class Settings:
     @property
     def haproxy_values(self) -> dict[str, object]:
         """HAProxy's numbers and durations, by the names of its template."""
-        return dataclasses.asdict(self.haproxy) | {"timeout_server": self.timeout_server}
+        timeout_server = self.haproxy.timeout_server or f"{self.chain.proxy_server}s"
+        return dataclasses.asdict(self.haproxy) | {"timeout_server": timeout_server}
 
     @property
     def stats_networks(self) -> tuple[str, ...]:

@@ -28,6 +28,11 @@ def typed_key(key: str) -> str:
     return f"--path {quoted}" if "." in key or "[" in key else key
 
 
+def step(path: str, key: str) -> str:
+    """The path of a part of an object, whatever its key is made of."""
+    return f"{path}.{key}" if re.fullmatch(r"[\w-]+", key) else f"{path}[{json.dumps(key)}]"
+
+
 _DURATION = re.compile(r"(\d+)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
@@ -52,6 +57,10 @@ class Reader:
         """What to type for a setting to have this value."""
         return f"pulumi config set {typed_key(key)} {value} --stack {self.stack}"
 
+    def set_secret(self, key: str) -> str:
+        """What to type for a setting to have a value that is asked for, and kept as a secret."""
+        return f"pulumi config set --secret {typed_key(key)} --stack {self.stack}"
+
     def remove(self, key: str) -> str:
         """What to type for a setting to go."""
         return f"pulumi config rm {typed_key(key)} --stack {self.stack}"
@@ -66,25 +75,42 @@ class Reader:
             instead: a value that can; none means that the setting has to go.
             remedy: what to type where it is another command.
         """
-        shown = value if isinstance(value, str) else json.dumps(value)
+        shown = value if isinstance(value, str) and "\n" not in value else json.dumps(value)
         remedy = remedy or (self.remove(key) if instead is None else self.set(key, instead))
         self.problems.append(f"{key} = {shown}: {rule}. Type: {remedy}")
 
-    def unknown(self, keys: Iterable[str], known: Sequence[str], prefix: str = "") -> None:
-        """Refuse keys that mean nothing: a misspelt setting would silently do nothing."""
+    def unknown(
+        self,
+        keys: Iterable[str],
+        known: Sequence[str],
+        path: str = "",
+        *,
+        moved: Mapping[str, str] | None = None,
+        what: str = "setting",
+    ) -> None:
+        """Refuse keys that mean nothing: a misspelt one would silently do nothing.
+
+        Args:
+            keys: what is there, at `path`.
+            known: what may be.
+            path: of the object that they are keys of.
+            moved: by a key that means nothing what it should be.
+            what: what the keys are.
+        """
         for key in keys:
             if key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                hint = f", did you mean {prefix}{close[0]}?" if close else "."
-                self.problems.append(f"{prefix}{key}: there is no such setting{hint} Type: {self.remove(prefix + key)}")
+                close = [moved[key]] if moved and key in moved else difflib.get_close_matches(key, known, n=1)
+                hint = f", did you mean {path}{'.' if path else ''}{close[0]}?" if close else "."
+                there = step(path, key) if path else key
+                self.problems.append(f"{there}: there is no such {what}{hint} Type: {self.remove(there)}")
 
-    def typed(self, kind: type, raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    def typed(self, kind: type, raw: Mapping[str, Any], path: str = "") -> dict[str, Any]:
         """The values of a dataclass's fields that are given and have the right type."""
         fields = {camel(item.name): item for item in dataclasses.fields(kind)}
-        self.unknown(raw, list(fields), prefix)
+        self.unknown(raw, list(fields), path, moved=getattr(kind, "MOVED", None))
         wanted = typing.get_type_hints(kind)
         values = {
-            item.name: self._value(wanted[item.name], raw[key], prefix + key, item.default)
+            item.name: self._value(wanted[item.name], raw[key], step(path, key) if path else key, item.default)
             for key, item in fields.items()
             if key in raw
         }
@@ -94,22 +120,36 @@ class Reader:
         """One value as its field wants it."""
         arguments = typing.get_args(wanted)
         if typing.get_origin(wanted) is types.UnionType:
-            return self._value(next(one for one in arguments if one is not type(None)), value, path, default)
+            # Either no value or one; either one value or several.
+            one, *several = (argument for argument in arguments if argument is not type(None))
+            return self._value(several[0] if several and isinstance(value, list) else one, value, path, default)
         if typing.get_origin(wanted) is tuple:
             return self._list(arguments[0], value, path)
+        if typing.get_origin(wanted) is Mapping:
+            return self._mapping(arguments[1], value, path)
         if dataclasses.is_dataclass(wanted):
             return self._part(typing.cast("type[Any]", wanted), value, path)
         return self._scalar(wanted, value, path, default)
 
     def _scalar(self, wanted: type, value: object, path: str, default: object) -> object:
-        text = str(value)
-        if wanted is bool and text.lower() not in ("true", "false"):
+        # What YAML takes for a truth is a text where one is wanted, and stands in a file as it was typed.
+        text = json.dumps(value) if isinstance(value, bool) else str(value)
+        if isinstance(value, (dict, list)) or value is None:
+            self.refuse(path, value, "one value is wanted", default if isinstance(default, (str, int)) else None)
+        elif wanted is bool and text.lower() not in ("true", "false"):
             self.refuse(path, value, "true or false is wanted", json.dumps(default))
         elif wanted is int and (isinstance(value, bool) or not re.fullmatch(r"-?\d+", text)):
             self.refuse(path, value, "a whole number is wanted", default)
         else:
             return text.lower() == "true" if wanted is bool else wanted(text)
         return _REFUSED
+
+    def _mapping(self, wanted: Any, value: object, path: str) -> Any:  # noqa: ANN401
+        if not isinstance(value, dict):
+            self.refuse(path, value, "an object is wanted")
+            return _REFUSED
+        entries = {key: self._value(wanted, entry, step(path, key), None) for key, entry in value.items()}
+        return {key: entry for key, entry in entries.items() if entry is not _REFUSED}
 
     def _list(self, wanted: Any, value: Any, path: str) -> Any:  # noqa: ANN401
         parts = dataclasses.is_dataclass(wanted)
@@ -125,4 +165,4 @@ class Reader:
         if not isinstance(value, dict):
             self.refuse(path, value, f"an object is wanted, such as {path}.{kind.EXAMPLE}")
             return _REFUSED
-        return kind(**self.typed(kind, value, f"{path}."))
+        return kind(**self.typed(kind, value, path))

@@ -6,15 +6,17 @@ type, default and meaning stand in Pulumi.yaml too, for `pulumi config` and for 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import pulumi
 
-from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, Settings
+from components.overrides import Layers, Options, Overrides
+from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settings
 from infra.reader import Reader
 from infra.rules import Routes, check
 
@@ -66,7 +68,7 @@ def read(config: pulumi.Config) -> tuple[dict[str, Any], dict[str, str]]:
     """
     prefix = config.name + ":"
     given = {name.removeprefix(prefix): value for name, value in _given().items() if name.startswith(prefix)}
-    raw = {key: _decoded(config.require(key)) for key in given if key not in SECRETS}
+    raw = {key: _shown(key, prefix + key, _decoded(config.require(key))) for key in given if key not in SECRETS}
     secrets = {key: config.require(key) for key in SECRETS if given.get(key)}
     for key in secrets:
         raw[key] = KEY_SECRET if pulumi.runtime.config.is_config_secret(prefix + key) else KEY_PLAIN
@@ -79,11 +81,64 @@ def _given() -> dict[str, str]:
     return pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get()
 
 
+_OPTIONS, _SECRET_OPTIONS = "options", "secretOptions"
+
+
+def _shown(key: str, name: str, value: Any) -> Any:  # noqa: ANN401 # whatever JSON holds
+    """A setting's value; of options that are secret, or should be, their names alone."""
+    secret = pulumi.runtime.config.is_config_secret(name)
+    if key == _SECRET_OPTIONS or (key == _OPTIONS and secret):
+        return _masked(value, KEY_SECRET if secret else KEY_PLAIN)
+    return value
+
+
+def _masked(value: Any, word: str) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _masked(entry, word) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_masked(entry, word) for entry in value]
+    # Its lines are counted: an option's value has one.
+    return "\n".join(word for _ in str(value).split("\n"))
+
+
 def secret(key: str) -> pulumi.Output[str] | str:
     """A setting that is a secret; "" where it is not given."""
     config = pulumi.Config()
     given = pulumi.runtime.config.is_config_secret(f"{config.name}:{key}")
     return config.require_secret(key) if given else ""
+
+
+def overrides(settings: Settings) -> Overrides:
+    """The options that are said otherwise; the values of secret ones are known to Pulumi alone."""
+    shape, public = settings.secret_options.layers, settings.options.layers
+    if not any(dataclasses.astuple(shape)):
+        return Overrides(public=public)
+
+    def read(text: str) -> Layers:
+        given = Reader("").typed(OptionSettings, json.loads(text), _SECRET_OPTIONS)
+        return OptionSettings(**given).layers
+
+    known = pulumi.Config().require_secret(_SECRET_OPTIONS).apply(read)
+
+    def later(options: Options, of: Callable[[Layers], Options]) -> Options:
+        def value(section: str, option: str) -> pulumi.Output[str]:
+            return known.apply(lambda layers: of(layers)[section][option])
+
+        return {section: {option: value(section, option) for option in values} for section, values in options.items()}
+
+    def each(whom: str) -> dict[str, Options]:
+        def of(name: str) -> Callable[[Layers], Options]:
+            return lambda layers: getattr(layers, whom)[name]
+
+        return {name: later(options, of(name)) for name, options in getattr(shape, whom).items()}
+
+    secret = Layers(
+        all=later(shape.all, lambda layers: layers.all),
+        nodes=each("nodes"),
+        kinds=each("kinds"),
+        processes=each("processes"),
+    )
+    return Overrides(public=public, secret=secret)
 
 
 def _decoded(value: str) -> Any:  # noqa: ANN401 # whatever JSON holds

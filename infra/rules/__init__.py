@@ -8,6 +8,7 @@ from infra.model import Settings
 from infra.reader import Reader
 from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
+from infra.rules.options import check_options
 from infra.rules.together import Routes, check_together
 from infra.rules.values import check_values
 
@@ -28,5 +29,6 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
         check_existing_hosts(settings, reader)
     if settings.control_plane == "existing":
         check_control(settings, secrets, reader)
+    check_options(settings, reader)
     if not reader.problems:
         check_together(settings, reader, routes)

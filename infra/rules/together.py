@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT
+from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, WORKER_THREADS
 from components.hosts.containers import addresses, free_subnet, overlapping
+from components.timeouts import LINKS, chain
 from components.topology import Kind, PlacementError
 from infra.model import FRONT, Settings
 from infra.reader import Reader, camel, seconds
+from infra.rules.options import check_processes
 from infra.rules.values import PORTS
 
 Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
@@ -21,10 +23,8 @@ _BUNDLED = {
     BROKER_PORT: "RabbitMQ",
     MEMCACHED_PORT: "memcached",
 }
-# What the bundled MariaDB allows; more than one worker of an engine opens at once (heat.conf: executor_thread_pool_size
-# and five), and what Keystone and the operator need.
+# What the bundled MariaDB allows, and what Keystone and the operator need of it.
 MAX_CONNECTIONS = 4000
-WORKER_CONNECTIONS = 69
 OTHER_CONNECTIONS = 200
 
 
@@ -40,20 +40,17 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
         except ValueError as error:
             reader.refuse("subnet", settings.subnet, f"{error}", "<a larger IPv4 subnet>")
             return
-    _check_ports(settings, reader)
+    if _check_ports(settings, reader):
+        check_processes(settings, reader)
     if settings.control_plane == "bundled":
         _check_connections(settings, reader)
-    server = seconds(settings.timeout_server)
-    if server is not None and server <= settings.rpc_response_timeout:
-        limit = settings.rpc_response_timeout
-        rule = f"must be longer than rpcResponseTimeout ({limit} s), or HAProxy gives up before Heat answers"
-        reader.refuse("haproxy.timeoutServer", settings.timeout_server, rule, f"{limit + 10}s")
+    _check_timeouts(settings, reader)
 
 
 def _check_connections(settings: Settings, reader: Reader) -> None:
-    connections = settings.engines * settings.engine_workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
-    if connections > MAX_CONNECTIONS:
-        most = (MAX_CONNECTIONS - OTHER_CONNECTIONS) // WORKER_CONNECTIONS
+    each = worker_connections(settings)
+    if settings.engines * settings.engine_workers * each + OTHER_CONNECTIONS > MAX_CONNECTIONS:
+        most = (MAX_CONNECTIONS - OTHER_CONNECTIONS) // each
         if settings.engine_workers > most:
             rule = f"the bundled MariaDB carries {most} workers in all"
             reader.refuse("engineWorkers", settings.engine_workers, rule, most // settings.engines or 1)
@@ -62,7 +59,38 @@ def _check_connections(settings: Settings, reader: Reader) -> None:
             reader.refuse("engines", settings.engines, rule, most // settings.engine_workers)
 
 
-def _check_ports(settings: Settings, reader: Reader) -> None:
+def worker_connections(settings: Settings) -> int:
+    """What one worker of an engine may open to the database at once: its pool, and a connection for each thread."""
+
+    def most(section: str, option: str, default: int) -> int:
+        said = (value for _, name, value in settings.options.each("") if name == (section, option))
+        return max((int(value) for value in said if isinstance(value, str) and value.isdecimal()), default=default)
+
+    overflow = max(most("database", "max_overflow", 50), most("DEFAULT", "executor_thread_pool_size", WORKER_THREADS))
+    return most("database", "max_pool_size", 5) + overflow
+
+
+def _check_timeouts(settings: Settings, reader: Reader) -> None:
+    """The chain of timeouts holds, link by link: a mended link is what the next one is measured by."""
+    own, server = settings.timeouts.proxy_server, settings.haproxy.timeout_server
+    if own is not None and server and seconds(server) != own:
+        rule = f"this is timeouts.proxyServer too, which is {own} s"
+        reader.refuse("haproxy.timeoutServer", server, rule)
+    given, before = settings.given_timeouts, {link.longer: link for link in LINKS}
+    for link, longer, shorter in chain(given)[1]:
+        source = ""
+        if given.get(link.shorter) != shorter:
+            source = f", {before[link.shorter].margin} more than timeouts.{camel(before[link.shorter].shorter)}"
+        rule = f"must be longer than timeouts.{camel(link.shorter)} ({shorter} s{source}), or {link.consequence}"
+        mended = shorter + link.margin
+        if link.longer == "proxy_server" and own is None:
+            reader.refuse("haproxy.timeoutServer", server, rule, f"{mended}s")
+        else:
+            reader.refuse(f"timeouts.{camel(link.longer)}", longer, rule, mended)
+
+
+def _check_ports(settings: Settings, reader: Reader) -> bool:
+    """Whether every process has a port that it can have, so that there is a plan."""
     default = Settings()
     logins = settings.existing.by_name if settings.hosts == "existing" else {}
     taken = {22: "sshd"} | (_BUNDLED if settings.control_plane == "bundled" else {})
@@ -90,3 +118,5 @@ def _check_ports(settings: Settings, reader: Reader) -> None:
             for name in ("api_port", "cfn_port")
         )
         reader.problems += [f"apiPort, cfnPort: {problem}. Type: {remedy}" for problem in error.problems]
+        return False
+    return True

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from components.heat_node import lock_file
-from infra.model import HaproxySettings, Settings
+from infra.model import HaproxySettings, Settings, TimeoutSettings
 from infra.reader import Reader, camel, seconds
 
 _CHOICES = {
@@ -17,9 +17,14 @@ _CHOICES = {
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
 _AT_LEAST_ONE = (
-    "nodes", "engines", "apis", "cfn_apis", "engine_workers", "api_processes", "api_threads", "rpc_response_timeout",
-    "graceful_shutdown_timeout",
-)  # fmt: skip
+    "nodes",
+    "engines",
+    "apis",
+    "cfn_apis",
+    "engine_workers",
+    "api_processes",
+    "api_threads",
+)
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
 MAX_PORT = 65535
 
@@ -54,6 +59,7 @@ def check_values(settings: Settings, reader: Reader) -> None:
             reader.refuse("statsAllow", list(settings.stats_allow), error)
     if error := _not_a_network(ipaddress.IPv4Network, settings.subnet):
         reader.refuse("subnet", settings.subnet, error, default.subnet)
+    _check_at_least_one("timeouts", settings.timeouts, reader)
     _check_haproxy(settings.haproxy, reader)
 
 
@@ -66,14 +72,20 @@ def _not_a_network(kind: Callable[[str], object], text: str) -> str:
     return ""
 
 
+def _check_at_least_one(key: str, part: HaproxySettings | TimeoutSettings, reader: Reader) -> None:
+    for item in dataclasses.fields(part):
+        value = getattr(part, item.name)
+        if isinstance(value, int) and value < 1:
+            reader.refuse(f"{key}.{camel(item.name)}", value, "at least 1 is wanted", item.default)
+
+
 def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:
     default = HaproxySettings()
+    _check_at_least_one("haproxy", haproxy, reader)
     for item in dataclasses.fields(haproxy):
         key, value = f"haproxy.{camel(item.name)}", getattr(haproxy, item.name)
         duration = item.name.startswith("timeout") or item.name == "check_interval"
         if duration and value is not None and not seconds(value):
             reader.refuse(key, value, "a duration above 0 with its unit (ms, s, m, h) is wanted", item.default)
-        if isinstance(value, int) and value < 1:
-            reader.refuse(key, value, "at least 1 is wanted", item.default)
     if haproxy.balance not in _BALANCE:
         reader.refuse("haproxy.balance", haproxy.balance, f"this must be one of {', '.join(_BALANCE)}", default.balance)

@@ -224,7 +224,7 @@ def in_pulumi(
                 f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
                 for key, value in config.items()
             },
-            [f"{PROJECT}:{key}" for key in SECRETS if key in config],
+            [f"{PROJECT}:{key}" for key in (*SECRETS, "secretOptions") if key in config],
         )
         loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
         stack = pulumi.runtime.get_root_resource()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 
 from components.heat_conf import Deployment, Secrets, Services, merge, options, service_options
+from components.timeouts import chain
 from components.topology import Node, Process, place
 from infra.model import Settings
 
@@ -17,8 +18,7 @@ DEPLOYMENT = Deployment(
     cfn_url=f"http://{A}:8000",
     region="RegionOne",
     engine_workers=2,
-    rpc_response_timeout=60,
-    graceful_shutdown_timeout=90,
+    timeouts=chain({"rpc_response": 60, "engine_graceful": 90})[0],
 )
 SERVICES = Services(keystone_url=f"http://{A}:5000", memcached=(f"{A}:11211",))
 SECRETS = Secrets(

@@ -442,11 +442,19 @@ EFFECTS: list[tuple[dict[str, Any], set[str], set[str]]] = [
     ({"statsAllow": ["192.0.2.0/24"]}, {"front-haproxy-cfg"}, {"node-1-heat-api-8004"}),
     ({"haproxy": {"maxconn": 9000}}, {"front-haproxy-cfg", "front-check"}, {"node-1-heat-api-8004"}),
     (
-        {"rpcResponseTimeout": 90},
+        {"timeouts": {"rpcResponse": 90}},
         {"node-1-heat-conf", "node-1-heat-api-uwsgi", "node-1-heat-api-unit", "front-haproxy-cfg"},
         {"front-mariadb"},
     ),
-    ({"gracefulShutdownTimeout": 90}, {"node-1-heat-conf", "node-2-heat-engine-unit"}, {"front-haproxy-cfg"}),
+    (
+        {"timeouts": {"engineGraceful": 90}},
+        {"node-1-heat-conf", "node-2-heat-engine-unit"},
+        {"front-haproxy-cfg", "node-1-heat-api-unit"},
+    ),
+    ({"timeouts": {"engineStop": 90}}, {"node-2-heat-engine-unit"}, {"node-1-heat-conf", "node-1-heat-api-8004"}),
+    ({"timeouts": {"apiStop": 90}}, {"node-2-heat-api-cfn-unit"}, {"node-1-heat-conf", "node-1-heat-engine-1"}),
+    ({"timeouts": {"proxyServer": 90}}, {"front-haproxy-cfg"}, {"node-1-heat-conf", "node-1-heat-api-uwsgi"}),
+    ({"timeouts": {"uwsgi": 66}}, {"node-1-heat-api-uwsgi", "front-haproxy-cfg"}, {"node-1-heat-conf"}),
     ({"debianMirror": "http://mirror.example/debian"}, {"image"}, {"node-1-install"}),
     ({"pipIndexUrl": "http://pypi.example/simple"}, {"node-1-install", "front-install"}, {"image"}),
     ({"subnet": "10.1.0.0/24"}, {"network", "front-machine", "node-1-heat-conf"}, {"secret-broker"}),
@@ -565,7 +573,7 @@ def test_components_know_nothing_of_the_program_and_its_configuration(path: Path
     assert not calls(path, "export")
 
 
-@pytest.mark.parametrize("module", ["topology", "heat_conf"], ids=["what runs where", "what stands in heat.conf"])
+@pytest.mark.parametrize("module", ["topology", "heat_conf", "timeouts"])
 def test_what_can_be_pure_knows_nothing_of_pulumi(module: str) -> None:
     assert not {name for name in imported(ROOT / f"components/{module}.py") if name.split(".")[0].startswith("pulumi")}
 

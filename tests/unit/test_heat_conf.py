@@ -17,6 +17,7 @@ from components.heat_conf import (
     service_options,
 )
 from components.rendering import render
+from components.timeouts import Timeouts, chain
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
 
 SECRET_CONF = secret_options(SECRETS)
@@ -97,9 +98,8 @@ def test_a_worker_fetches_no_more_than_it_has_threads_for() -> None:
 
 @given(st.integers(1, 100), st.integers(1, 100), st.integers(1, 100))
 def test_what_may_be_set_reaches_heat_conf(workers: int, rpc: int, graceful: int) -> None:
-    changed = dataclasses.replace(
-        DEPLOYMENT, engine_workers=workers, rpc_response_timeout=rpc, graceful_shutdown_timeout=graceful, region="West"
-    )
+    timeouts = dataclasses.replace(DEPLOYMENT.timeouts, rpc_response=rpc, engine_graceful=graceful)
+    changed = dataclasses.replace(DEPLOYMENT, engine_workers=workers, timeouts=timeouts, region="West")
     default = options(changed)["DEFAULT"]
     assert default["num_engine_workers"] == str(workers)
     assert default["rpc_response_timeout"] == str(rpc)
@@ -175,8 +175,11 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
         if field.name == "api_url":
             continue
         value = getattr(DEPLOYMENT, field.name)
-        other: dict[str, Any] = {field.name: value + 1 if isinstance(value, int) else value + "0"}
-        changed = dataclasses.replace(DEPLOYMENT, **other)
+        if isinstance(value, Timeouts):
+            other: Any = chain({"rpc_response": 1, "engine_graceful": 1})[0]
+        else:
+            other = value + 1 if isinstance(value, int) else value + "0"
+        changed = dataclasses.replace(DEPLOYMENT, **{field.name: other})
         assert options(changed) != options(DEPLOYMENT), field.name
 
 

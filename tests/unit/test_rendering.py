@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from components.rendering import UV_VERSION, _environment, render, render_output
 from components.topology import Process
 from tests.unit.program import Monitor, Outputs, in_pulumi
-from tests.unit.sample import processes
+from tests.unit.sample import DEPLOYMENT, processes
 
 ENVIRONMENT = _environment()
 
@@ -93,7 +93,7 @@ def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_diges
     kind = "api" if process.port else "engine"
     unit = render(
         f"heat/{kind}@.service.j2",
-        prefix="p", files=["/f"], title="t", rpc_response_timeout=1, graceful_shutdown_timeout=1,
+        prefix="p", files=["/f"], title="t", timeouts=DEPLOYMENT.timeouts,
     )  # fmt: skip
     directory = unit.replace("%p", process.kind.value).replace("%i", str(process.instance))
     assert f"RuntimeDirectory={process.kind.value}-{process.instance}\n" in directory

@@ -18,8 +18,19 @@ from hypothesis import strategies as st
 from components.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
+from components.timeouts import LINKS
 from infra import settings
-from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, ControlSettings, ExistingSettings, HaproxySettings, Settings
+from infra.model import (
+    KEY_AGENT,
+    KEY_PLAIN,
+    KEY_SECRET,
+    ControlSettings,
+    ExistingSettings,
+    HaproxySettings,
+    OptionSettings,
+    Settings,
+    TimeoutSettings,
+)
 from infra.reader import camel, seconds
 from infra.rules import Routes, together, values
 from infra.settings import SettingsError, load
@@ -67,8 +78,6 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
             "engineWorkers": 1,
             "apiProcesses": 1,
             "apiThreads": 8,
-            "rpcResponseTimeout": 60,
-            "gracefulShutdownTimeout": 60,
         }.items()
     ),
     *(
@@ -142,10 +151,60 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "haproxy.timeoutServer = long: a duration above 0 with its unit (ms, s, m, h) is wanted. "
         "Type: pulumi config rm --path haproxy.timeoutServer --stack dev",
     ),
+    *(
+        (
+            {"timeouts": {key: "0"}},
+            f"timeouts.{key} = 0: at least 1 is wanted. Type: pulumi config {remedy} --stack dev",
+        )
+        for key, remedy in {
+            "rpcResponse": "set --path timeouts.rpcResponse 60",
+            "uwsgi": "rm --path timeouts.uwsgi",
+            "proxyServer": "rm --path timeouts.proxyServer",
+            "apiStop": "rm --path timeouts.apiStop",
+            "engineGraceful": "set --path timeouts.engineGraceful 60",
+            "engineStop": "rm --path timeouts.engineStop",
+        }.items()
+    ),
+    (
+        {"timeouts": 90},
+        "timeouts = 90: an object is wanted, such as timeouts.rpcResponse. Type: pulumi config rm timeouts --stack dev",
+    ),
+    (
+        {"timeouts": {"uwsgi": "60"}},
+        "timeouts.uwsgi = 60: must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat "
+        "is about to answer. Type: pulumi config set --path timeouts.uwsgi 65 --stack dev",
+    ),
+    (
+        {"timeouts": {"uwsgi": 90, "proxyServer": "80"}},
+        "timeouts.proxyServer = 80: must be longer than timeouts.uwsgi (90 s), or HAProxy answers 504 to what Heat is "
+        "about to answer. Type: pulumi config set --path timeouts.proxyServer 95 --stack dev",
+    ),
     (
         {"haproxy": {"timeoutServer": "1m"}},
-        "haproxy.timeoutServer = 1m: must be longer than rpcResponseTimeout (60 s), or HAProxy gives up before Heat "
-        "answers. Type: pulumi config set --path haproxy.timeoutServer 70s --stack dev",
+        "haproxy.timeoutServer = 1m: must be longer than timeouts.uwsgi (65 s, 5 more than timeouts.rpcResponse), or "
+        "HAProxy answers 504 to what Heat is about to answer. "
+        "Type: pulumi config set --path haproxy.timeoutServer 70s --stack dev",
+    ),
+    (
+        {"haproxy": {"timeoutServer": "2m"}, "timeouts": {"proxyServer": 100}},
+        "haproxy.timeoutServer = 2m: this is timeouts.proxyServer too, which is 100 s. "
+        "Type: pulumi config rm --path haproxy.timeoutServer --stack dev",
+    ),
+    (
+        {"timeouts": {"rpcResponse": "100", "apiStop": 90}},
+        "timeouts.apiStop = 90: must be longer than timeouts.uwsgi (105 s, 5 more than timeouts.rpcResponse), or "
+        "systemd kills an API that is ending its requests. "
+        "Type: pulumi config set --path timeouts.apiStop 115 --stack dev",
+    ),
+    (
+        {"timeouts": {"engineGraceful": 300, "engineStop": 300}},
+        "timeouts.engineStop = 300: must be longer than timeouts.engineGraceful (300 s), or systemd kills an engine "
+        "that is finishing its work. Type: pulumi config set --path timeouts.engineStop 315 --stack dev",
+    ),
+    (
+        {"rpcResponseTimeout": 90},
+        "rpcResponseTimeout: there is no such setting, did you mean timeouts.rpcResponse? "
+        "Type: pulumi config rm rpcResponseTimeout --stack dev",
     ),
     (
         {"subnet": "10.0.0.1/24"},
@@ -535,12 +594,14 @@ def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> No
 
 def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
     types = {"str": "string", "int": "integer", "tuple[str, ...]": "array"}
-    types |= dict.fromkeys(("HaproxySettings", "ExistingSettings", "ControlSettings"), "object")
+    kinds = (ControlSettings, ExistingSettings, HaproxySettings, OptionSettings, TimeoutSettings)
+    parts = {kind.__name__: kind for kind in kinds}
+    types |= dict.fromkeys(parts, "object")
     for item in dataclasses.fields(Settings):
         key = declared()[camel(item.name)]
         assert types[str(item.type)] == key["type"], item.name
         if item.default is dataclasses.MISSING:
-            assert item.default_factory in (HaproxySettings, ExistingSettings, ControlSettings)
+            assert item.default_factory is parts[str(item.type)]
             assert key["default"] == {}
         else:
             default = list(item.default) if isinstance(item.default, tuple) else item.default
@@ -560,10 +621,21 @@ def test_a_stack_that_says_nothing_gets_what_pulumi_yaml_says() -> None:
 def test_haproxys_defaults_are_those_that_its_description_lists() -> None:
     listed = declared()["haproxy"]["description"].partition(": ")[2]
     told = dict(re.findall(r"(\w+) (\([^)]*\)|[^,]+)", listed))
-    assert told.pop("timeoutServer") == "(rpcResponseTimeout and 10 s)"
+    assert told.pop("timeoutServer") == "(timeouts.proxyServer)"
     assert HaproxySettings.timeout_server is None
     fields = {camel(item.name): str(item.default) for item in dataclasses.fields(HaproxySettings)}
     assert told == {key: value for key, value in fields.items() if key != "timeoutServer"}
+
+
+def test_the_chain_of_timeouts_is_made_as_its_description_says() -> None:
+    listed = declared()["timeouts"]["description"].partition(": ")[2]
+    told = dict(re.findall(r"(\w+) \((\w+ and \d+)\)", listed))
+    assert told == {camel(link.longer): f"{camel(link.shorter)} and {link.margin}" for link in LINKS}
+    fields = {camel(item.name): item.default for item in dataclasses.fields(TimeoutSettings)}
+    assert {name: int(value) for name, value in re.findall(r"(\w+) (\d+) \(", listed)} == {
+        key: value for key, value in fields.items() if value is not None
+    }
+    assert [key for key, value in fields.items() if value is None] == list(told)
 
 
 def test_the_dev_stack_is_a_deployment() -> None:
@@ -712,53 +784,77 @@ def test_a_container_keeps_one_hardware_address_of_its_own(numbers: set[int]) ->
 # Numbers that have to fit one another.
 
 
-@given(st.integers(1, 3600), st.integers(1, 3600))
-def test_everybody_waits_longer_than_what_they_wait_for(rpc: int, graceful: int) -> None:
-    wanted = load(STACK, {"rpcResponseTimeout": rpc, "gracefulShutdownTimeout": graceful})
-    conf = options(wanted.deployment)["DEFAULT"]
-    assert (conf["rpc_response_timeout"], conf["graceful_shutdown_timeout"]) == (str(rpc), str(graceful))
+CHAINS = st.fixed_dictionaries(
+    {}, optional={camel(item.name): st.integers(1, 300) for item in dataclasses.fields(TimeoutSettings)}
+)
+
+
+@given(CHAINS)
+def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -> None:
+    """In what stands on the hosts: of a chain that is accepted, or that is as the refusal said it should be."""
+    accepted = mended(given)
+    wanted = load(STACK, {"timeouts": accepted})
+    assert {key: getattr(wanted.chain, snake(key)) for key in accepted} == accepted
+    deployment = wanted.deployment
+    conf = options(deployment)["DEFAULT"]
     uwsgi = render(
         "heat/uwsgi.ini.j2",
-        kind="heat-api",
-        title="ReST",
-        module="m",
-        address="a",
-        processes=1,
-        threads=1,
-        rpc_response_timeout=rpc,
-    )
+        kind="heat-api", title="ReST", module="m", address="a", processes=1, threads=1, timeouts=deployment.timeouts,
+    )  # fmt: skip
     socket, mercy = (
         int(re.findall(rf"^{name} = (\d+)$", uwsgi, re.MULTILINE)[0])
         for name in ("socket-timeout", "worker-reload-mercy")
     )
-    unit = {"prefix": "p", "files": [], "title": "ReST"}
-    stops = {
-        kind: int(re.findall(r"^TimeoutStopSec=(\d+)$", render(f"heat/{kind}@.service.j2", **unit, **waits), re.M)[0])
-        for kind, waits in {
-            "api": {"rpc_response_timeout": rpc},
-            "engine": {"graceful_shutdown_timeout": graceful},
-        }.items()
-    }
-    server = seconds(wanted.timeout_server)
+    unit = {"prefix": "p", "files": [], "title": "ReST", "timeouts": deployment.timeouts}
+    api_stop, engine_stop = (
+        int(re.findall(r"^TimeoutStopSec=(\d+)$", render(f"heat/{kind}@.service.j2", **unit), re.MULTILINE)[0])
+        for kind in ("api", "engine")
+    )
+    server = seconds(str(wanted.haproxy_values["timeout_server"]))
     assert server is not None
-    assert rpc < socket < server
-    assert rpc < mercy < stops["api"]
-    assert graceful < stops["engine"]
+    assert int(conf["rpc_response_timeout"]) < socket < server
+    assert int(conf["rpc_response_timeout"]) < mercy < api_stop
+    assert int(conf["graceful_shutdown_timeout"]) < engine_stop
+
+
+def mended(given: dict[str, int]) -> dict[str, int]:
+    try:
+        load(STACK, {"timeouts": given})
+    except SettingsError as error:
+        told = re.findall(r"config set --path timeouts\.(\w+) (\d+)", str(error))
+        return given | {key: int(value) for key, value in told}
+    return given
+
+
+def snake(key: str) -> str:
+    return re.sub("([A-Z])", lambda found: f"_{found[1].lower()}", key)
 
 
 @given(st.integers(1, 300), st.integers(1, 600))
-def test_a_server_timeout_is_accepted_exactly_when_it_exceeds_heats_own(rpc: int, server: int) -> None:
-    raw = {"rpcResponseTimeout": rpc, "haproxy": {"timeoutServer": f"{server}s"}}
-    if server > rpc:
-        assert load(STACK, raw).timeout_server == f"{server}s"
+def test_a_server_timeout_is_accepted_exactly_when_it_exceeds_uwsgis(rpc: int, server: int) -> None:
+    raw = {"timeouts": {"rpcResponse": rpc}, "haproxy": {"timeoutServer": f"{server}s"}}
+    if server > rpc + 5:
+        assert load(STACK, raw).haproxy_values["timeout_server"] == f"{server}s"
+        load(STACK, raw | {"timeouts": {"rpcResponse": rpc, "proxyServer": server}})
     else:
         assert problems(raw)[0].startswith(f"haproxy.timeoutServer = {server}s: must be longer")
+
+
+def test_every_link_that_does_not_hold_is_told_at_once_as_if_the_others_did() -> None:
+    wrong = {"uwsgi": 50, "proxyServer": 62, "apiStop": 60, "engineGraceful": 30, "engineStop": 20}
+    told = problems({"timeouts": wrong})
+    assert [re.findall(r"timeouts\.(\w+) = .*\((\d+) s.*set --path timeouts\.\w+ (\d+)", line) for line in told] == [
+        [("uwsgi", "60", "65")],
+        [("proxyServer", "65", "70")],
+        [("apiStop", "65", "75")],
+        [("engineStop", "30", "45")],
+    ]
 
 
 @given(st.integers(1, 80), st.integers(1, 80))
 def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(engines: int, workers: int) -> None:
     raw = {"engines": engines, "engineWorkers": workers}
-    if engines * workers * together.WORKER_CONNECTIONS + together.OTHER_CONNECTIONS <= together.MAX_CONNECTIONS:
+    if engines * workers * 69 + together.OTHER_CONNECTIONS <= together.MAX_CONNECTIONS:
         assert load(STACK, raw).engines == engines
     else:
         told = problems(raw)[0]
@@ -766,8 +862,14 @@ def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(
 
 
 def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
-    pool = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
-    assert pool + 5 == together.WORKER_CONNECTIONS
+    threads = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
+    assert together.worker_connections(Settings()) == threads + 5 == 69
+    for said, connections in (
+        ({"DEFAULT": {"executor_thread_pool_size": "200"}}, 205),
+        ({"DEFAULT": {"executor_thread_pool_size": "32"}}, 55),
+        ({"database": {"max_overflow": "100", "max_pool_size": "20"}}, 120),
+    ):
+        assert together.worker_connections(Settings(options=OptionSettings(all=said))) == connections
 
 
 def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:

@@ -1,0 +1,391 @@
+"""What an operator says otherwise: options of heat.conf by whom they are for, and what becomes of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.heat_conf import merge
+from components.overrides import Layers
+from components.rendering import render
+from infra.model import KEY_PLAIN, KEY_SECRET, Settings
+from infra.rules import options as rules
+from infra.settings import load
+from tests.unit.program import MARK, Run, Secret, cached
+from tests.unit.sample import parsed, processes
+from tests.unit.test_graph import plain
+from tests.unit.test_settings import STACK, problems
+
+
+def for_all(section: str, option: str, value: object) -> dict[str, Any]:
+    return {"options": {"all": {section: {option: value}}}}
+
+
+AWAY = "Type: pulumi config rm --path {} --stack dev"
+SAME = "messages come through only where all processes have the same here"
+# Each rule's refusal: what is said, to the letter.
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"options": "x"},
+        "options = x: an object is wanted, such as options.all.DEFAULT.debug. "
+        "Type: pulumi config rm options --stack dev",
+    ),
+    (
+        {"options": {"all": {"DEFAULT": "x"}}},
+        f"options.all.DEFAULT = x: an object is wanted. {AWAY.format('options.all.DEFAULT')}",
+    ),
+    (
+        for_all("DEFAULT", "debug", {"a": 1}),
+        f'options.all.DEFAULT.debug = {{"a": 1}}: one value is wanted. {AWAY.format("options.all.DEFAULT.debug")}',
+    ),
+    (
+        {"options": {"DEFAULT": {"debug": True}}},
+        "options.DEFAULT: there is no such setting, did you mean options.all.DEFAULT? "
+        + AWAY.format("options.DEFAULT"),
+    ),
+    (
+        {"options": {"nodes": {"node-3": {}}}},
+        "options.nodes.node-3: there is no such node, did you mean options.nodes.node-2? "
+        + AWAY.format("options.nodes.node-3"),
+    ),
+    (
+        {"options": {"kinds": {"heat-engin": {}}}},
+        "options.kinds.heat-engin: there is no such kind of process, did you mean options.kinds.heat-engine? "
+        + AWAY.format("options.kinds.heat-engin"),
+    ),
+    (
+        {"secretOptions": {"processes": {"node-1-heat-engine-2": {}}}},
+        "secretOptions.processes.node-1-heat-engine-2: there is no such process, did you mean "
+        "secretOptions.processes.node-1-heat-engine-1? " + AWAY.format("secretOptions.processes.node-1-heat-engine-2"),
+    ),
+    (
+        for_all("DEFAULT", "rpc_response_timeout", 90),
+        "options.all.DEFAULT.rpc_response_timeout = 90: this program sets it, from timeouts.rpcResponse. "
+        "Type: pulumi config rm --path options.all.DEFAULT.rpc_response_timeout --stack dev; "
+        "pulumi config set --path timeouts.rpcResponse 90 --stack dev",
+    ),
+    (
+        for_all("DEFAULT", "host", "a"),
+        "options.all.DEFAULT.host = a: this program sets it itself: each process has a name of its own. "
+        + AWAY.format("options.all.DEFAULT.host"),
+    ),
+    (
+        for_all("paste_deploy", "api_paste_config", "/a"),
+        "options.all.paste_deploy.api_paste_config = /a: this program sets it itself: the release's own file. "
+        + AWAY.format("options.all.paste_deploy.api_paste_config"),
+    ),
+    (
+        for_all("DEFAULT", "transport_url", "rabbit://a:b@c"),
+        "options.all.DEFAULT.transport_url = [not a secret]: this program sets it, from controlPlane. "
+        + AWAY.format("options.all.DEFAULT.transport_url"),
+    ),
+    (
+        for_all("keystone_authtoken", "user_id", "a"),
+        "options.all.keystone_authtoken.user_id = a: this program sets it, from controlPlane. "
+        + AWAY.format("options.all.keystone_authtoken.user_id"),
+    ),
+    (
+        for_all("DEFAULT", "max_stacks", 9),
+        "options.all.DEFAULT.max_stacks = 9: Heat 27.0.1 does not know it (did you mean max_stacks_per_tenant?). "
+        "Type: pulumi config rm --path options.all.DEFAULT.max_stacks --stack dev; or, for a plug-in's: "
+        "pulumi config set --path 'allowOptions[0]' DEFAULT.max_stacks --stack dev",
+    ),
+    (
+        for_all("DEFAULT", "max_overflow", 9),
+        "options.all.DEFAULT.max_overflow = 9: Heat 27.0.1 does not know it (it belongs to [database]). "
+        "Type: pulumi config rm --path options.all.DEFAULT.max_overflow --stack dev; or, for a plug-in's: "
+        "pulumi config set --path 'allowOptions[0]' DEFAULT.max_overflow --stack dev",
+    ),
+    (
+        for_all("my.plugin", "colour", "red") | {"allowOptions": ["my.plugin.shade"]},
+        'options.all["my.plugin"].colour = red: Heat 27.0.1 does not know it. '
+        "Type: pulumi config rm --path 'options.all[\"my.plugin\"].colour' --stack dev; or, for a plug-in's: "
+        "pulumi config set --path 'allowOptions[1]' my.plugin.colour --stack dev",
+    ),
+    (
+        for_all("DEFAULT", "backdoor_port", 9),
+        "options.all.DEFAULT.backdoor_port = 9: Heat 27.0.1 does not know it, only 24 did. "
+        + AWAY.format("options.all.DEFAULT.backdoor_port"),
+    ),
+    (
+        for_all("DEFAULT", "rpc_thread_pool_size", 9),
+        "options.all.DEFAULT.rpc_thread_pool_size = 9: it is [DEFAULT] executor_thread_pool_size now. "
+        "Type: pulumi config rm --path options.all.DEFAULT.rpc_thread_pool_size --stack dev; "
+        "pulumi config set --path options.all.DEFAULT.executor_thread_pool_size 9 --stack dev",
+    ),
+    (
+        for_all("DEFAULT", "sql_connection", "mysql://a"),
+        "options.all.DEFAULT.sql_connection = mysql://a: it is [database] connection now, and this program sets it, "
+        "from controlPlane. " + AWAY.format("options.all.DEFAULT.sql_connection"),
+    ),
+    (
+        {"options": {"kinds": {"heat-api": {"oslo_messaging_rabbit": {"heartbeat_rate": 3}}}}},
+        f"options.kinds.heat-api.oslo_messaging_rabbit.heartbeat_rate = 3: {SAME}. "
+        "Type: pulumi config rm --path options.kinds.heat-api.oslo_messaging_rabbit.heartbeat_rate --stack dev; "
+        "pulumi config set --path options.all.oslo_messaging_rabbit.heartbeat_rate 3 --stack dev",
+    ),
+    (
+        {"options": {"nodes": {"node-1": {"DEFAULT": {"control_exchange": "a"}}}}},
+        f"options.nodes.node-1.DEFAULT.control_exchange = a: {SAME}. "
+        "Type: pulumi config rm --path options.nodes.node-1.DEFAULT.control_exchange --stack dev; "
+        "pulumi config set --path options.all.DEFAULT.control_exchange a --stack dev",
+    ),
+    (
+        for_all("profiler", "hmac_keys", "a"),
+        "options.all.profiler.hmac_keys = [not a secret]: this is a secret, and here it would be kept as it is. "
+        "Type: pulumi config rm --path options.all.profiler.hmac_keys --stack dev; "
+        "pulumi config set --secret --path secretOptions.all.profiler.hmac_keys --stack dev",
+    ),
+    (
+        for_all("profiler", "connection_string", "redis://a:b@c"),
+        "options.all.profiler.connection_string = [not a secret]: this is a secret, and here it would be kept as it "
+        "is. Type: pulumi config rm --path options.all.profiler.connection_string --stack dev; "
+        "pulumi config set --secret --path secretOptions.all.profiler.connection_string --stack dev",
+    ),
+    (
+        for_all("cache", "redis_username", "redis://a:b@c"),
+        "options.all.cache.redis_username = [not a secret]: it is [cache] username now. "
+        "Type: pulumi config rm --path options.all.cache.redis_username --stack dev; "
+        "pulumi config set --secret --path secretOptions.all.cache.username --stack dev",
+    ),
+    (
+        {"secretOptions": {"all": {"profiler": {"hmac_keys": KEY_PLAIN}}}},
+        "secretOptions.all.profiler.hmac_keys = [not a secret]: a secret is wanted here. "
+        "Type: pulumi config set --secret --path secretOptions.all.profiler.hmac_keys --stack dev",
+    ),
+    (
+        {"secretOptions": {"all": {"database": {"connection": KEY_SECRET}}}},
+        "secretOptions.all.database.connection = [secret]: this program sets it, from controlPlane. "
+        + AWAY.format("secretOptions.all.database.connection"),
+    ),
+    (
+        for_all("DEFAULT", "debug", KEY_SECRET),
+        "options = [secret]: one that is a secret makes all of them one, and no preview shows any: it has a place of "
+        "its own. Type: pulumi config rm --path options.<its path> --stack dev; "
+        "pulumi config set --secret --path secretOptions.<its path> --stack dev",
+    ),
+    (
+        for_all("DEFAULT", "debug", "true")
+        | {"secretOptions": {"nodes": {"node-1": {"DEFAULT": {"debug": KEY_SECRET}}}}},
+        "options.all.DEFAULT.debug = true: secretOptions has it too, and one of the two has to go. "
+        + AWAY.format("options.all.DEFAULT.debug"),
+    ),
+    (
+        for_all("DEFAULT", "debug", ["true", "false"]),
+        'options.all.DEFAULT.debug = ["true", "false"]: this option has one value. '
+        "Type: pulumi config rm --path options.all.DEFAULT.debug --stack dev; "
+        "pulumi config set --path options.all.DEFAULT.debug <its value> --stack dev",
+    ),
+    (
+        for_all("my_plugin", "colour", "red\nblue") | {"allowOptions": ["my_plugin.colour"]},
+        'options.all.my_plugin.colour = "red\\nblue": a value has one line; an option that is repeated has a list of '
+        "them. " + AWAY.format("options.all.my_plugin.colour"),
+    ),
+    (
+        {"allowOptions": ["colour"]},
+        'allowOptions = ["colour"]: colour is no option with its section, such as my_plugin.colour. '
+        "Type: pulumi config rm allowOptions --stack dev",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
+def test_an_option_that_cannot_be_is_refused_with_what_to_type(raw: dict[str, Any], told: str) -> None:
+    assert problems(raw) == (told,)
+
+
+@pytest.mark.parametrize("name", sorted({*rules._SETTINGS, *rules._FOLLOWING, *rules._OURS}), ids=".".join)
+def test_what_this_program_sets_is_none_to_be_said_otherwise(name: tuple[str, str]) -> None:
+    (told,) = problems(for_all(*name, "a"))
+    assert "this program sets it" in told
+    for scope in ({"nodes": {"node-1": {name[0]: {name[1]: "a"}}}}, {"kinds": {"heat-api": {name[0]: {name[1]: "a"}}}}):
+        assert "this program sets it" in problems({"options": scope})[0]
+
+
+def test_every_setting_that_is_named_instead_exists() -> None:
+    for name, setting in rules._SETTINGS.items():
+        value = {"region": "West", "apiPort": "8104", "cfnPort": "8100"}.get(setting, "7")
+        (told,) = problems(for_all(*name, value))
+        assert told.endswith(f"{setting} {value} --stack dev")
+        head, _, tail = setting.partition(".")
+        load(STACK, {head: {tail: value} if tail else value})
+
+
+def test_everything_that_is_wrong_with_options_is_told_at_once() -> None:
+    said = {"all": {"DEFAULT": {"host": "a", "debgu": "b"}}, "nodes": {"node-9": {"DEFAULT": {"max_stack": 1}}}}
+    told = problems({"engines": 0, "options": said, "secretOptions": {"kinds": {"heat": {}}}})
+    assert [problem.partition(" = ")[0].partition(": ")[0] for problem in told] == [
+        "engines",
+        "options.nodes.node-9",
+        "secretOptions.kinds.heat",
+        "options.all.DEFAULT.host",
+        "options.all.DEFAULT.debgu",
+        "options.nodes.node-9.DEFAULT.max_stack",
+    ]
+
+
+def test_no_value_of_a_secret_is_told() -> None:
+    for option, value in (
+        ("auth_encryption_key", MARK),
+        ("log_file", f"http://a:{MARK}@b"),
+        ("debgu", f"a://a:{MARK}@b"),
+    ):
+        for said in ("all", "nodes", "kinds"):
+            sections = {"DEFAULT": {option: value}}
+            whom = {"all": sections, "nodes": {"node-1": sections}, "kinds": {"heat-api": sections}}
+            assert MARK not in "".join(problems({"options": {said: whom[said]}}))
+
+
+def test_an_option_of_a_plug_in_is_kept_as_it_is() -> None:
+    wanted = load(STACK, for_all("my_plugin", "colour", ["red", "blue"]) | {"allowOptions": ["my_plugin.colour"]})
+    assert wanted.options.layers.all == {"my_plugin": {"colour": "red\nblue"}}
+
+
+def test_values_are_written_as_heat_reads_them() -> None:
+    said = {
+        "DEFAULT": {"debug": True, "max_stacks_per_tenant": 1024, "hidden_stack_tags": ["a", "b"]},
+        "oslo_messaging_notifications": {"driver": ["messagingv2", "log"]},
+    }
+    text = render(
+        "heat/options.conf.j2", purpose="", options=load(STACK, {"options": {"all": said}}).options.layers.all
+    )
+    for line in (
+        "debug = true",
+        "max_stacks_per_tenant = 1024",
+        "hidden_stack_tags = a,b",
+        "driver = messagingv2",
+        "driver = log",
+    ):
+        assert f"\n{line}\n" in text
+
+
+# Layers.
+
+OPTIONS = st.dictionaries(
+    st.sampled_from(["DEFAULT", "cache"]), st.dictionaries(st.sampled_from("abc"), st.sampled_from("123"), max_size=3)
+)
+
+
+@given(
+    OPTIONS,
+    st.dictionaries(st.sampled_from(["node-1", "node-2"]), OPTIONS),
+    st.dictionaries(st.sampled_from(["heat-engine", "heat-api", "heat-api-cfn"]), OPTIONS),
+    st.dictionaries(st.sampled_from([process.name for process in processes()]), OPTIONS),
+)
+def test_of_an_option_in_several_layers_the_last_counts_when_the_files_are_read_in_their_order(
+    everywhere: Any, nodes: Any, kinds: Any, single: Any
+) -> None:
+    layers = Layers(all=everywhere, nodes=nodes, kinds=kinds, processes=single)
+    for process in processes():
+        said = [
+            everywhere,
+            nodes.get(process.node, {}),
+            kinds.get(process.kind.value, {}),
+            single.get(process.name, {}),
+        ]
+        expected: dict[tuple[str, str], str] = {}
+        for layer in said:
+            expected |= {(section, option): layer[section][option] for section in layer for option in layer[section]}
+        read = merge(layers.on_node(process.node), layers.of_process(process))
+        assert {(section, option): value for section in read for option, value in read[section].items()} == expected
+
+
+# On the hosts.
+
+
+def changed_by(**config: object) -> set[str]:
+    usual, other = cached(), cached(**config)
+    assert usual.by_name.keys() == other.by_name.keys()
+    return {name for name, resource in other.by_name.items() if resource.inputs != usual.by_name[name].inputs}
+
+
+def restarted(changed: set[str]) -> set[str]:
+    return changed & {process.name for process in processes()}
+
+
+ENGINES = {"node-1-heat-engine-1", "node-2-heat-engine-1"}
+APIS = {"node-1-heat-api-8004", "node-2-heat-api-8004"}
+CFN_APIS = {"node-1-heat-api-cfn-8000", "node-2-heat-api-cfn-8000"}
+DEBUG = {"DEFAULT": {"debug": "true"}}
+HMAC = {"profiler": {"hmac_keys": MARK}}
+
+# Options, the files that they change, and the processes that read them.
+EFFECTS: list[tuple[dict[str, Any], set[str], set[str]]] = [
+    ({"options": {"all": DEBUG}}, {"node-1-heat-conf", "node-2-heat-conf"}, ENGINES | APIS | CFN_APIS),
+    (
+        {"options": {"nodes": {"node-2": DEBUG}}},
+        {"node-2-heat-conf"},
+        {"node-2-heat-engine-1", "node-2-heat-api-8004", "node-2-heat-api-cfn-8000"},
+    ),
+    ({"options": {"kinds": {"heat-engine": DEBUG}}}, {f"{name}-conf" for name in ENGINES}, ENGINES),
+    ({"options": {"kinds": {"heat-api": DEBUG}}}, {f"{name}-conf" for name in APIS}, APIS),
+    ({"options": {"kinds": {"heat-api-cfn": DEBUG}}}, {f"{name}-conf" for name in CFN_APIS}, CFN_APIS),
+    (
+        {"options": {"processes": {"node-1-heat-api-8004": DEBUG}}},
+        {"node-1-heat-api-8004-conf"},
+        {"node-1-heat-api-8004"},
+    ),
+    ({"secretOptions": {"all": HMAC}}, {"node-1-secrets-conf", "node-2-secrets-conf"}, ENGINES | APIS | CFN_APIS),
+    (
+        {"secretOptions": {"nodes": {"node-1": HMAC}}},
+        {"node-1-secrets-conf"},
+        {"node-1-heat-engine-1", "node-1-heat-api-8004", "node-1-heat-api-cfn-8000"},
+    ),
+    ({"secretOptions": {"kinds": {"heat-engine": HMAC}}}, {f"{name}-conf" for name in ENGINES}, ENGINES),
+]
+
+
+@pytest.mark.parametrize(("config", "files", "read_by"), EFFECTS, ids=[json.dumps(config) for config, *_ in EFFECTS])
+def test_an_option_changes_its_file_and_restarts_the_processes_that_read_it(
+    config: dict[str, Any], files: set[str], read_by: set[str]
+) -> None:
+    changed = changed_by(**config)
+    assert {name for name in changed if name.endswith("-conf")} == files
+    assert restarted(changed) == read_by
+    assert not {name for name in changed if name.startswith("front-haproxy") or name.endswith(("-unit", "-uwsgi"))}
+
+
+def test_an_option_is_in_the_file_that_it_is_for() -> None:
+    result = cached(
+        options={
+            "all": {"DEFAULT": {"max_stacks_per_tenant": 7, "debug": "true"}},
+            "nodes": {"node-2": {"DEFAULT": {"debug": "false"}}},
+        },
+    )
+    conf = {node: parsed(result.by_name[f"{node}-heat-conf"].text())["DEFAULT"] for node in ("node-1", "node-2")}
+    assert [conf[node]["max_stacks_per_tenant"] for node in conf] == ["7", "7"]
+    assert [conf[node]["debug"] for node in conf] == ["true", "false"]
+    result = cached(options={"kinds": {"heat-engine": DEBUG}})
+    assert parsed(result.by_name["node-1-heat-engine-1-conf"].text()) == {
+        "DEFAULT": {"host": "node-1-heat-engine-1", "debug": "true"}
+    }
+    assert parsed(result.by_name["node-1-heat-api-8004-conf"].text()) == {"DEFAULT": {"host": "node-1-heat-api-8004"}}
+
+
+@pytest.mark.parametrize("config", [config for config, *_ in EFFECTS if "secretOptions" in config], ids=json.dumps)
+def test_a_secret_option_is_in_files_for_heat_alone_and_nowhere_in_plain_text(config: dict[str, Any]) -> None:
+    result: Run = cached(**config)
+    marked = f"hmac_keys = {MARK}\n"
+    files = [resource for resource in result.remote if "stdin" in resource.inputs and marked in resource.text()]
+    assert files
+    for resource in files:
+        assert isinstance(resource.inputs["stdin"], Secret)
+        assert " 0640 root:heat /opt/heat/27.0.1/check-options" in resource.text("create")
+    for resource in result.registered:
+        assert not any(MARK in text for text in plain(dict(resource.inputs))), resource.name
+
+
+def test_a_process_without_a_secret_of_its_own_shows_its_file_in_a_preview() -> None:
+    result = cached(secretOptions={"kinds": {"heat-engine": HMAC}})
+    assert not isinstance(result.by_name["node-1-heat-api-8004-conf"].inputs["stdin"], Secret)
+    assert " 0644 root:root " in result.by_name["node-1-heat-api-8004-conf"].text("create")
+
+
+def test_settings_hold_no_secret_option() -> None:
+    said = {"secretOptions": {"all": {"profiler": {"hmac_keys": KEY_SECRET}}}}
+    assert load(STACK, said).secret_options.layers.all == {"profiler": {"hmac_keys": KEY_SECRET}}
+    assert load(STACK, {}) == Settings()
