@@ -143,7 +143,7 @@ def descriptors(inodes: Iterable[str]) -> list[tuple[int, int]]:
 def status_of(pid: int) -> dict[str, str]:
     """/proc/PID/status; empty where the process is gone or has ended."""
     with contextlib.suppress(OSError):
-        found = dict(re.findall(r"(?m)^(\w+):\s*(.*)$", Path(f"/proc/{pid}/status").read_text()))
+        found = dict(re.findall(r"(?m)^(\w+):[ \t]*(.*)$", Path(f"/proc/{pid}/status").read_text()))
         return {} if found["State"].startswith(("Z", "X")) else found
     return {}
 
@@ -317,7 +317,7 @@ def stop(entries: list[dict[str, Any]], seconds: float) -> None:
     for one in living:
         if one["kind"] == "process":
             # uWSGI takes SIGTERM for a wish to be started anew.
-            asked = signal.SIGQUIT if status_of(one["pid"])["Name"].startswith("uwsgi") else signal.SIGTERM
+            asked = signal.SIGQUIT if "uwsgi" in " ".join(command_of(one["pid"])[:2]) else signal.SIGTERM
             with contextlib.suppress(OSError):
                 os.kill(one["pid"], asked)
     sites = [Path(one["path"]) for one in entries if one["kind"] == "site"]
@@ -372,7 +372,12 @@ def launch(place: int) -> None:
     os.setresuid(one["uid"], one["uid"], one["uid"])
     os.chdir(one["cwd"])
     os.closerange(3, 1024)
-    os.execve(one["exe"], one["argv"], dict(pair.split("=", 1) for pair in one["environment"]))  # noqa: S606
+    words = one["argv"]
+    # A script is started by its own name, as it was then, and its interpreter as the script says.
+    if len(words) > 1 and os.access(words[1], os.X_OK) and Path(words[1]).read_bytes()[:2] == b"#!":
+        words = words[1:]
+    program = words[0] if os.access(words[0], os.X_OK) else one["exe"]
+    os.execve(program, words, dict(pair.split("=", 1) for pair in one["environment"]))  # noqa: S606
 
 
 # The sockets of the original processes.
