@@ -46,12 +46,18 @@ _CLIENT_CLOUD, _ADMIN_CLOUD = "heat", "heat-admin"
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceLogin:
-    """Heat's own user in Keystone."""
+    """Heat's own user in Keystone, and its project. The project's domain is the user's, if it is not said.
+
+    An id counts before a name.
+    """
 
     user: str
     password: str
     project: str
     domain: str
+    domain_id: str = ""
+    project_domain: str = ""
+    project_domain_id: str = ""
 
 
 class ControlPlane(Protocol):
@@ -79,6 +85,9 @@ class ControlPlane(Protocol):
 
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
         """What must be done before Heat's schema can be. Run on a Heat node."""
+
+    def equip(self, node: HeatNode) -> None:
+        """Put on a node what Heat's options name there, such as certificates, before anything reads it."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat, or see that it does. Run on a Heat node."""
@@ -292,6 +301,9 @@ class BundledControlPlane(pulumi.ComponentResource):
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:  # noqa: ARG002 # this one needs no node for it
         """Database, broker and cache are there when they are ready."""
         return self.ready
+
+    def equip(self, node: HeatNode) -> None:
+        """Its options name no file."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat: its user, its domain, its services and a client's project. Run on a Heat node."""

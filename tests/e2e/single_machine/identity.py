@@ -1,6 +1,7 @@
 """What Heat needs in Keystone, made by hand: python identity.py KEYSTONE ADDRESS."""
 
 import sys
+from typing import Any
 
 import openstack
 
@@ -18,7 +19,7 @@ cloud = openstack.connect(
     load_yaml_config=False,
     load_envvars=False,
 )
-identity = cloud.identity
+identity: Any = cloud.identity  # openstacksdk's types are its own
 roles = {role.name: role for role in identity.roles()}
 roles["heat_stack_user"] = identity.create_role(name="heat_stack_user")
 projects = {name: identity.create_project(name=name, domain_id="default") for name in ("service", "demo")}
