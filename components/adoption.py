@@ -24,7 +24,7 @@ from components.translation import Translation, keystone_root, label, translate
 DIRECTORY = f"{heat_conf.CONF_DIR}/adopted"
 _POLICY: Name = ("oslo_policy", "policy_file")
 _POLICY_DIRS: Name = ("oslo_policy", "policy_dirs")
-_AUTH = "keystone_authtoken"
+AUTH = "keystone_authtoken"
 # Set by a setting, whatever the adopted file says.
 _BY_SETTING: tuple[Name, ...] = ((DEFAULT, "num_engine_workers"),)
 # What the processes on both sides, and the proxy, have to agree on: the setting has to say the same.
@@ -87,7 +87,7 @@ class Adopted:
     @property
     def login(self) -> dict[str, str]:
         """Heat's own login at Keystone, by the names of its options."""
-        return {**self.public.get(_AUTH, {}), **self.secret.get(_AUTH, {})}
+        return {**self.public.get(AUTH, {}), **self.secret.get(AUTH, {})}
 
     def placed(self, contents: Mapping[str, str]) -> Adopted:
         """The same, with each file where it is on the nodes.
@@ -212,15 +212,13 @@ def _disagreements(translation: Translation, wanted: Wanted) -> list[str]:
 
 def _login_problems(translation: Translation) -> list[str]:
     """What the check at the end of an `up` needs, which logs in as Heat does."""
-    if _value(translation, (_AUTH, "auth_type")) is None:
+    if _value(translation, (AUTH, "auth_type")) is None:
         return []  # It is among what is missing.
     wanted = ("username", "password", "project_name")
-    missing = [option for option in wanted if not _value(translation, (_AUTH, option))]
+    missing = [option for option in wanted if not _value(translation, (AUTH, option))]
     if not missing:
         return []
-    return [
-        f"[{_AUTH}] has no {' and no '.join(missing)}: Heat's own user is wanted, with its password and its project"
-    ]
+    return [f"[{AUTH}] has no {' and no '.join(missing)}: Heat's own user is wanted, with its password and its project"]
 
 
 def _files(translation: Translation, original: Original, wanted: Wanted) -> tuple[dict[Name, str], list[str]]:

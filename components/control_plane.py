@@ -80,14 +80,14 @@ class ControlPlane(Protocol):
     service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
     files: dict[str, pulumi.Input[str]]
-    ca_file: str
+    ca_file: pulumi.Input[str]
     ready: list[pulumi.Resource]
 
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
         """What must be done before Heat's schema can be. Run on a Heat node."""
 
     def equip(self, node: HeatNode) -> None:
-        """Put on a node what Heat's options name there, such as certificates, before anything reads it."""
+        """Put on a node what the options name beside `files`: what is known only once a host has been asked."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat, or see that it does. Run on a Heat node."""
@@ -208,7 +208,7 @@ class BundledControlPlane(pulumi.ComponentResource):
     service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
     files: dict[str, pulumi.Input[str]]
-    ca_file: str
+    ca_file: pulumi.Input[str]
     ready: list[pulumi.Resource]
 
     def __init__(
@@ -303,7 +303,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         return self.ready
 
     def equip(self, node: HeatNode) -> None:
-        """Its options name no file."""
+        """What its options name is among `files`."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat: its user, its domain, its services and a client's project. Run on a Heat node."""
