@@ -104,11 +104,14 @@ class AdoptedControlPlane(pulumi.ComponentResource):
         self.secret = placed.apply(lambda known: known.secret)
         self.keystone_url = pulumi.Output.unsecret(adopted.apply(lambda known: known.keystone_url))
         self.service = adopted.apply(lambda known: service_login(known.login))
-        # Its clients have their own.
-        self.logins = pulumi.Output.from_input({})
+        self.logins = self.service.apply(
+            lambda known: {"heat-service": Login(user=known.user, project=known.project, password=known.password)}
+        )
         self.files = {}
-        self.ca_file = pulumi.Output.unsecret(placed.apply(lambda known: known.public[AUTH].get("cafile", "")))
-        self.ready = [self._place(front, [fetched])]
+        # The host that is adopted has its files where they are.
+        found = adopted if front is host else placed
+        self.ready = [fetched if front is host else self._place(front, [fetched])]
+        self.ca_file = pulumi.Output.unsecret(found.apply(lambda known: known.public.get(AUTH, {}).get("cafile", "")))
         self.register_outputs({})
 
     def _place(self, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:

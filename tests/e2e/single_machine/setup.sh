@@ -72,7 +72,8 @@ as_keystone fernet_setup --keystone-user keystone --keystone-group keystone
 as_keystone credential_setup --keystone-user keystone --keystone-group keystone
 as_keystone db_sync
 as_keystone bootstrap --bootstrap-password admin-s3cr3t --bootstrap-region-id RegionOne \
-    --bootstrap-public-url "http://$address:5000/v3"
+    --bootstrap-public-url "http://$address:5000/v3" --bootstrap-internal-url "http://$address:5000/v3" \
+    --bootstrap-admin-url "http://$address:5000/v3"
 systemctl daemon-reload
 systemctl --quiet enable --now keystone
 
