@@ -114,16 +114,16 @@ class Check(pulumi.ComponentResource):
         certificates = [front.file("ca", path, text, parent=self) for path, text in control.files.items()]
         plan = "\0".join([proxy.digest, program_text, *(process.name for process in processes)])
         text = pulumi.Output.all(
-            control.service, control.keystone_url, equal, *(node.digest for node in nodes.values())
+            control.service, control.keystone_url, control.ca_file, equal, *(node.digest for node in nodes.values())
         ).apply(
             lambda known: render(
                 "haproxy/check.sh.j2",
-                digest=hashlib.sha256("\0".join([plan, *known[3:]]).encode()).hexdigest(),
+                digest=hashlib.sha256("\0".join([plan, *known[4:]]).encode()).hexdigest(),
                 program=_PROGRAM,
                 spec={
                     **spec,
                     "keystone_url": known[1],
-                    "ca": control.ca_file,
+                    "ca": known[2],
                     "login": asdict(known[0]),
                 },
             )

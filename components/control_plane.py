@@ -46,12 +46,18 @@ _CLIENT_CLOUD, _ADMIN_CLOUD = "heat", "heat-admin"
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceLogin:
-    """Heat's own user in Keystone."""
+    """Heat's own user in Keystone, and its project. The project's domain is the user's, if it is not said.
+
+    An id counts before a name.
+    """
 
     user: str
     password: str
     project: str
     domain: str
+    domain_id: str = ""
+    project_domain: str = ""
+    project_domain_id: str = ""
 
 
 class ControlPlane(Protocol):
@@ -74,11 +80,14 @@ class ControlPlane(Protocol):
     service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
     files: dict[str, pulumi.Input[str]]
-    ca_file: str
+    ca_file: pulumi.Input[str]
     ready: list[pulumi.Resource]
 
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
         """What must be done before Heat's schema can be. Run on a Heat node."""
+
+    def equip(self, node: HeatNode) -> None:
+        """Put on a node what the options name beside `files`: what is known only once a host has been asked."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat, or see that it does. Run on a Heat node."""
@@ -199,7 +208,7 @@ class BundledControlPlane(pulumi.ComponentResource):
     service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
     files: dict[str, pulumi.Input[str]]
-    ca_file: str
+    ca_file: pulumi.Input[str]
     ready: list[pulumi.Resource]
 
     def __init__(
@@ -292,6 +301,9 @@ class BundledControlPlane(pulumi.ComponentResource):
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:  # noqa: ARG002 # this one needs no node for it
         """Database, broker and cache are there when they are ready."""
         return self.ready
+
+    def equip(self, node: HeatNode) -> None:
+        """What its options name is among `files`."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat: its user, its domain, its services and a client's project. Run on a Heat node."""

@@ -19,8 +19,8 @@ from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
 from components.secrets import password
 
-_REACH = "/usr/local/lib/heat-scaleout/reach.py"
-_KEYSTONE_CHECK = "/usr/local/lib/heat-scaleout/keystone_check.py"
+REACH = "/usr/local/lib/heat-scaleout/reach.py"
+KEYSTONE_CHECK = "/usr/local/lib/heat-scaleout/keystone_check.py"
 # What is made where nobody says how it is called.
 _NAME = "heat"
 
@@ -87,7 +87,7 @@ class ExistingControlPlane(pulumi.ComponentResource):
     service: pulumi.Output[ServiceLogin]
     logins: pulumi.Output[dict[str, Login]]
     files: dict[str, pulumi.Input[str]]
-    ca_file: str
+    ca_file: pulumi.Input[str]
     ready: list[pulumi.Resource]
 
     def __init__(
@@ -174,7 +174,10 @@ class ExistingControlPlane(pulumi.ComponentResource):
                 "cache": list(services.memcached),
             }
         )
-        return [self._run(node, "reach", _REACH, "Heat's database, broker and cache let it in.", spec)]
+        return [self._run(node, "reach", REACH, "Heat's database, broker and cache let it in.", spec)]
+
+    def equip(self, node: HeatNode) -> None:
+        """What its options name is among `files`."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat where it may be made to, else see that it does. Run on a Heat node."""
@@ -195,7 +198,7 @@ class ExistingControlPlane(pulumi.ComponentResource):
             )
             return self._run(node, "identity", IDENTITY, "Keystone knows Heat.", spec)
         wanted = self._secrets.apply(self._expected)
-        return self._run(node, "keystone-check", _KEYSTONE_CHECK, "Keystone knows Heat.", wanted, shown=True)
+        return self._run(node, "keystone-check", KEYSTONE_CHECK, "Keystone knows Heat.", wanted, shown=True)
 
     def _expected(self, known: Secrets) -> dict[str, Any]:
         services, deployment = self._services, self._deployment
@@ -209,10 +212,12 @@ class ExistingControlPlane(pulumi.ComponentResource):
                 "project_name": services.project,
                 "project_domain_name": services.domain,
             },
+            "roles": ["admin", "service"],
             "stack_domain": {
                 "username": services.stack_domain_admin,
                 "password": known.domain_admin_password,
-                "domain": services.stack_domain,
+                "user_domain_name": services.stack_domain,
+                "domain_name": services.stack_domain,
             },
             "role": heat_conf.STACK_USER_ROLE,
             "endpoints": {"orchestration": deployment.api_url, "cloudformation": deployment.cfn_url},

@@ -10,6 +10,7 @@ import pulumi
 
 from components.remote import Host
 from components.rendering import render
+from components.take_over import TakeOver
 from components.topology import Kind, Process, of_kind
 
 CONF = "/etc/haproxy/haproxy.cfg"
@@ -77,6 +78,7 @@ class FrontProxy(pulumi.ComponentResource):
         host: Host,
         text: str,
         after: Sequence[pulumi.Resource],
+        take_over: TakeOver | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Install HAProxy and have it run with `text`.
@@ -86,23 +88,32 @@ class FrontProxy(pulumi.ComponentResource):
             host: the front host.
             text: haproxy.cfg.
             after: what must be there before the proxy sends requests, such as the APIs.
+            take_over: what has the proxy's addresses until then, if anything has.
             opts: of the component.
         """
         super().__init__("heat:front:FrontProxy", name, {}, opts)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
-        installed = host.script("haproxy-install", render("haproxy/install.sh.j2"), parent=self)
+        looked = [take_over.look(host, self)] if take_over else []
+        installed = host.script("haproxy-install", render("haproxy/install.sh.j2"), parent=self, after=looked)
         conf = host.file(
             # -dW: a warning refuses the file as an error does; it says that a line does nothing.
             "haproxy-cfg", CONF, text, check="haproxy -c -q -dW -f", parent=self, after=[installed, *after]
         )  # fmt: skip
-        self.running = host.script(
-            "haproxy", render("haproxy/run.sh.j2", digest=self.digest), parent=self, after=[conf]
-        )
-        host.farewell(
+        ready: list[pulumi.Resource] = [conf]
+        if take_over:
+            # First: what an `up` that is killed right then has taken, `destroy` has to give back.
+            leaving = self._farewell(host, take_over.farewell, [conf, *after])
+            ready = [take_over.run(host, self, [conf, leaving])]
+        self.running = host.script("haproxy", render("haproxy/run.sh.j2", digest=self.digest), parent=self, after=ready)
+        if not take_over:
+            self._farewell(host, render("haproxy/farewell.sh.j2"), [self.running, *after])
+        self.register_outputs({})
+
+    def _farewell(self, host: Host, text: str, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        return host.farewell(
             "haproxy-leave",
-            render("haproxy/farewell.sh.j2"),
+            text,
             undone="should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy",
             parent=self,
-            after=[self.running, *after],
+            after=after,
         )
-        self.register_outputs({})

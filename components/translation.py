@@ -242,7 +242,8 @@ def _keystone_v3(value: str) -> str:
     return re.sub(r"/v2\.0/?$", "/v3", value)
 
 
-def _keystone_root(value: str) -> str:
+def keystone_root(value: str) -> str:
+    """Keystone's URL without version."""
     return re.sub(r"(/(v2\.0|v3)(/ec2tokens)?)?/*$", "", value)
 
 
@@ -775,7 +776,7 @@ class _Work:
             if entry:
                 self._fate(entry, Outcome.DROPPED, f"{label(override)} says it")
             return
-        root = _keystone_root(uri)
+        root = keystone_root(uri)
         if entry:
             self._set(override, root, secret=secret)
             self._fate(

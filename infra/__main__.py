@@ -21,7 +21,7 @@ from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
 from infra import settings as configured  # noqa: E402
-from infra.control import find_control_plane  # noqa: E402
+from infra.control import find_control_plane, find_take_over  # noqa: E402
 from infra.hosts import find_hosts  # noqa: E402
 from infra.model import FRONT  # noqa: E402
 
@@ -37,7 +37,7 @@ hosts = find_hosts(wanted, stack=stack, root=ROOT)
 front = hosts[FRONT]
 
 # Database, broker, cache and Keystone.
-control = find_control_plane(wanted, front)
+control = find_control_plane(wanted, hosts)
 public = control.public.apply(lambda known: heat_conf.merge(heat_conf.options(deployment), known))
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
@@ -50,6 +50,8 @@ nodes = {
     )
     for node in wanted.heat_nodes
 }  # fmt: skip
+for node in nodes.values():
+    control.equip(node)
 first = next(iter(nodes.values()))
 ready = [first.sync_schema(after=control.prepare(first)), control.register(first)]
 
@@ -60,7 +62,9 @@ conf = configuration(
     front.address, fronted,
     haproxy=wanted.haproxy_values, stats_port=wanted.stats_port, stats_allow=wanted.stats_networks,
 )  # fmt: skip
-proxy = FrontProxy("proxy", host=front, text=conf, after=[*running, *leaving])
+proxy = FrontProxy(
+    "proxy", host=front, text=conf, after=[*running, *leaving], take_over=find_take_over(wanted, fronted)
+)
 retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()]
 
 # The way of a request, from each backend through the proxy to the engines.

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components.adopted_control_plane import AdoptedControlPlane, Source
+from components.adoption import Wanted
 from components.control_plane import BundledControlPlane, ControlPlane
 from components.existing_control_plane import ExistingControlPlane, Given, Manage
+from components.front_proxy import Listener
 from components.remote import Host
-from infra.model import Settings
+from components.take_over import TakeOver
+from infra.model import FRONT, Settings
 from infra.rules.together import MAX_CONNECTIONS
 from infra.settings import secret
 
 
-def find_control_plane(wanted: Settings, front: Host) -> ControlPlane:
+def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPlane:
     """The control plane of the deployment.
 
     Args:
         wanted: the settings.
-        front: the host that has it where it is bundled.
+        hosts: by name; the front host has it where it is bundled.
     """
+    if wanted.adopt:
+        return _adopted(wanted, hosts)
     if wanted.control_plane == "existing":
         control = wanted.control
         return ExistingControlPlane(
@@ -44,8 +51,38 @@ def find_control_plane(wanted: Settings, front: Host) -> ControlPlane:
         )
     return BundledControlPlane(
         "control-plane",
-        host=front,
+        host=hosts[FRONT],
         deployment=wanted.deployment,
         max_connections=MAX_CONNECTIONS,
         pip_index_url=wanted.pip_index_url,
+    )
+
+
+def _adopted(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPlane:
+    host = hosts[wanted.adopt_host]
+    return AdoptedControlPlane(
+        "control-plane",
+        host=host,
+        front=hosts[FRONT],
+        others=[other for other in hosts.values() if other is not host],
+        source=Source(paths=wanted.adopt_from, revision=wanted.adopt_revision),
+        wanted=Wanted(
+            control=host.address,
+            address=hosts[FRONT].address,
+            api_port=wanted.api_port,
+            cfn_port=wanted.cfn_port,
+            deployment=wanted.deployment,
+            allow=wanted.adopt_allow,
+        ),
+    )
+
+
+def find_take_over(wanted: Settings, fronted: Sequence[Listener]) -> TakeOver | None:
+    """What has the APIs' addresses until HAProxy takes them; None where nothing can have."""
+    if not wanted.adopt:
+        return None
+    return TakeOver(
+        address=wanted.addresses[FRONT],
+        listeners=tuple((listener.name, listener.port) for listener in fronted),
+        keep_engine=wanted.keep_original_engine,
     )

@@ -200,6 +200,12 @@ class Settings:
     database_admin_url: str = ""
     broker_admin_url: str = ""
     keystone_admin_password: str = ""
+    adopt: bool = False
+    adopt_host: str = FRONT
+    adopt_from: tuple[str, ...] = ("/etc/heat/heat.conf", "/etc/heat/heat.conf.d")
+    adopt_allow: tuple[str, ...] = ()
+    adopt_revision: int = 1
+    keep_original_engine: bool = True
     nodes: int = 2
     engines: int = 2
     apis: int = 2

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from infra.model import Settings
 from infra.reader import Reader
+from infra.rules.adoption import check_adoption
 from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
 from infra.rules.options import check_options
@@ -27,7 +28,9 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
     check_values(settings, reader)
     if settings.hosts == "existing":
         check_existing_hosts(settings, reader)
-    if settings.control_plane == "existing":
+    if settings.adopt:
+        check_adoption(settings, reader)
+    elif settings.control_plane == "existing":
         check_control(settings, secrets, reader)
     check_options(settings, reader)
     if not reader.problems:

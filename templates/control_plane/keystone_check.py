@@ -2,8 +2,10 @@
 
 Usage: keystone_check.py, with a JSON object on stdin:
     url             with version; ca, the certificates that it is checked against, or "" for the system's
-    login           Heat's own user: username, password, user_domain_name, project_name, project_domain_name
-    stack_domain    username, password and domain of the one who keeps the users of stacks
+    login           Heat's own user: username, password, project_name, and user_domain_name, project_domain_name, or ids
+    roles           that this one must have
+    stack_domain    the login of the one who keeps the users of stacks: username, password, user_domain_name and
+                    domain_name, or ids; empty where they have no domain of their own
     role            that these users get
     endpoints       the URL of each service, by its type, that clients should find
 
@@ -34,8 +36,9 @@ def problems(spec: dict[str, Any]) -> Iterator[str]:
     try:
         ours, access = log_in(spec, **login)
     except Unauthorized:
+        domain = login.get("user_domain_name") or login["user_domain_id"]
         yield (
-            f"{where} refuses user {login['username']} (domain {login['user_domain_name']}) in project "
+            f"{where} refuses user {login['username']} (domain {domain}) in project "
             f"{login['project_name']}: wrong servicePassword, or no role there"
         )
         return
@@ -43,7 +46,7 @@ def problems(spec: dict[str, Any]) -> Iterator[str]:
         yield f"{where} does not answer: {error}"
         return
     # What Heat asks of Keystone on behalf of others it may ask only with these.
-    for role in ("admin", "service"):
+    for role in spec["roles"]:
         if role not in (access.role_names or []):
             yield f"{where}: user {login['username']} lacks the role {role} in project {login['project_name']}"
     roles = ours.get(f"{spec['url']}/roles", params={"name": spec["role"]}, raise_exc=False)
@@ -51,16 +54,13 @@ def problems(spec: dict[str, Any]) -> Iterator[str]:
         yield f"{where} has no role {spec['role']}, which the users of stacks get"
     keeper = spec["stack_domain"]
     try:
-        log_in(
-            spec,
-            username=keeper["username"],
-            password=keeper["password"],
-            user_domain_name=keeper["domain"],
-            domain_name=keeper["domain"],
-        )
+        # Without a domain for them, the users of stacks are ordinary ones.
+        if keeper:
+            log_in(spec, **keeper)
     except Unauthorized:
+        domain = keeper.get("domain_name") or keeper["domain_id"]
         yield (
-            f"{where} refuses user {keeper['username']} in the domain {keeper['domain']}: wrong "
+            f"{where} refuses user {keeper['username']} in the domain {domain}: wrong "
             "stackDomainAdminPassword, or not its admin"
         )
     for kind, url in spec["endpoints"].items():

@@ -5,7 +5,7 @@ Usage: check_proxy.py, with a JSON object on stdin:
     seconds       how long to wait for HAProxy's own checks to find every backend up
     keystone_url  without version
     ca            the certificates that Keystone is checked against, or "" for the system's
-    login         user, password, project and domain names, for a token
+    login         user, password, project and domain names or ids, for a token
     api, cfn      each: listener, url, backends ({server name: what it is, for people})
 
 Only the standard library: the front host may run nothing of Heat.
@@ -58,14 +58,19 @@ def ask(url: str, headers: dict[str, str], body: object = None, ca: str = "") ->
 
 def token(keystone_url: str, ca: str, login: dict[str, str]) -> tuple[str, str]:
     """A token, and the id of the project it is for."""
-    domain = {"name": login["domain"]}
+    user_domain = {"id": login["domain_id"]} if login["domain_id"] else {"name": login["domain"]}
+    project_domain = user_domain
+    if login["project_domain_id"]:
+        project_domain = {"id": login["project_domain_id"]}
+    elif login["project_domain"]:
+        project_domain = {"name": login["project_domain"]}
     wanted = {
         "auth": {
             "identity": {
                 "methods": ["password"],
-                "password": {"user": {"name": login["user"], "password": login["password"], "domain": domain}},
+                "password": {"user": {"name": login["user"], "password": login["password"], "domain": user_domain}},
             },
-            "scope": {"project": {"name": login["project"], "domain": domain}},
+            "scope": {"project": {"name": login["project"], "domain": project_domain}},
         }
     }
     status, headers, body = ask(f"{keystone_url}/v3/auth/tokens", {"Content-Type": "application/json"}, wanted, ca)

@@ -17,10 +17,11 @@ flock -n 9 || { echo "waiting for another end-to-end run on this machine to end"
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 
-# The second stack has hosts that a test makes and the program does not.
+# The further stacks have hosts that a test makes and the program does not.
 sweep() {
     sweep_stack "$STACK" "$subnet"
     sweep_stack "$STACK-existing" 10.213.79.0/24
+    sweep_stack "$STACK-adopt" 10.213.90.0/24
     tools/remove-images.sh
 }
 

@@ -7,6 +7,7 @@ secret has a value that can be recognised wherever it turns up.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextvars
 import dataclasses
 import functools
@@ -61,6 +62,42 @@ def fake_keys(name: str) -> str:
 def public_key(name: str) -> str:
     """The public half of fake_keys, without its kind."""
     return "AAAA" + name.replace("-", "").ljust(20, "A")
+
+
+# The files that an existing heat.conf names, on its own host.
+FILES = {"/etc/heat/policy.yaml": '"stacks:index": "role:reader"\n', "/etc/ssl/cloud.pem": "the cloud's certificate\n"}
+
+
+def original() -> dict[str, Any]:
+    """What templates/adoption/original.py tells of a host: a Heat by old names and loopback addresses."""
+    conf = f"""
+[DEFAULT]
+rabbit_host = localhost
+rabbit_userid = stackrabbit
+rabbit_password = {MARK}.broker
+auth_encryption_key = {MARK}.key.of.32.characters.it.is
+stack_user_domain_name = heat
+stack_domain_admin = heat_domain_admin
+stack_domain_admin_password = {MARK}.domain-admin
+num_engine_workers = 7
+max_stacks_per_tenant = 77
+heat_metadata_server_url = http://127.0.0.1:8000
+[heat_api]
+bind_host = 0.0.0.0
+[database]
+sql_connection = mysql://heat:{MARK}.database@127.0.0.1/heat
+[keystone_authtoken]
+auth_type = password
+auth_url = https://localhost:5000/v3
+cafile = /etc/ssl/cloud.pem
+username = heat
+password = {MARK}.service
+project_name = service
+user_domain_name = Default
+project_domain_name = Default
+memcached_servers = localhost:11211
+"""
+    return {"files": {"/etc/heat/heat.conf": conf}, "policies": ["/etc/heat/policy.yaml"], "release": "26.0.2"}
 
 
 @dataclass(frozen=True)
@@ -158,17 +195,20 @@ class Outputs(Mocks):
 
     @staticmethod
     def stdout(name: str) -> str:
-        if name == "image":
-            return "podman\nlocalhost/heat-scaleout-bookworm:0123456789ab"
-        if name == "flags":
-            return "--systemd=always"
+        files = {path: base64.b64encode(text.encode()).decode() for path, text in FILES.items()}
+        printed = {
+            "image": "podman\nlocalhost/heat-scaleout-bookworm:0123456789ab",
+            "flags": "--systemd=always",
+        }
         if name.startswith("secret-"):
             return fake_password(name.removeprefix("secret-"))
         if name == "ssh-key" or name.endswith("-host-key"):
             return fake_keys(name)
-        if name.endswith("-messaging"):
-            return "{}"
-        return ""
+        told = {"messaging": {}, "original": original(), "original-files": files}
+        for kind, found in told.items():
+            if name.endswith(f"-{kind}"):
+                return json.dumps(found)
+        return printed.get(name, "")
 
 
 class Monitor(MockMonitor):

@@ -18,13 +18,17 @@ import pytest
 import yaml
 
 from components.rendering import TEMPLATES, _environment
-from tests.unit.program import ROOT, Resource, existing_control_plane, guide_sample
+from tests.unit.adopted import adopted_heat
+from tests.unit.program import ROOT, Resource, Run, existing_control_plane, guide_sample
 from tests.unit.sample import parsed
 
 GOLDEN = Path(__file__).with_name("golden")
 
 # Golden file: the resource of the guide's sample that ships it.
 CASES = {
+    "adoption/fetch.sh": "front-original-files",
+    "adoption/place.sh": "node-b-adopted-files",
+    "adoption/read.sh": "front-original",
     "containers/flags.sh": "flags",
     "containers/host.sh": "node-1-machine",
     "containers/image.sh": "image",
@@ -51,6 +55,7 @@ CASES = {
     "haproxy/haproxy.cfg": "front-haproxy-cfg",
     "haproxy/install.sh": "front-haproxy-install",
     "haproxy/run.sh": "front-haproxy",
+    "haproxy/take-over.sh": "front-take-over",
     "heat/check-options.sh": "node-1-check-options",
     "heat/check.sh": "node-2-check",
     "heat/check-with-broker.sh": "node-1-check",
@@ -76,11 +81,13 @@ CASES = {
 }
 # Files that are shipped as they are: a copy of them would prove nothing that the shipping does not.
 AS_THEY_ARE = {
+    "adoption/original.py": "front-original-program",
     "control_plane/identity.py": "node-1-identity-program",
     "control_plane/keystone_check.py": "node-1-keystone-check-program",
     "control_plane/reach.py": "node-1-reach-program",
     "control_plane/requirements-keystone-30.0.0.txt": "front-keystone-requirements",
     "haproxy/check_proxy.py": "front-check-program",
+    "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
     "heat/messaging_options.py": "node-1-messaging-program",
     "heat/requirements-27.0.1.txt": "node-1-requirements",
@@ -92,9 +99,18 @@ RUN_HERE = {"local/keypair.sh": "ssh-key"}
 SCRIPTS = sorted(name for name in CASES if name.endswith(".sh"))
 
 
+def samples() -> list[Run]:
+    """The guide's sample, the same with a control plane that is there already, and with a Heat that is."""
+    return [guide_sample(), existing_control_plane(), adopted_heat()]
+
+
+def commands() -> list[Resource]:
+    return [resource for sample in samples() for resource in sample.commands]
+
+
 def recipe(name: str) -> Resource:
-    """A resource of the guide's sample, or of the same with a control plane that is there already."""
-    return (existing_control_plane().by_name | guide_sample().by_name)[name]
+    """A resource of the first of the samples that has it."""
+    return next(sample.by_name[name] for sample in samples() if name in sample.by_name)
 
 
 def shipped(name: str) -> str:
@@ -104,7 +120,7 @@ def shipped(name: str) -> str:
 
 def templates() -> dict[str, str]:
     """Which template each text is from."""
-    return existing_control_plane().templates | guide_sample().templates
+    return {text: template for sample in samples() for text, template in sample.templates.items()}
 
 
 def written(name: str, directory: Path) -> Path:
@@ -160,7 +176,7 @@ def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> Non
     """A second use of a template may differ in its values alone."""
     looked_at = {templates()[recipe(resource).text()] for resource in CASES.values()}
     as_they_are = {(TEMPLATES / name).read_text() for name in AS_THEY_ARE}
-    for resource in guide_sample().commands + existing_control_plane().commands:
+    for resource in commands():
         if "stdin" in resource.inputs:
             text = resource.text()
             assert text in as_they_are or templates()[text] in looked_at, resource.name
@@ -168,7 +184,7 @@ def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> Non
 
 def test_no_text_shows_where_a_value_was_forgotten() -> None:
     """Programs in Python aside, which speak of None themselves."""
-    for resource in guide_sample().commands + existing_control_plane().commands:
+    for resource in commands():
         for key in ("create", "delete", "update", "stdin"):
             text = resource.text(key) if key in resource.inputs else ""
             if not text.startswith('"""'):
@@ -194,7 +210,7 @@ def test_every_script_passes_shellcheck(tmp_path: Path) -> None:
 
 def test_every_command_line_passes_shellcheck(tmp_path: Path) -> None:
     paths = []
-    for resource in guide_sample().commands + existing_control_plane().commands:
+    for resource in commands():
         for key in ("create", "update", "delete"):
             if key in resource.inputs:
                 path = tmp_path / f"{resource.name}-{key}.sh"
@@ -225,7 +241,14 @@ def test_python_within_a_script_can_be_compiled(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["control_plane/identity.sh", "control_plane/keystone-check.sh", "control_plane/reach.sh", "haproxy/check.sh"],
+    [
+        "adoption/fetch.sh",
+        "control_plane/identity.sh",
+        "control_plane/keystone-check.sh",
+        "control_plane/reach.sh",
+        "haproxy/check.sh",
+        "haproxy/take-over.sh",
+    ],
 )
 def test_what_a_program_is_told_on_stdin_is_json(name: str) -> None:
     told = re.findall(r"<<'END_OF_SPEC'\n(.*?)^END_OF_SPEC$", shipped(name), re.DOTALL | re.M)

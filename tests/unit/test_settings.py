@@ -593,7 +593,7 @@ def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> No
 
 
 def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
-    types = {"str": "string", "int": "integer", "tuple[str, ...]": "array"}
+    types = {"str": "string", "int": "integer", "bool": "boolean", "tuple[str, ...]": "array"}
     kinds = (ControlSettings, ExistingSettings, HaproxySettings, OptionSettings, TimeoutSettings)
     parts = {kind.__name__: kind for kind in kinds}
     types |= dict.fromkeys(parts, "object")

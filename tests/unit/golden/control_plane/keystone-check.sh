@@ -15,9 +15,14 @@ exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/keystone_check.py 
     "username": "heat"
   },
   "role": "heat_stack_user",
+  "roles": [
+    "admin",
+    "service"
+  ],
   "stack_domain": {
-    "domain": "heat",
+    "domain_name": "heat",
     "password": "s3cr3t.domain-admin",
+    "user_domain_name": "heat",
     "username": "heat_domain_admin"
   },
   "url": "https://keystone.example:5000/v3"

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a8569c4bf669a1cbfe83dd8c948e22dd38e08743d4ef90b6800f3990d0dec833
+# What has just been changed: 56ba22d630fbdcdfe0e25bddaed86c89e0b6d69489333abc09391cc49b0fc07b
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
@@ -23,8 +23,11 @@ exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
   "keystone_url": "http://10.0.0.1:5000",
   "login": {
     "domain": "Default",
+    "domain_id": "",
     "password": "s3cr3t.keystone-heat............",
     "project": "service",
+    "project_domain": "",
+    "project_domain_id": "",
     "user": "heat"
   },
   "seconds": 60,

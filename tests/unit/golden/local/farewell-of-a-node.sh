@@ -48,7 +48,7 @@ planned='  '
     rm -f "/etc/heat/processes/$unit.conf"
     echo "stopped $unit"
 done
-rm -rf /etc/heat/secrets.conf
+rm -rf /etc/heat/secrets.conf /etc/heat/adopted
 
 END_OF_SCRIPT
 cat "$work/told" >&2

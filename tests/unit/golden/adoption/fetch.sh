@@ -1,0 +1,10 @@
+# The further files that Heat is configured to read here.
+set -eu
+exec python3 /usr/local/lib/heat-scaleout/original.py fetch <<'END_OF_SPEC'
+{
+  "files": [
+    "/etc/heat/policy.yaml",
+    "/etc/ssl/cloud.pem"
+  ]
+}
+END_OF_SPEC

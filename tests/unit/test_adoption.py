@@ -1,0 +1,397 @@
+"""A Heat that is there already: whose option counts, what has to agree, what comes along, and in which order."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pytest
+
+from components import adoption
+from components.adopted_control_plane import keystone_known, reached, service_login
+from components.adoption import Adopted, AdoptionError, Original, Wanted, adopt
+from components.heat_conf import merge, options
+from infra.settings import SettingsError, load
+from tests.unit import program
+from tests.unit.adopted import adopted_heat
+from tests.unit.program import FILES, MARK, Secret, cached, original
+from tests.unit.sample import DEPLOYMENT, A, B, parsed
+from tests.unit.test_existing_hosts import KEY, hosts
+
+WANTED = Wanted(control=A, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT)
+# The least that Heat needs.
+LEAST = """
+[DEFAULT]
+transport_url = rabbit://heat:broker-secret@127.0.0.1/
+auth_encryption_key = 0123456789abcdef0123456789abcdef
+[database]
+connection = mysql+pymysql://heat:database-secret@localhost/heat
+[keystone_authtoken]
+auth_type = password
+auth_url = http://localhost:5000/v3
+username = heat
+password = service-secret
+project_name = service
+user_domain_id = default
+"""
+
+
+def adopted(more: str = "", wanted: Wanted = WANTED, **found: Any) -> Adopted:
+    return adopt(Original(files={"/etc/heat/heat.conf": LEAST + more}, **found), wanted)
+
+
+def problems(more: str = "", wanted: Wanted = WANTED, **found: Any) -> tuple[str, ...]:
+    with pytest.raises(AdoptionError) as raised:
+        adopted(more, wanted, **found)
+    return raised.value.problems
+
+
+# Whose option counts.
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value"),
+    [
+        ("DEFAULT", "heat_metadata_server_url", "http://heat.example:8000"),
+        ("DEFAULT", "heat_waitcondition_server_url", "http://heat.example:8000/v1/waitcondition"),
+        ("DEFAULT", "region_name_for_services", "Elsewhere"),
+        ("DEFAULT", "max_stacks_per_tenant", "77"),
+        ("DEFAULT", "heat_stack_user_role", "their_role"),
+        ("DEFAULT", "executor_thread_pool_size", "32"),
+        ("cache", "enabled", "false"),
+        ("oslo_messaging_rabbit", "rabbit_qos_prefetch_count", "1"),
+    ],
+)
+def test_what_it_says_of_heats_behaviour_counts(section: str, option: str, value: str) -> None:
+    assert adopted(f"[{section}]\n{option} = {value}\n").public[section][option] == value
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value"),
+    [
+        ("DEFAULT", "num_engine_workers", "7"),
+        ("DEFAULT", "environment_dir", "/srv/heat/environment.d"),
+        ("DEFAULT", "template_dir", "/srv/heat/templates"),
+        ("paste_deploy", "api_paste_config", "/srv/heat/api-paste.ini"),
+        ("oslo_middleware", "enable_proxy_headers_parsing", "false"),
+    ],
+)
+def test_what_has_to_do_with_where_heat_runs_is_ours(section: str, option: str, value: str) -> None:
+    found = adopted(f"[{section}]\n{option} = {value}\n").public[section][option]
+    assert found == options(DEPLOYMENT)[section][option] != value
+
+
+def test_what_it_does_not_say_is_ours() -> None:
+    ours, found = options(DEPLOYMENT), adopted().public
+    for section, values in ours.items():
+        assert values.items() <= found[section].items()
+
+
+def test_an_option_is_never_both_public_and_secret() -> None:
+    result = adopted("[DEFAULT]\nheat_metadata_server_url = http://user:told-to-nobody@heat.example:8000\n")
+    for section, values in result.secret.items():
+        assert not values.keys() & result.public.get(section, {}).keys()
+    assert "told-to-nobody" in result.secret["DEFAULT"]["heat_metadata_server_url"]
+    assert "told-to-nobody" not in repr(result)
+
+
+# What has to agree.
+
+
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [("rpc_response_timeout", "rpcResponseTimeout"), ("graceful_shutdown_timeout", "gracefulShutdownTimeout")],
+)
+def test_a_timeout_that_differs_from_the_setting_is_refused_with_what_to_type(option: str, key: str) -> None:
+    (told,) = problems(f"[DEFAULT]\n{option} = 600\n")
+    assert f"[DEFAULT] {option} is 600 there" in told
+    assert told.endswith(f"Type: pulumi config set {key} 600")
+    ours = options(DEPLOYMENT)["DEFAULT"][option]
+    assert adopted(f"[DEFAULT]\n{option} = {ours}\n").public["DEFAULT"][option] == ours
+
+
+@pytest.mark.parametrize(
+    ("more", "type_this"),
+    [
+        ("[heat_api]\nbind_port = 9004\n", "pulumi config set apiPort 9004"),
+        ("[heat_api_cfn]\nbind_port = 9000\n", "pulumi config set cfnPort 9000"),
+        ("[heat_api]\nbind_host = 10.1.0.1\n", "pulumi config set --path existing.front.address 10.1.0.1"),
+    ],
+)
+def test_an_api_that_clients_find_elsewhere_is_refused_with_what_to_type(more: str, type_this: str) -> None:
+    (told,) = problems(more)
+    assert told.endswith(f"Type: {type_this}")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", A])  # noqa: S104
+def test_an_api_on_the_proxys_address_is_taken(host: str) -> None:
+    assert adopted(f"[heat_api]\nbind_host = {host}\nbind_port = 8004\n").public
+
+
+@pytest.mark.parametrize(("running", "ours", "together"), [
+    ("27.0.1", "27.0.1", True), ("26.0.2", "27.0.1", True), ("24.1.2", "25.0.2", True),
+    ("25.0.2", "26.0.2", False), ("27.0.1", "24.1.2", False),
+])  # fmt: skip
+def test_engines_share_a_broker_only_where_they_understand_each_other(running: str, ours: str, together: bool) -> None:
+    wanted = dataclasses.replace(WANTED, deployment=dataclasses.replace(DEPLOYMENT, heat_version=ours))
+    if together:
+        assert adopted(wanted=wanted, release=running).public
+    else:
+        (told,) = problems(wanted=wanted, release=running)
+        assert f"Type: pulumi config set heatVersion {running}" in told
+
+
+def test_every_problem_is_told_at_once_and_no_secret() -> None:
+    told = problems(
+        "[DEFAULT]\ncolour = blue\nrpc_response_timeout = 600\n[heat_api]\nbind_port = 9004\n", release="24.1.2"
+    )
+    assert len(told) == 4
+    assert "-secret" not in str(AdoptionError(told))
+
+
+def test_an_option_that_nobody_knows_can_be_allowed_by_name() -> None:
+    allowing = dataclasses.replace(WANTED, allow=("DEFAULT.colour",))
+    assert adopted("[DEFAULT]\ncolour = blue\n", allowing).public["DEFAULT"]["colour"] == "blue"
+
+
+@pytest.mark.parametrize(
+    "missing", ["transport_url", "connection", "auth_url", "auth_type", "username", "project_name"]
+)
+def test_what_heat_cannot_do_without_is_missed(missing: str) -> None:
+    text = re.sub(rf"(?m)^{missing} = .*\n", "", LEAST)
+    with pytest.raises(AdoptionError) as raised:
+        adopt(Original(files={"/etc/heat/heat.conf": text}), WANTED)
+    assert any(missing in problem for problem in raised.value.problems)
+
+
+# What comes along.
+
+
+def test_files_that_it_names_have_a_place_on_the_nodes_that_changes_with_them() -> None:
+    result = adopted("cafile = /etc/ssl/cloud.pem\n")
+    assert result.files == {("keystone_authtoken", "cafile"): "/etc/ssl/cloud.pem"}
+    places = {
+        result.placed({"/etc/ssl/cloud.pem": base64.b64encode(content).decode()}).public["keystone_authtoken"]["cafile"]
+        for content in (b"one", b"another")
+    }
+    assert len(places) == 2
+    assert all(re.fullmatch(r"/etc/heat/adopted/[0-9a-f]{12}-cloud\.pem", place) for place in places)
+
+
+@pytest.mark.parametrize(
+    ("more", "policies", "policy"),
+    [
+        ("", (), None),
+        ("", ("/etc/heat/policy.yaml",), "/etc/heat/policy.yaml"),
+        ("[oslo_policy]\npolicy_file = rules.yaml\n", ("/etc/heat/policy.yaml",), None),
+        ("[oslo_policy]\npolicy_file = /srv/rules.yaml\n", ("/etc/heat/policy.yaml",), "/srv/rules.yaml"),
+    ],
+)
+def test_its_policy_comes_along_where_it_has_one(more: str, policies: tuple[str, ...], policy: str | None) -> None:
+    result = adopted(more, policies=policies)
+    assert result.files.get(("oslo_policy", "policy_file")) == policy
+    if policy is None:
+        assert result.public["oslo_policy"] == options(DEPLOYMENT)["oslo_policy"]
+
+
+def test_rules_in_a_directory_are_refused_or_allowed_to_be_left() -> None:
+    found = ("/etc/heat/policy.d/more.yaml",)
+    (told,) = problems(policies=found)
+    assert "/etc/heat/policy.d/more.yaml" in told
+    assert adopted(wanted=dataclasses.replace(WANTED, allow=("oslo_policy.policy_dirs",)), policies=found).public
+
+
+def test_a_directory_that_it_names_is_told_and_not_brought() -> None:
+    result = adopted("[DEFAULT]\nplugin_dirs = /srv/heat/plugins\n")
+    assert not result.files
+    assert any("/srv/heat/plugins" in note for note in result.notes)
+
+
+# What the other programs are told.
+
+
+def known(more: str = "") -> Mapping[str, Mapping[str, str]]:
+    result = adopted(more)
+    return merge(result.public, result.secret)
+
+
+def test_database_broker_and_cache_are_looked_at_by_the_address_that_nodes_have() -> None:
+    told = reached(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
+    assert told["database"] == {"url": f"mysql+pymysql://heat:database-secret@{A}/heat", "admin_url": ""}
+    assert told["broker"]["url"] == f"rabbit://heat:broker-secret@{A}/"
+    assert told["broker"]["ca"] == ""
+    assert told["cache"] == ["10.0.0.1:11211", "10.0.0.9:11211"]
+
+
+def test_a_broker_by_tls_is_checked_against_what_heat_checks_it_against() -> None:
+    assert reached(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
+
+
+def test_keystone_is_asked_as_heat_itself() -> None:
+    told = keystone_known(known("[DEFAULT]\nstack_user_domain_id = 1234\nstack_domain_admin = keeper\n"), DEPLOYMENT)
+    assert told["login"] == {
+        "username": "heat",
+        "password": "service-secret",
+        "project_name": "service",
+        "user_domain_id": "default",
+    }
+    assert (told["url"], told["endpoints"]["orchestration"]) == (f"http://{A}:5000/v3", f"http://{A}:8004")
+    assert told["stack_domain"] == {
+        "username": "keeper",
+        "password": "",
+        "user_domain_id": "1234",
+        "domain_id": "1234",
+    }
+    assert keystone_known(known(), DEPLOYMENT)["stack_domain"] == {}
+
+
+def test_domains_by_their_ids_are_told_as_such() -> None:
+    login = service_login(adopted().login)
+    assert (login.user, login.password, login.domain_id, login.project_domain_id) == (
+        "heat",
+        "service-secret",
+        "default",
+        "",
+    )
+
+
+# The whole program.
+
+
+def test_the_nodes_have_its_options_and_its_files() -> None:
+    result = adopted_heat()
+    public = parsed(result.by_name["node-b-heat-conf"].text())
+    secret = parsed(result.by_name["node-c-secrets-conf"].text())
+    assert secret["database"]["connection"] == f"mysql+pymysql://heat:{MARK}.database@{A}/heat"
+    assert secret["DEFAULT"]["transport_url"] == f"rabbit://stackrabbit:{MARK}.broker@{A}:5672/"
+    assert public["DEFAULT"]["max_stacks_per_tenant"] == "77"
+    assert public["DEFAULT"]["num_engine_workers"] == "1"
+    placed = result.by_name["node-b-adopted-files"].text()
+    for section, option, path in (
+        ("keystone_authtoken", "cafile", "/etc/ssl/cloud.pem"),
+        ("oslo_policy", "policy_file", "/etc/heat/policy.yaml"),
+    ):
+        assert f"mv {public[section][option]}.new {public[section][option]}\n" in placed
+        assert base64.b64encode(FILES[path].encode()).decode() in placed
+    assert "node-b-adopted-files" in result.before("node-b-heat-engine-1")
+    for node in ("node-b", "node-c"):
+        assert "127.0.0.1" not in result.by_name[f"{node}-heat-conf"].text()
+
+
+def test_no_other_host_is_changed_before_it_is_known_to_be_good() -> None:
+    result = adopted_heat()
+    for resource in result.remote:
+        if result.host_of(resource) != "front" and not resource.name.endswith("-ready"):
+            assert "front-original-files" in result.before(resource.name), resource.name
+
+
+def test_one_that_cannot_be_adopted_ends_the_up_with_every_reason_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    conf = next(iter(original()["files"].values())) + "[DEFAULT]\ncolour = blue\nrpc_response_timeout = 600\n"
+    found = {**original(), "files": {"/etc/heat/heat.conf": conf}}
+    monkeypatch.setattr(program, "original", lambda: found)
+    with pytest.raises(pulumi.RunError) as raised:
+        program.run(hosts="existing", controlPlane="existing", adopt=True, sshPrivateKey=KEY, existing=hosts())
+    assert "[DEFAULT] colour: no release of Heat knows it" in str(raised.value)
+    assert "pulumi config set rpcResponseTimeout 600" in str(raised.value)
+    assert MARK not in str(raised.value)
+
+
+def test_what_is_read_is_secret_from_the_first_moment() -> None:
+    result = adopted_heat()
+    for name in ("front-original", "front-original-files"):
+        assert {"stdout", "stderr"} <= set(result.by_name[name].request.additionalSecretOutputs)
+        assert result.by_name[name].inputs["logging"] == "none"
+    for name in ("node-b-secrets-conf", "node-b-adopted-files", "node-b-reach", "node-b-keystone-check", "front-check"):
+        assert isinstance(result.by_name[name].inputs["stdin"], Secret), name
+    assert not isinstance(result.by_name["node-b-heat-conf"].inputs["stdin"], Secret)
+    for resource in result.registered:
+        for key, value in resource.inputs.items():
+            if not isinstance(value, Secret) and key != "environment":
+                assert MARK not in json.dumps(value, default=lambda secret: f"{type(secret)}"), resource.name
+    assert MARK not in str(result.outputs)
+
+
+def test_it_is_read_again_when_another_number_is_set() -> None:
+    before, after = adopted_heat(), adopted_heat(adoptRevision=2)
+    changed = {
+        name
+        for name, resource in before.by_name.items()
+        if resource.inputs.get("stdin") != after.by_name[name].inputs.get("stdin")
+    }
+    assert changed == {"front-original"}
+
+
+def test_the_addresses_are_taken_when_every_process_runs_and_given_back_before_one_stops() -> None:
+    result = adopted_heat()
+    running = {f"{process['node']}-{process['unit'].replace('@', '-')}" for process in result.outputs["processes"]}
+    assert running | {"front-haproxy-cfg", "front-haproxy-leave"} <= result.before("front-take-over")
+    assert "front-take-over" in result.before("front-haproxy")
+    assert "front-take-over-look" in result.before("front-haproxy-install")
+    # What comes after something on `up` goes before it on `destroy`.
+    assert {"node-b-leave", "node-c-leave"} <= result.before("front-haproxy-leave")
+    assert "take_over.py give-back" in result.by_name["front-haproxy-leave"].text()
+
+
+def test_without_adoption_nothing_is_taken_over() -> None:
+    result = cached(hosts="existing", sshPrivateKey=KEY, existing=hosts())
+    assert not [name for name in result.by_name if "take-over" in name or "original" in name]
+    assert "take_over.py" not in result.by_name["front-haproxy-leave"].text()
+
+
+def test_the_original_engine_stays_unless_told_otherwise() -> None:
+    assert '"keep_engine": true' in adopted_heat().by_name["front-take-over"].text()
+    assert '"keep_engine": false' in adopted_heat(keepOriginalEngine=False).by_name["front-take-over"].text()
+
+
+# Settings.
+
+USUAL = {"adopt": True, "hosts": "existing", "controlPlane": "existing", "sshPrivateKey": "[secret]"}
+
+
+def setting_problems(**more: Any) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as raised:
+        load("prod", {**USUAL, "existing": hosts(), **more})
+    return raised.value.problems
+
+
+def test_adoption_needs_hosts_and_a_control_plane_that_are_there() -> None:
+    told = setting_problems(hosts="containers", controlPlane="bundled")
+    assert "Type: pulumi config set hosts existing --stack prod" in told[0]
+    assert "Type: pulumi config set controlPlane existing --stack prod" in told[1]
+
+
+def test_what_the_adopted_file_says_may_not_be_said_twice() -> None:
+    told = setting_problems(databaseUrl="[secret]", control={"keystoneUrl": "http://10.0.0.1:5000"})
+    assert [problem.partition(" = ")[0] for problem in told] == ["control", "databaseUrl"]
+    assert all("Type: pulumi config rm " in problem for problem in told)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"adoptHost": "a"}, "adoptHost = a: this must be one of front, node-b, node-c"),
+        ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: a path on the host is wanted, from its root"),
+        ({"adoptFrom": []}, "adoptFrom = []: at least one file is wanted"),
+        ({"adoptAllow": ["colour"]}, "adoptAllow[0] = colour: an option is allowed as section.option"),
+    ],
+)
+def test_a_setting_of_adoption_that_cannot_be_is_refused(more: dict[str, Any], told: str) -> None:
+    assert setting_problems(**more)[0].startswith(told)
+
+
+def test_another_host_may_have_the_file() -> None:
+    result = adopted_heat(adoptHost="node-b")
+    assert {"node-b-original", "node-b-original-files", "front-adopted-files"} <= set(result.by_name)
+    assert B in parsed(result.by_name["node-c-secrets-conf"].text())["database"]["connection"]
+
+
+def test_the_program_on_the_host_is_understood() -> None:
+    assert Original.told(json.dumps(original())).release == "26.0.2"
+    assert adoption.DIRECTORY == "/etc/heat/adopted"
