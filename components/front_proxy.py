@@ -13,6 +13,8 @@ from components.rendering import render
 from components.topology import Kind, Process, of_kind
 
 CONF = "/etc/haproxy/haproxy.cfg"
+# Seconds that a reload waits for the worker before: one whose clients are idle is left after timeoutHttpRequest.
+_LEAVE_TIMEOUT = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +97,8 @@ class FrontProxy(pulumi.ComponentResource):
             # -dW: a warning refuses the file as an error does; it says that a line does nothing.
             "haproxy-cfg", CONF, text, check="haproxy -c -q -dW -f", parent=self, after=[installed, *after]
         )  # fmt: skip
-        self.running = host.script(
-            "haproxy", render("haproxy/run.sh.j2", digest=self.digest), parent=self, after=[conf]
-        )
+        run = render("haproxy/run.sh.j2", digest=self.digest, leave_timeout=_LEAVE_TIMEOUT)
+        self.running = host.script("haproxy", run, parent=self, after=[conf])
         host.farewell(
             "haproxy-leave",
             render("haproxy/farewell.sh.j2"),

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a8569c4bf669a1cbfe83dd8c948e22dd38e08743d4ef90b6800f3990d0dec833
+# What has just been changed: a8ff6de0229b9a7fe9b9d5753b373b6123b6879e95d78f110c33a6031a1026a8
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
