@@ -29,8 +29,8 @@ AUTH = "keystone_authtoken"
 _BY_SETTING: tuple[Name, ...] = ((DEFAULT, "num_engine_workers"),)
 # What the processes on both sides, and the proxy, have to agree on: the setting has to say the same.
 _AGREED: dict[Name, str] = {
-    (DEFAULT, "rpc_response_timeout"): "rpcResponseTimeout",
-    (DEFAULT, "graceful_shutdown_timeout"): "gracefulShutdownTimeout",
+    (DEFAULT, "rpc_response_timeout"): "timeouts.rpcResponse",
+    (DEFAULT, "graceful_shutdown_timeout"): "timeouts.engineGraceful",
 }
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 # The releases whose engines understand each other's messages about resources (engine_worker's RPC version).
@@ -205,7 +205,7 @@ def _disagreements(translation: Translation, wanted: Wanted) -> list[str]:
         if theirs is not None and theirs.strip() != ours:
             found.append(
                 f"{key} = {ours}: {label(name)} is {theirs} there, and both have to agree. "
-                f"Type: pulumi config set {key} {theirs}"
+                f"Type: pulumi config set --path {key} {theirs}"
             )
     return found
 

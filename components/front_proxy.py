@@ -14,6 +14,8 @@ from components.take_over import TakeOver
 from components.topology import Kind, Process, of_kind
 
 CONF = "/etc/haproxy/haproxy.cfg"
+# Seconds that a reload waits for the worker before: one whose clients are idle is left after timeoutHttpRequest.
+_LEAVE_TIMEOUT = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,8 @@ class FrontProxy(pulumi.ComponentResource):
             # First: what an `up` that is killed right then has taken, `destroy` has to give back.
             leaving = self._farewell(host, take_over.farewell, [conf, *after])
             ready = [take_over.run(host, self, [conf, leaving])]
-        self.running = host.script("haproxy", render("haproxy/run.sh.j2", digest=self.digest), parent=self, after=ready)
+        run = render("haproxy/run.sh.j2", digest=self.digest, leave_timeout=_LEAVE_TIMEOUT)
+        self.running = host.script("haproxy", run, parent=self, after=ready)
         if not take_over:
             self._farewell(host, render("haproxy/farewell.sh.j2"), [self.running, *after])
         self.register_outputs({})

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TypeAlias, TypeVar
 
 from components.timeouts import Timeouts
-from components.topology import Process
+from components.topology import Kind, Process
 
 # Section, option, value; the form in which options are merged. One that may be repeated has each value on a line.
 Options: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -44,8 +45,13 @@ _CACHE_RETRY = "10"
 
 
 def process_conf(process: Process) -> str:
-    """The path of the file that only this process reads."""
+    """The path of the file that is meant for this process alone."""
     return f"{CONF_DIR}/processes/{process.unit}.conf"
+
+
+def own_directory(unit: str) -> str:
+    """Where the copies are that a process reads: templates/heat/process.sh.j2."""
+    return f"{CONF_DIR}/processes/{unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +131,8 @@ def options(deployment: Deployment) -> Options:
             "template_dir": f"{shipped}/templates",
         },
         "paste_deploy": {"api_paste_config": f"{shipped}/api-paste.ini"},
-        "oslo_policy": {"policy_file": POLICY},
+        # Beside the file that says it, as each process has a copy of its own.
+        "oslo_policy": {"policy_file": PurePosixPath(POLICY).name},
         # HAProxy is in front, and strips what clients claim: templates/haproxy/haproxy.cfg.j2.
         "oslo_middleware": {"enable_proxy_headers_parsing": "true"},
         "oslo_messaging_rabbit": {"rabbit_qos_prefetch_count": str(WORKER_THREADS)},
@@ -183,5 +190,12 @@ def secret_options(secrets: Secrets) -> Options:
 
 
 def process_options(process: Process) -> Options:
-    """The options that differ between processes: `host` names the engine's own queue, and each API in its logs."""
-    return {"DEFAULT": {"host": process.name}}
+    """The options that differ between processes: `host` names the engine's own queue, and each API in its logs.
+
+    An API whose file is there says to the proxy that it is not well: templates/heat/drain.inc.sh.
+    """
+    own: dict[str, dict[str, str]] = {"DEFAULT": {"host": process.name}}
+    if process.kind is not Kind.ENGINE:
+        down = f"/run/{process.kind.value}-{process.instance}/down"
+        own["healthcheck"] = {"backends": "disable_by_file", "disable_by_file_path": down}
+    return own

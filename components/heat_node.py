@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pulumi
 
@@ -27,6 +27,7 @@ _START_TIMEOUT = 120
 _CONSUMERS = "/usr/local/lib/heat-scaleout/broker_consumers.py"
 _MESSAGING = "/usr/local/lib/heat-scaleout/messaging_options.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
+_ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
 # Where oslo-config-generator finds the options of Heat 26 and 27 and of the libraries it uses.
 _NAMESPACES = (
     "cotyledon", "heat.api.aws.ec2token", "heat.common.cache", "heat.common.config", "heat.common.context",
@@ -114,6 +115,7 @@ class HeatNode(pulumi.ComponentResource):
         self.host = host
         self._deployment = deployment
         self._overrides = overrides
+        self._drain_timeout = deployment.timeouts.api_stop
         self._texts: dict[str, pulumi.Output[str]] = {}
         self.files = []
         self._shared = {
@@ -192,6 +194,7 @@ class HeatNode(pulumi.ComponentResource):
         for path, text in self._more.items():
             self._file(path.rpartition("/")[2].replace(".", "-"), path, text)
         self._file("policy", heat_conf.POLICY, render("heat/policy.yaml.j2"))
+        self._file("engine-program", _ENGINE, (TEMPLATES / "heat/engine.py").read_text())
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
         for kind in Kind:
             if kind is not Kind.ENGINE:
@@ -215,7 +218,7 @@ class HeatNode(pulumi.ComponentResource):
                     f"heat/{'engine' if kind is Kind.ENGINE else 'api'}@.service.j2",
                     title=_TITLES.get(kind),
                     prefix=prefix,
-                    files=[*self._read(kind), f"{heat_conf.CONF_DIR}/processes/%p@%i.conf"],
+                    files=[*self._more, *self._copies(kind, "%p@%i", "").values()],
                     timeouts=deployment.timeouts,
                 ),
             )
@@ -223,7 +226,20 @@ class HeatNode(pulumi.ComponentResource):
     def _read(self, kind: Kind) -> list[str]:
         """The files that every process of a kind reads here, beside its own."""
         files = [heat_conf.CONF, heat_conf.SECRETS, *self._more, heat_conf.POLICY, _unit_path(kind)]
-        return files if kind is Kind.ENGINE else [*files, _uwsgi_path(kind)]
+        return [*files, _ENGINE if kind is Kind.ENGINE else _uwsgi_path(kind)]
+
+    def _copies(self, kind: Kind, unit: str, conf: str) -> dict[str, str]:
+        """The files that a process has copies of, by their paths; those that heat.conf names by theirs it has not.
+
+        Args:
+            kind: of the process.
+            unit: its unit, or what systemd puts in for it.
+            conf: the file that is meant for it alone.
+        """
+        own = heat_conf.own_directory(unit)
+        renamed = {_unit_path(kind): f"/etc/systemd/system/{unit}.service", _uwsgi_path(kind): f"{own}/uwsgi.ini"}
+        named = {path: f"{own}/{PurePosixPath(path).name}" for path in self._read(kind) if path not in self._more}
+        return named | {path: copy for path, copy in renamed.items() if path in named} | {conf: f"{own}/process.conf"}
 
     def _file(
         self,
@@ -281,6 +297,8 @@ class HeatNode(pulumi.ComponentResource):
                 unit=process.unit,
                 name=process.name,
                 port=process.port,
+                copies=list(self._copies(process.kind, process.unit, heat_conf.process_conf(process)).items()),
+                drain_timeout=self._drain_timeout,
                 start_timeout=_START_TIMEOUT,
                 **self._shared,
             )
@@ -291,14 +309,15 @@ class HeatNode(pulumi.ComponentResource):
 
     def retire(self, processes: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Stop every process of Heat here that is not among `processes`, this node's part of the plan."""
-        text = render("heat/retire.sh.j2", units=[process.unit for process in processes])
+        units = [process.unit for process in processes]
+        text = render("heat/retire.sh.j2", units=units, drain_timeout=self._drain_timeout)
         return self.host.script("retire", text, parent=self, after=after)
 
     def leave(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Stop Heat here when this host leaves the deployment, while all of `after` is still there."""
         return self.host.farewell(
             "leave",
-            render("heat/farewell.sh.j2", units=[]),
+            render("heat/farewell.sh.j2", units=[], drain_timeout=self._drain_timeout),
             undone="should it come back, Heat runs on; stop it there: systemctl disable --now 'heat-*@*'",
             parent=self,
             after=after,

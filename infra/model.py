@@ -43,6 +43,8 @@ class HaproxySettings:
     timeout_server: str | None = None
     timeout_check: str = "10s"
     check_interval: str = "2s"
+    # While an API is down, or its state is about to change.
+    check_fast_interval: str = "500ms"
     check_fall: int = 3
     check_rise: int = 2
 

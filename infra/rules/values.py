@@ -84,7 +84,7 @@ def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:
     _check_at_least_one("haproxy", haproxy, reader)
     for item in dataclasses.fields(haproxy):
         key, value = f"haproxy.{camel(item.name)}", getattr(haproxy, item.name)
-        duration = item.name.startswith("timeout") or item.name == "check_interval"
+        duration = item.name.startswith("timeout") or item.name.endswith("_interval")
         if duration and value is not None and not seconds(value):
             reader.refuse(key, value, "a duration above 0 with its unit (ms, s, m, h) is wanted", item.default)
     if haproxy.balance not in _BALANCE:

@@ -3,7 +3,7 @@
 well() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$({{ prefix }}/bin/python {{ consumers }} "$seconds" {{ conf }} {{ secrets }} -- "engine.$name={{ workers }}" 2>&1) ||
+        told=$({{ prefix }}/bin/python {{ consumers }} "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name={{ workers }}" 2>&1) ||
             unwell "$unit" "$told"
         return
     fi

@@ -208,7 +208,7 @@ def test_what_cannot_be_adopted_is_told_at_once_and_no_other_host_is_touched(
     stack.on("front", "rm /etc/heat/heat.conf.d/90.conf")
     assert refused.code != 0
     assert "/etc/heat/heat.conf.d/90.conf:2: [DEFAULT] colour: no release of Heat knows it" in refused.text
-    assert "Type: pulumi config set rpcResponseTimeout 90" in refused.text
+    assert "Type: pulumi config set --path timeouts.rpcResponse 90" in refused.text
     assert MARK not in refused.text
     assert "Traceback" not in refused.text
     for name in ("node-1", "node-2"):

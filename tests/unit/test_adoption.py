@@ -105,12 +105,12 @@ def test_an_option_is_never_both_public_and_secret() -> None:
 
 @pytest.mark.parametrize(
     ("option", "key"),
-    [("rpc_response_timeout", "rpcResponseTimeout"), ("graceful_shutdown_timeout", "gracefulShutdownTimeout")],
+    [("rpc_response_timeout", "timeouts.rpcResponse"), ("graceful_shutdown_timeout", "timeouts.engineGraceful")],
 )
 def test_a_timeout_that_differs_from_the_setting_is_refused_with_what_to_type(option: str, key: str) -> None:
     (told,) = problems(f"[DEFAULT]\n{option} = 600\n")
     assert f"[DEFAULT] {option} is 600 there" in told
-    assert told.endswith(f"Type: pulumi config set {key} 600")
+    assert told.endswith(f"Type: pulumi config set --path {key} 600")
     ours = options(DEPLOYMENT)["DEFAULT"][option]
     assert adopted(f"[DEFAULT]\n{option} = {ours}\n").public["DEFAULT"][option] == ours
 
@@ -299,7 +299,7 @@ def test_one_that_cannot_be_adopted_ends_the_up_with_every_reason_and_no_secret(
     with pytest.raises(pulumi.RunError) as raised:
         program.run(hosts="existing", controlPlane="existing", adopt=True, sshPrivateKey=KEY, existing=hosts())
     assert "[DEFAULT] colour: no release of Heat knows it" in str(raised.value)
-    assert "pulumi config set rpcResponseTimeout 600" in str(raised.value)
+    assert "pulumi config set --path timeouts.rpcResponse 600" in str(raised.value)
     assert MARK not in str(raised.value)
 
 

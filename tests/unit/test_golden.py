@@ -89,6 +89,7 @@ AS_THEY_ARE = {
     "haproxy/check_proxy.py": "front-check-program",
     "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
+    "heat/engine.py": "node-1-engine-program",
     "heat/messaging_options.py": "node-1-messaging-program",
     "heat/requirements-27.0.1.txt": "node-1-requirements",
     "heat/schema.py": "node-1-schema-program",

@@ -138,10 +138,22 @@ def test_no_option_is_in_both_files() -> None:
 def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() -> None:
     planned = processes(engines=4, apis=4, cfn_apis=4)
     hosts = [process_options(process) for process in planned]
-    assert all(list(conf) == ["DEFAULT"] and list(conf["DEFAULT"]) == ["host"] for conf in hosts)
+    assert all(list(conf["DEFAULT"]) == ["host"] for conf in hosts)
+    assert {section for conf in hosts for section in conf} == {"DEFAULT", "healthcheck"}
     assert len({conf["DEFAULT"]["host"] for conf in hosts}) == len(planned)
     on_one_node = [process for process in planned if process.node == "node-1"]
     assert len({process_conf(process) for process in on_one_node}) == len(on_one_node)
+
+
+def test_an_api_is_told_where_the_file_is_that_takes_it_out_of_the_proxy_and_an_engine_is_not() -> None:
+    """In the unit's own runtime directory: it does not outlive the process."""
+    for process in processes():
+        told = process_options(process).get("healthcheck")
+        if process.port is None:
+            assert told is None
+        else:
+            path = f"/run/{process.unit.replace('@', '-')}/down"
+            assert told == {"backends": "disable_by_file", "disable_by_file_path": path}
 
 
 def test_a_process_reads_the_file_that_its_unit_names() -> None:

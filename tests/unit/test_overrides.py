@@ -363,7 +363,7 @@ def test_an_option_is_in_the_file_that_it_is_for() -> None:
     assert parsed(result.by_name["node-1-heat-engine-1-conf"].text()) == {
         "DEFAULT": {"host": "node-1-heat-engine-1", "debug": "true"}
     }
-    assert parsed(result.by_name["node-1-heat-api-8004-conf"].text()) == {"DEFAULT": {"host": "node-1-heat-api-8004"}}
+    assert parsed(result.by_name["node-1-heat-api-8004-conf"].text())["DEFAULT"] == {"host": "node-1-heat-api-8004"}
 
 
 @pytest.mark.parametrize("config", [config for config, *_ in EFFECTS if "secretOptions" in config], ids=json.dumps)

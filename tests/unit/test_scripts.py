@@ -399,7 +399,8 @@ def test_an_engine_is_well_when_the_broker_counts_all_of_its_workers(tmp_path: P
     done = well(tmp_path, "heat-engine@1", "node-1-heat-engine-1", "", "7")
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == (
-        "heat-engine@1 on node-1 (10.0.0.2) does not work: consumers.py 7 heat.conf secrets.conf -- "
+        "heat-engine@1 on node-1 (10.0.0.2) does not work: consumers.py 7 "
+        "/etc/heat/processes/heat-engine@1/heat.conf /etc/heat/processes/heat-engine@1/secrets.conf -- "
         "engine.node-1-heat-engine-1=2"
     )
     tool(tmp_path / "bin", "python", "exit 0")

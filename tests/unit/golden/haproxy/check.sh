@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 56ba22d630fbdcdfe0e25bddaed86c89e0b6d69489333abc09391cc49b0fc07b
+# What has just been changed: e2e00a41d02b52338cc4c90e05a16c9da1c61e0ebec4333b4eae1264cf4a2b42
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: 1ed6cbeecfc97f5f84f750f22f69ad66c581d6b5e9d9a78bc49ed43d83fdf1ef
+# The configuration: 4c0fb24f43580ba1ccba559fc4e929d0e9a9ebc965ffd8df0a2218ca75f1c36c
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.
@@ -35,6 +35,14 @@ if ! systemctl is-active --quiet haproxy; then
     systemctl reset-failed haproxy 2>/dev/null || true
     systemctl start haproxy || failed "it does not start"
 elif ! sha256sum --check --status "$loaded" 2>/dev/null; then
+    master=$(systemctl show --property MainPID --value haproxy)
+    workers=$(cat "/proc/$master/task/$master/children")
     systemctl reload haproxy || failed "it does not reload"
+    # The worker before takes one more request on each connection that a client keeps: until it is gone, requests still
+    # come to APIs that have left the configuration.
+    deadline=$(($(date +%s) + 30))
+    for worker in $workers; do
+        while [ -e "/proc/$worker" ] && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.2; done
+    done
 fi
 sha256sum /etc/haproxy/haproxy.cfg >"$loaded"

@@ -1,12 +1,12 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 95bae1992151803d63b38621fc60b6d8ed3c201d3ef015bfb67326754fd97c2f
+# The plan and its files: 9f9ae8b9c3a511564aff309e09ecaf8c02c457011e53e1d5d352e0c79a60657e
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
 well() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" /etc/heat/heat.conf /etc/heat/secrets.conf -- "engine.$name=1" 2>&1) ||
+        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
             unwell "$unit" "$told"
         return
     fi

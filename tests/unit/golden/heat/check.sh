@@ -1,12 +1,12 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 0880ac52f83f10e5228af5f01696c263cf67cb1ccd1e886585c96b844ca5c1e9
+# The plan and its files: 00a1503e69979e0ad1253eeb55b0ac5ca760e410a3701a79d9fb8d755bc23750
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
 well() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" /etc/heat/heat.conf /etc/heat/secrets.conf -- "engine.$name=1" 2>&1) ||
+        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
             unwell "$unit" "$told"
         return
     fi

@@ -1,13 +1,13 @@
-# Run heat-api@8004: start it when it is not running, restart it when a file has changed since it was started, and see
-# that it works. One that runs what it should is not touched.
-# Its files: efc4b8e3527c3b335381007777eef350c77fe43aad14b1b6e717df9693aa0bbc
+# Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
+# works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
+# Its files: a10ac1825eed064f81e17010e4591aebfb371eb8306cbd35fc83f49c28d48a6a
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
 well() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" /etc/heat/heat.conf /etc/heat/secrets.conf -- "engine.$name=1" 2>&1) ||
+        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
             unwell "$unit" "$told"
         return
     fi
@@ -29,6 +29,36 @@ unwell() {
     } >&2
     exit 1
 }
+# With each health check the proxy says in which state it sees this API and how many of its requests are under way
+# there, such as "UP 2/3; …; scur=1/4; …", and uWSGI writes it into its log: templates/heat/uwsgi.ini.j2.
+
+# proxied UNIT SINCE: the last such word since a time that journalctl understands; nothing where no proxy asks.
+proxied() {
+    journalctl --unit "$1" --since "$2" --output cat --no-pager |
+        sed -n 's/.*"GET \/healthcheck [^"]*" .* "\([A-Z].*; scur=.*\)"$/\1/p' | tail -n 1
+}
+
+# drain UNIT SECONDS: have the proxy send no more requests, and wait until those under way have ended; after so many
+# seconds they end while the process stops.
+drain() {
+    : >"/run/$(echo "$1" | tr @ -)/down"
+    deadline=$(($(date +%s) + $2))
+    while [ "$(date +%s)" -lt "$deadline" ]; do
+        # A proxy asks every few seconds: one that has not for so long is none, or is down itself.
+        case "$(proxied "$1" -30s)" in "" | DOWN*" scur=0/"*) return ;; esac
+        sleep 0.2
+    done
+}
+
+# returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
+returned() {
+    deadline=$(($(date +%s) + $3))
+    while [ "$(date +%s)" -lt "$deadline" ]; do
+        case "$(proxied "$1" "$2")" in UP*) return ;; esac
+        sleep 0.2
+    done
+    return 1
+}
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.
 holder() {
@@ -43,20 +73,78 @@ holder() {
         done | head -n 1
 }
 unit=heat-api@8004
+own=/etc/heat/processes/$unit
 
-# Only before a start: of a process of another user ss may not see who it is, not even that it is this unit's.
-state=$(systemctl is-active "$unit") || true
-other=
-case "$state" in inactive | failed) other=$(holder 10.0.0.2 8004 "$unit") ;; esac
-if [ -n "$other" ]; then
-    echo "$unit on node-1 (10.0.0.2) cannot run: port 8004 is taken by $other" >&2
-    exit 1
-fi
+# A process reads copies of its own, which are taken when its turn has come: until then it runs on with those that it
+# has, and starts with them again when it dies.
+changed() {
+    cmp -s /etc/heat/heat.conf /etc/heat/processes/heat-api@8004/heat.conf || return 0
+    cmp -s /etc/heat/secrets.conf /etc/heat/processes/heat-api@8004/secrets.conf || return 0
+    cmp -s /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml || return 0
+    cmp -s /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service || return 0
+    cmp -s /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini || return 0
+    cmp -s /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf || return 0
+    return 1
+}
 
-systemctl daemon-reload
-systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"
-# The unit's start leaves the digests of what it read.
-if ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-api-8004/read"; }; then
+# take WANTED COPY: what was there is kept until the process has been seen to work.
+take() {
+    if cmp -s "$1" "$2"; then return; fi
+    [ ! -f "$2" ] || cp -p "$2" "$own/before/"
+    cp -p "$1" "$2.new"
+    mv "$2.new" "$2"
+}
+
+put_back() {
+    kept=$own/before/${1##*/}
+    [ ! -f "$kept" ] || mv "$kept" "$1"
+}
+
+start() {
+    systemctl daemon-reload
+    systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"
+    since=@$(date +%s)
     systemctl restart "$unit" || unwell "$unit" "systemd could not start it"
+    well "$unit" node-1-heat-api-8004 8004 120
+    [ -z "$behind_proxy" ] || returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back"
+}
+
+# The unit's start leaves the digests of what it read.
+if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-api-8004/read"; }; then
+    # Only before a start: of a process of another user ss may not see who it is, not even that it is this unit's.
+    state=$(systemctl is-active "$unit") || true
+    other=
+    case "$state" in inactive | failed) other=$(holder 10.0.0.2 8004 "$unit") ;; esac
+    if [ -n "$other" ]; then
+        echo "$unit on node-1 (10.0.0.2) cannot run: port 8004 is taken by $other" >&2
+        exit 1
+    fi
+    behind_proxy=$(proxied "$unit" -30s)
+    trap 'rm -f "/run/heat-api-8004/down"' EXIT
+    [ "$state" != active ] || drain "$unit" 75
+    mkdir -p "$own/before"
+    take /etc/heat/heat.conf /etc/heat/processes/heat-api@8004/heat.conf
+    take /etc/heat/secrets.conf /etc/heat/processes/heat-api@8004/secrets.conf
+    take /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml
+    take /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service
+    take /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini
+    take /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf
+    # A subshell: it ends where the process is found not to work.
+    if ! (start); then
+        [ -n "$(ls "$own/before")" ] || exit 1
+        put_back /etc/heat/processes/heat-api@8004/heat.conf
+        put_back /etc/heat/processes/heat-api@8004/secrets.conf
+        put_back /etc/heat/processes/heat-api@8004/policy.yaml
+        put_back /etc/systemd/system/heat-api@8004.service
+        put_back /etc/heat/processes/heat-api@8004/uwsgi.ini
+        put_back /etc/heat/processes/heat-api@8004/process.conf
+        if (start) 2>/dev/null; then
+            echo "$unit runs again with what it had before, and so do those whose turn had not come." >&2
+        else
+            echo "Nor does it work with what it had before; those whose turn had not come are as they were." >&2
+        fi
+        exit 1
+    fi
+    rm -rf "$own/before"
 fi
 well "$unit" node-1-heat-api-8004 8004 120

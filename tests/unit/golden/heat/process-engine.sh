@@ -1,13 +1,13 @@
-# Run heat-engine@1: start it when it is not running, restart it when a file has changed since it was started, and see
-# that it works. One that runs what it should is not touched.
-# Its files: 817fb93cefc69b1ddc750b35baf7ff0fdedc97ce8ede647d7a385a50ee452b49
+# Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
+# works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
+# Its files: 585c102dd4af4478cd81a569c9875c7495d6214e5225dd499b0a8c09ecbd0cf8
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
 well() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" /etc/heat/heat.conf /etc/heat/secrets.conf -- "engine.$name=1" 2>&1) ||
+        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
             unwell "$unit" "$told"
         return
     fi
@@ -30,12 +30,65 @@ unwell() {
     exit 1
 }
 unit=heat-engine@1
+own=/etc/heat/processes/$unit
 
+# A process reads copies of its own, which are taken when its turn has come: until then it runs on with those that it
+# has, and starts with them again when it dies.
+changed() {
+    cmp -s /etc/heat/heat.conf /etc/heat/processes/heat-engine@1/heat.conf || return 0
+    cmp -s /etc/heat/secrets.conf /etc/heat/processes/heat-engine@1/secrets.conf || return 0
+    cmp -s /etc/heat/policy.yaml /etc/heat/processes/heat-engine@1/policy.yaml || return 0
+    cmp -s /etc/systemd/system/heat-engine@.service /etc/systemd/system/heat-engine@1.service || return 0
+    cmp -s /usr/local/lib/heat-scaleout/engine.py /etc/heat/processes/heat-engine@1/engine.py || return 0
+    cmp -s /etc/heat/processes/heat-engine@1.conf /etc/heat/processes/heat-engine@1/process.conf || return 0
+    return 1
+}
 
-systemctl daemon-reload
-systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"
-# The unit's start leaves the digests of what it read.
-if ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-engine-1/read"; }; then
+# take WANTED COPY: what was there is kept until the process has been seen to work.
+take() {
+    if cmp -s "$1" "$2"; then return; fi
+    [ ! -f "$2" ] || cp -p "$2" "$own/before/"
+    cp -p "$1" "$2.new"
+    mv "$2.new" "$2"
+}
+
+put_back() {
+    kept=$own/before/${1##*/}
+    [ ! -f "$kept" ] || mv "$kept" "$1"
+}
+
+start() {
+    systemctl daemon-reload
+    systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"
     systemctl restart "$unit" || unwell "$unit" "systemd could not start it"
+    well "$unit" node-1-heat-engine-1 '' 120
+}
+
+# The unit's start leaves the digests of what it read.
+if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-engine-1/read"; }; then
+    mkdir -p "$own/before"
+    take /etc/heat/heat.conf /etc/heat/processes/heat-engine@1/heat.conf
+    take /etc/heat/secrets.conf /etc/heat/processes/heat-engine@1/secrets.conf
+    take /etc/heat/policy.yaml /etc/heat/processes/heat-engine@1/policy.yaml
+    take /etc/systemd/system/heat-engine@.service /etc/systemd/system/heat-engine@1.service
+    take /usr/local/lib/heat-scaleout/engine.py /etc/heat/processes/heat-engine@1/engine.py
+    take /etc/heat/processes/heat-engine@1.conf /etc/heat/processes/heat-engine@1/process.conf
+    # A subshell: it ends where the process is found not to work.
+    if ! (start); then
+        [ -n "$(ls "$own/before")" ] || exit 1
+        put_back /etc/heat/processes/heat-engine@1/heat.conf
+        put_back /etc/heat/processes/heat-engine@1/secrets.conf
+        put_back /etc/heat/processes/heat-engine@1/policy.yaml
+        put_back /etc/systemd/system/heat-engine@1.service
+        put_back /etc/heat/processes/heat-engine@1/engine.py
+        put_back /etc/heat/processes/heat-engine@1/process.conf
+        if (start) 2>/dev/null; then
+            echo "$unit runs again with what it had before, and so do those whose turn had not come." >&2
+        else
+            echo "Nor does it work with what it had before; those whose turn had not come are as they were." >&2
+        fi
+        exit 1
+    fi
+    rm -rf "$own/before"
 fi
 well "$unit" node-1-heat-engine-1 '' 120

@@ -1,0 +1,200 @@
+"""A process's turn, on a made-up host: what it takes, what it goes back to, and how an API leaves the proxy first."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components.rendering import TEMPLATES, render
+from tests.unit.sample import B
+from tests.unit.test_scripts import tool
+
+API, ENGINE = "heat-api@8004", "heat-engine@1"
+UP, DOWN = (
+    f'{B} "GET /healthcheck HTTP/1.1" {status} 2 bytes in 1 ms "{state}; address=…; scur=0/3; qcur=0"'
+    for status, state in ((200, "UP 2/3"), (503, "DOWN 0/2"))
+)
+
+
+class Turn:
+    """A host where `unit` may run: what is wanted in wanted/, its copies below etc/, what it did in `log`."""
+
+    def __init__(self, tmp_path: Path, unit: str) -> None:
+        self.path, self.unit = tmp_path, unit
+        self.own = tmp_path / "etc" / unit
+        self.run = tmp_path / "run" / unit.replace("@", "-")
+        for directory in (self.own, self.run, tmp_path / "bin", tmp_path / "wanted"):
+            directory.mkdir(parents=True)
+        self.journal = tmp_path / "journal"
+        self.journal.write_text(UP + "\n")
+        # The unit "works" when its heat.conf does not say otherwise; a start writes down what it reads.
+        tool(
+            tmp_path / "bin",
+            "systemctl",
+            f"""cd {tmp_path}
+            case "$1" in
+            is-active) [ -e active ] && {{ [ "$2" = --quiet ] || echo active; }} ;;
+            restart) echo "restart with $(cat etc/{unit}/heat.conf)" >>log; rm -f run/*/down; : >active
+                sha256sum {self.own}/heat.conf >{self.run}/read; cat after >>journal 2>/dev/null || true ;;
+            is-failed) exit 1 ;;
+            is-enabled) exit 0 ;;
+            esac""",
+        )
+        works = f"! grep -q bad {self.own}/heat.conf"
+        tool(tmp_path / "bin", "curl", f"if {works}; then printf 200; else printf 503; fi")
+        tool(tmp_path / "bin", "python", f"{works} || {{ echo no consumer; exit 1; }}")
+        tool(tmp_path / "bin", "journalctl", f"cat {self.journal}")
+        tool(tmp_path / "bin", "ss", "")
+        tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{DOWN}' >>{self.journal}")
+
+    def want(self, text: str) -> None:
+        (self.path / "wanted/heat.conf").write_text(text)
+
+    def take(self) -> subprocess.CompletedProcess[str]:
+        script = render(
+            "heat/process.sh.j2",
+            digest="d", unit=self.unit, name="node-1-x", port=8004 if self.unit == API else None, start_timeout=1,
+            prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py", drain_timeout=5,
+            copies=[(f"{self.path}/wanted/heat.conf", f"{self.own}/heat.conf")],
+        ).replace("/etc/heat/processes", f"{self.path}/etc").replace("/run/", f"{self.path}/run/")  # fmt: skip
+        return subprocess.run(
+            ["/bin/sh", "-s"],
+            input=script,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": f"{self.path}/bin:/usr/bin:/bin"},
+        )
+
+    @property
+    def log(self) -> list[str]:
+        log = self.path / "log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    @property
+    def reads(self) -> str:
+        return (self.own / "heat.conf").read_text()
+
+
+@pytest.fixture(params=[API, ENGINE])
+def turn(request: pytest.FixtureRequest, tmp_path: Path) -> Turn:
+    made = Turn(tmp_path, request.param)
+    (made.path / "after").write_text(UP + "\n")
+    made.want("first")
+    assert (made.take().returncode, made.log) == (0, ["restart with first"])
+    return made
+
+
+def test_what_runs_with_what_is_wanted_is_not_touched(turn: Turn) -> None:
+    assert turn.take().returncode == 0
+    assert turn.log == ["restart with first"]
+
+
+def test_until_its_turn_a_process_keeps_what_it_has_and_in_its_turn_it_takes_what_is_new(turn: Turn) -> None:
+    turn.want("second")
+    assert turn.reads == "first"
+    assert turn.take().returncode == 0
+    assert turn.log == ["restart with first", "restart with second"]
+    assert not (turn.own / "before").exists()
+
+
+def test_a_process_that_does_not_work_with_what_is_new_goes_back_and_says_so(turn: Turn) -> None:
+    turn.want("bad")
+    done = turn.take()
+    assert done.returncode == 1
+    assert f"{turn.unit} on node-1 ({B}) does not work: " in done.stderr
+    assert done.stderr.endswith(
+        f"{turn.unit} runs again with what it had before, and so do those whose turn had not come.\n"
+    )
+    assert turn.reads == "first"
+    assert turn.log == ["restart with first", "restart with bad", "restart with first"]
+
+
+def test_the_next_turn_after_a_failed_one_tries_again_or_leaves_what_was_taken_back_alone(turn: Turn) -> None:
+    turn.want("bad")
+    assert turn.take().returncode == 1
+    assert turn.take().returncode == 1
+    turn.want("first")
+    before = turn.log
+    assert turn.take().returncode == 0
+    assert turn.log == before
+    turn.want("second")
+    assert turn.take().returncode == 0
+    assert turn.reads == "second"
+
+
+def test_a_turn_that_was_cut_off_after_the_copies_goes_back_to_what_was_there_before_it(turn: Turn) -> None:
+    (turn.own / "before").mkdir()
+    (turn.own / "before/heat.conf").write_text("first")
+    (turn.own / "heat.conf").write_text("bad")
+    turn.want("bad")
+    assert turn.take().returncode == 1
+    assert turn.reads == "first"
+
+
+def test_a_first_process_that_does_not_work_has_nothing_to_go_back_to(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, ENGINE)
+    turn.want("bad")
+    done = turn.take()
+    assert done.returncode == 1
+    assert "again" not in done.stderr
+    assert turn.reads == "bad"
+
+
+def test_an_api_stops_only_when_the_proxy_has_seen_it_leave(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, API)
+    (turn.path / "after").write_text(UP + "\n")
+    for text in ("first", "second"):
+        turn.want(text)
+        assert turn.take().returncode == 0
+    # What the proxy said before the restart: up, then down; it was asked for as long as it took.
+    assert turn.journal.read_text().splitlines() == [UP, UP, DOWN, UP]
+    assert not (turn.run / "down").exists()
+
+
+def test_an_api_that_no_proxy_asks_is_restarted_at_once(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, API)
+    turn.journal.write_text("")
+    for text in ("first", "second"):
+        turn.want(text)
+        assert turn.take().returncode == 0
+    assert turn.journal.read_text() == ""
+    assert turn.log == ["restart with first", "restart with second"]
+
+
+def test_an_api_that_the_proxy_does_not_take_back_goes_back_to_what_it_had(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, API)
+    (turn.path / "after").write_text(UP + "\n")
+    turn.want("first")
+    assert turn.take().returncode == 0
+    (turn.path / "after").write_text(DOWN + "\n")
+    turn.want("second")
+    done = turn.take()
+    assert done.returncode == 1
+    assert "does not work: the proxy does not take it back" in done.stderr
+    assert turn.reads == "first"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (UP, "UP 2/3; address=…; scur=0/3; qcur=0"),
+        (DOWN, "DOWN 0/2; address=…; scur=0/3; qcur=0"),
+        # A client's request, whatever it says of itself; and a check by hand.
+        (UP.replace("/healthcheck", "/v1/x/stacks"), ""),
+        (f'{B} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "-"', ""),
+    ],
+)
+def test_the_proxys_word_is_taken_from_its_health_checks_alone(tmp_path: Path, line: str, told: str) -> None:
+    tool(tmp_path, "journalctl", f"echo '{line}'")
+    text = (TEMPLATES / "heat/drain.inc.sh").read_text()
+    done = subprocess.run(
+        ["/bin/sh", "-euc", f"{text}\nproxied {API} -30s"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.stdout.strip() == told
