@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from components.topology import Process
+from components.topology import Kind, Process
 
 # Section, option, value; the form in which options are merged. One that may be repeated has each value on a line.
 Options: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -183,4 +183,9 @@ def secret_options(secrets: Secrets) -> Options:
 
 def process_options(process: Process) -> Options:
     """The options that differ between processes: `host` names the engine's own queue, and each API in its logs."""
-    return {"DEFAULT": {"host": process.name}}
+    own: dict[str, Mapping[str, str]] = {"DEFAULT": {"host": process.name}}
+    if process.kind is Kind.ENGINE:
+        # With fanout queues of random names oslo.messaging deletes them when an engine stops, and while it waits for
+        # that it acknowledges requests which nobody handles any more: each was lost, in every stop of an engine.
+        own["oslo_messaging_rabbit"] = {"use_queue_manager": "true", "processname": process.name}
+    return own

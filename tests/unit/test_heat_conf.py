@@ -17,6 +17,7 @@ from components.heat_conf import (
     service_options,
 )
 from components.rendering import render
+from components.topology import Kind
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
 
 SECRET_CONF = secret_options(SECRETS)
@@ -137,11 +138,20 @@ def test_no_option_is_in_both_files() -> None:
 
 def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() -> None:
     planned = processes(engines=4, apis=4, cfn_apis=4)
-    hosts = [process_options(process) for process in planned]
-    assert all(list(conf) == ["DEFAULT"] and list(conf["DEFAULT"]) == ["host"] for conf in hosts)
-    assert len({conf["DEFAULT"]["host"] for conf in hosts}) == len(planned)
+    own = [process_options(process) for process in planned]
+    assert all(list(conf["DEFAULT"]) == ["host"] for conf in own)
+    assert len({conf["DEFAULT"]["host"] for conf in own}) == len(planned)
+    assert all(list(conf) == ["DEFAULT"] for process, conf in zip(planned, own, strict=True) if process.port)
     on_one_node = [process for process in planned if process.node == "node-1"]
     assert len({process_conf(process) for process in on_one_node}) == len(on_one_node)
+
+
+def test_an_engine_keeps_its_queues_when_it_stops_and_two_engines_never_share_one() -> None:
+    """A name of its own on its host: engines with the same one would read each other's answers."""
+    engines = [process for process in processes(engines=4) if process.kind is Kind.ENGINE]
+    own = [process_options(process)["oslo_messaging_rabbit"] for process in engines]
+    assert all(conf["use_queue_manager"] == "true" for conf in own)
+    assert len({conf["processname"] for conf in own}) == len(engines)
 
 
 def test_a_process_reads_the_file_that_its_unit_names() -> None:

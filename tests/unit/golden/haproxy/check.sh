@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a8569c4bf669a1cbfe83dd8c948e22dd38e08743d4ef90b6800f3990d0dec833
+# What has just been changed: 80a044ff3896c4a966ebe8c0293ca79b1660b4cc5bf3fb5cdcb284983ce8b59e
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

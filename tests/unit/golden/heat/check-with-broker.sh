@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 95bae1992151803d63b38621fc60b6d8ed3c201d3ef015bfb67326754fd97c2f
+# The plan and its files: fe4ed60ec135aa1e2eb391fd6fbaddbf3190315c6fb754b62efdf3ebc3732d50
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file has changed since it was started, and see
 # that it works. One that runs what it should is not touched.
-# Its files: 817fb93cefc69b1ddc750b35baf7ff0fdedc97ce8ede647d7a385a50ee452b49
+# Its files: 950c7c94ead03db7fdb7e811a75a0cfd0a22fa342da5d3768bfc663cadcb4279
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
