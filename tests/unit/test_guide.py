@@ -59,6 +59,10 @@ DEVIATIONS = {
         "timeout server 70s",
         "Heat itself gives up after 60 s (rpc_response_timeout): HAProxy's 504 may not come in the same second",
     ),
+    ("defaults", "option redispatch"): (
+        "option redispatch 1",
+        "at the first retry and not after the last: an API that died is seldom back within seconds",
+    ),
     ("listen rest_api_proxy", "server rest-server-1 10.0.0.2:8004"): ("server node-1-8004 10.0.0.2:8004", _NAMED),
     ("listen rest_api_proxy", "server rest-server-2 10.0.0.3:8004"): ("server node-2-8004 10.0.0.3:8004", _NAMED),
     ("listen cfn_api_proxy", "server cfn-server-1 10.0.0.2:8000"): ("server node-1-8000 10.0.0.2:8000", _NAMED),
@@ -69,7 +73,10 @@ DEVIATIONS = {
 _HEADERS = "Heat believes forwarded headers: a client's own must not reach it"
 _BY_NAME = "the check at the end of an `up` asks each API by its name, from this host alone"
 _CHECKED = "a bare httpchk asks OPTIONS /, which Heat's CORS filter answers with 200 whatever is wrong"
+_SAFE = "of what reached an API only that which is safe to repeat is sent to another one"
 _BOTH = {
+    "hash-type consistent": "with the other type a retry of a client that is bound to one API goes to that one again",
+    "http-request disable-l7-retry unless METH_GET": _SAFE,
     "http-request del-header Forwarded": _HEADERS,
     "http-request del-header X-Forwarded -m beg": _HEADERS,
     "http-request set-header X-Forwarded-Proto http": "links that Heat hands out have the scheme that clients use",
@@ -93,6 +100,8 @@ ADDITIONS = {
         "mode http": "the default is TCP, which has no forwarded headers and no HTTP in its log",
         "option httplog": "which request went where, and what became of it",
         "option dontlognull": "the log is for requests",
+        "option idle-close-on-response": "a reload does not close a connection at the moment a request comes on it",
+        "retry-on conn-failure empty-response response-timeout": _SAFE,
         "option forwardfor": "Heat's log and policies see the client's address",
         "default-server check inter 2s fall 3 rise 2": "without `check`, httpchk does nothing at all",
     },
@@ -241,7 +250,9 @@ def test_what_is_said_of_the_broker_is_equal_on_every_machine() -> None:
         assert run.by_name[f"node-1-{name}"].text() == run.by_name[f"node-2-{name}"].text()
     for process in processes():
         own = parsed(render("heat/options.conf.j2", purpose="", options=process_options(process)))
-        assert own == {"DEFAULT": {"host": process.name}}, "nothing else of the broker's in a process's own file"
+        broker = own.pop("oslo_messaging_rabbit", {})
+        assert own == {"DEFAULT": {"host": process.name}}
+        assert not [name for name in broker if name.startswith(("rabbit_", "kombu_"))], "in a process's own file"
     together = {*CONF, *secret_options(SECRETS)}
     assert "oslo_messaging_rabbit" in together
 

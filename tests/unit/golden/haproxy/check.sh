@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 80a044ff3896c4a966ebe8c0293ca79b1660b4cc5bf3fb5cdcb284983ce8b59e
+# What has just been changed: ee843a68a73b2f343174fd7d902c716305f18ed3aa1626abfe7c07855cf65968
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

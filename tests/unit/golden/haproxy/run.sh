@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: 1ed6cbeecfc97f5f84f750f22f69ad66c581d6b5e9d9a78bc49ed43d83fdf1ef
+# The configuration: 73ed39dd1c0d425971d390d5f602fa1844cbdc8af25358bee60e0d97994c9ea4
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.
