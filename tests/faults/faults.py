@@ -38,43 +38,43 @@ def fault(group: str, *, planned: bool) -> Callable[[Callable[[Scene], None]], C
 
 @fault("engines", planned=True)
 def engines_out(scene: Scene) -> None:
-    scene.change(engines=4)
+    scene.change({"engines": 4})
 
 
 @fault("engines", planned=True)
 def engines_in(scene: Scene) -> None:
-    scene.change(engines=2)
+    scene.change({"engines": 2})
 
 
 @fault("apis", planned=True)
 def apis_out(scene: Scene) -> None:
-    scene.change(apis=4, cfnApis=4)
+    scene.change({"apis": 4, "cfnApis": 4})
 
 
 @fault("apis", planned=True)
 def apis_in(scene: Scene) -> None:
-    scene.change(apis=2, cfnApis=2)
+    scene.change({"apis": 2, "cfnApis": 2})
 
 
 @fault("nodes", planned=True)
 def node_added(scene: Scene) -> None:
-    scene.change(nodes=3, engines=3, apis=3, cfnApis=3)
+    scene.change({"nodes": 3, "engines": 3, "apis": 3, "cfnApis": 3})
 
 
 @fault("nodes", planned=True)
 def node_removed(scene: Scene) -> None:
-    scene.change(nodes=2, engines=2, apis=2, cfnApis=2)
+    scene.change({"nodes": 2, "engines": 2, "apis": 2, "cfnApis": 2})
 
 
 @fault("options", planned=True)
 def heat_option(scene: Scene) -> None:
     """Every process reads heat.conf, and is restarted."""
-    scene.change(gracefulShutdownTimeout=scene.chance.randint(90, 200))
+    scene.change({"gracefulShutdownTimeout": scene.chance.randint(90, 200)})
 
 
 @fault("options", planned=True)
 def proxy_option(scene: Scene) -> None:
-    scene.change(haproxy_maxconn=scene.chance.randint(7000, 7999))
+    scene.change({"haproxy.maxconn": scene.chance.randint(7000, 7999)})
 
 
 @fault("reload", planned=True)
@@ -91,12 +91,12 @@ def up_killed(scene: Scene) -> None:
         scene.stack.set(key, value)
     for _ in range(2):
         scene.interrupted(scene.chance.uniform(4, 40))
-    scene.change(engines=4)
+    scene.change({"engines": 4})
 
 
 @fault("interrupted", planned=True)
 def back_after_up_killed(scene: Scene) -> None:
-    scene.change(engines=2, apis=2)
+    scene.change({"engines": 2, "apis": 2})
 
 
 @fault("engine-killed", planned=False)

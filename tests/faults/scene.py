@@ -7,10 +7,12 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,11 +46,10 @@ class Scene:
         """Learn anew what is planned."""
         self.outputs = self.stack.outputs()
 
-    def change(self, **settings: object) -> None:
-        """Change settings and bring them up."""
-        for key, value in settings.items():
-            path = ["--path"] if "." in key else []
-            self.stack.pulumi("config", "set", *path, key.replace("_", "."), str(value))
+    def change(self, settings: Mapping[str, object]) -> None:
+        """Change settings, each by its path, and bring them up."""
+        for path, value in settings.items():
+            self.stack.pulumi("config", "set", "--path", path, str(value))
         done = self.stack.up(check=False)
         self.look()
         if done.code:
@@ -137,7 +138,7 @@ class Scene:
         lines = self.stack.on(
             "front", f"journalctl -u haproxy --no-pager --output cat --since @{since:.0f}", check=False
         ).splitlines()
-        return [line for line in lines if " ---- " not in line or " 50" in line.partition('"')[0]]
+        return [line for line in lines if " ---- " not in line or re.search(r" 5\d\d \d+ - - ", line)]
 
     def journal(self, since: float) -> None:
         """Print what is worth a look: of the proxy, where a request failed."""
