@@ -17,14 +17,13 @@ from typing import Any
 from tests.e2e.lab import Stack
 from tests.faults.cloud import Cloud
 from tests.faults.faults import FAULTS, Fault
-from tests.faults.load import PATIENCE, Life, Load, Window, chance, ends
+from tests.faults.load import Life, Load, Window, chance, ends
 from tests.faults.scene import Scene, root
 
 # What a full run has at least, in all.
 REQUESTS, STACKS = 20_000, 200
 # Several clients: the proxy sends those of one address to one API.
 _SOURCES = 5
-_WHOLE = 420
 
 
 def ordered(seed: str, wanted: Sequence[str]) -> list[Fault]:
@@ -63,7 +62,7 @@ def accounted(window: Window, lives: Sequence[Life], *, planned: bool, seconds: 
     }
 
 
-def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float) -> dict[str, Any]:
+def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: float) -> dict[str, Any]:
     """One fault, from a healthy stack to a healthy stack."""
     load, began = scene.load, time.time()
     first = len(load.lives)
@@ -76,9 +75,10 @@ def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float) -> dict[str, A
         fault.do(scene)
     except AssertionError as error:
         scene.broken.append(f"{fault.name}: {error}")
-    seconds = scene.wait_until_whole(_WHOLE) - start
+    seconds = scene.wait_until_whole(patience) - start
     time.sleep(tail)
-    load.rest(PATIENCE + 30)
+    # Each of a stack's three steps has that much.
+    load.rest(3 * patience + 30)
     lives = load.lives[first:]
     done = accounted(window, lives, planned=fault.planned, seconds=seconds) | {"broken": scene.broken}
     print(" ".join(f"{key}={value}" for key, value in done.items() if key != "broken"), flush=True)
@@ -103,20 +103,23 @@ def main() -> int:
     words.add_argument("--short", action="store_true", help="less load, shorter waits, no least number of requests")
     words.add_argument("--reads", type=float, default=20)
     words.add_argument("--stacks", type=float, default=0.3)
+    words.add_argument("--patience", type=float, default=420, help="seconds until a stack counts as stuck")
     words.add_argument("--report", type=Path, help="a file for all of it, as JSON")
     asked = words.parse_args()
     stack = Stack(asked.stack)
     outputs = stack.outputs()
     cloud = Cloud(Path(outputs["clouds_yaml"]), outputs["heat_api_url"], outputs["heat_cfn_url"])
     seed = asked.seed
-    load = Load(cloud, seed=seed, sources=_sources(outputs), reads=asked.reads, stacks=asked.stacks)
+    load = Load(
+        cloud, seed=seed, sources=_sources(outputs), reads=asked.reads, stacks=asked.stacks, patience=asked.patience
+    )
     scene = Scene(stack, load, short=asked.short, outputs=outputs)
     steady = load.record.begin("steady")
     load.start()
     done = []
     for fault in ordered(seed, [name for name in asked.faults.split(",") if name]):
         scene.chance = chance(seed, fault.name)
-        done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 20))
+        done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 20, patience=asked.patience))
     # What is still missing to a full run, with nothing broken.
     first = len(load.lives)
     steady = load.record.begin("steady")
@@ -125,7 +128,7 @@ def main() -> int:
     counted = sum(one["requests"] for one in done), sum(one["stacks"] for one in done)
     while counted[0] + steady.sent < short_of[0] or counted[1] + len(load.lives) - first < short_of[1]:
         time.sleep(1)
-    load.rest(PATIENCE)
+    load.rest(3 * asked.patience + 30)
     done.append(
         accounted(steady, load.lives[first:], planned=True, seconds=0)
         | {"broken": [], "failures": [asdict(failure) for failure in steady.failures]}

@@ -32,7 +32,7 @@ class Answer:
     port: int
 
 
-class Unanswered(Exception):
+class UnansweredError(Exception):
     """A request without an answer, beyond what the rule allows to repeat."""
 
     def __init__(self, error: Exception, port: int) -> None:
@@ -60,7 +60,7 @@ class Client:
         """Send a request and read all of its answer.
 
         Raises:
-            Unanswered: there was none.
+            UnansweredError: there was none.
         """
         began = time.monotonic()
         if not self._kept or self._closed_meanwhile():
@@ -68,13 +68,13 @@ class Client:
         reused = self._connection.sock is not None
         try:
             return self._exchange(method, path, headers, body, began, retried=False)
-        except _NotBegun as error:
+        except _NotBegunError as error:
             if not (reused and method == "GET"):
-                raise Unanswered(error.reason, error.port) from error
+                raise UnansweredError(error.reason, error.port) from error
         try:
             return self._exchange(method, path, headers, body, began, retried=True)
-        except _NotBegun as error:
-            raise Unanswered(error.reason, error.port) from error
+        except _NotBegunError as error:
+            raise UnansweredError(error.reason, error.port) from error
 
     def close(self) -> None:
         self._connection.close()
@@ -98,22 +98,20 @@ class Client:
                 raise ConnectionResetError("closed without an answer")
         except ConnectionError as error:
             connection.close()
-            raise _NotBegun(error, port) from error
+            raise _NotBegunError(error, port) from error
         except OSError as error:
             connection.close()
-            raise Unanswered(error, port) from error
+            raise UnansweredError(error, port) from error
         try:
             answer = connection.getresponse()
             read = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise Unanswered(error, port) from error
-        return Answer(
-            status=answer.status, body=read, seconds=time.monotonic() - began, retried=retried, port=port
-        )
+            raise UnansweredError(error, port) from error
+        return Answer(status=answer.status, body=read, seconds=time.monotonic() - began, retried=retried, port=port)
 
 
-class _NotBegun(Exception):
+class _NotBegunError(Exception):
     """The connection could not be made, or ended before the answer began."""
 
     def __init__(self, reason: Exception, port: int) -> None:

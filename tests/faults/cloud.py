@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -28,14 +28,10 @@ def _keystone(url: str, body: dict[str, Any], token: str = "", tries: int = 20) 
     headers = {"Content-Type": "application/json", **({"X-Auth-Token": token} if token else {})}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     while True:
-        try:
-            with _DIRECT.open(request, timeout=30) as answer:
-                return json.load(answer), answer.headers.get("X-Subject-Token", "")
-        except (OSError, urllib.error.HTTPError):
-            tries -= 1
-            if not tries:
-                raise
-            time.sleep(1)
+        tries -= 1
+        with suppress(*((OSError,) if tries else ())), _DIRECT.open(request, timeout=30) as answer:
+            return json.load(answer), answer.headers.get("X-Subject-Token", "")
+        time.sleep(1)
 
 
 class Cloud:
@@ -64,9 +60,7 @@ class Cloud:
                         }
                     },
                 },
-                "scope": {
-                    "project": {"name": auth["project_name"], "domain": {"name": auth["project_domain_name"]}}
-                },
+                "scope": {"project": {"name": auth["project_name"], "domain": {"name": auth["project_domain_name"]}}},
             }
         }
         self.api, self.cfn = urlsplit(api_url), urlsplit(cfn_url)

@@ -17,11 +17,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from tests.faults.client import Answer, Client, Unanswered
+from tests.faults.client import Answer, Client, UnansweredError
 from tests.faults.cloud import Cloud
 
-# How long a stack may be IN_PROGRESS before it counts as stuck.
-PATIENCE = 420
 _POLL = 1.0
 # What Heat says of a resource that was in the hands of an engine that died.
 _RESCUED = b"Worker went down"
@@ -88,7 +86,7 @@ class Record:
             answer = client.ask(method, path, headers, body)
             port, retried = answer.port, answer.retried
             wrong = right(answer)
-        except Unanswered as error:
+        except UnansweredError as error:
             wrong, port = str(error), error.port
         with self._lock:
             window.sent += 1
@@ -145,8 +143,9 @@ def template(value: str, waits: Iterable[float]) -> dict[str, Any]:
 class Life:
     """A stack, and what became of it.
 
-    `end` is "complete", or "refused" (its creation failed and it is not there), "lost" (accepted, and not there), "stuck"
-    (IN_PROGRESS beyond patience), "failed" (Heat says so). `rescued`: an engine died on it, and it completed all the same.
+    `end` is "complete", or "refused" (its creation failed and it is not there), "lost" (accepted, and not there),
+    "stuck" (IN_PROGRESS beyond patience), "failed" (Heat says so). `rescued`: an engine died on it, and it completed
+    all the same.
     """
 
     name: str
@@ -166,17 +165,26 @@ class Load:
         sources: the clients' own addresses, in turn; none leaves them to the kernel.
         reads: requests of the readers per second.
         stacks: lives begun per second.
+        patience: seconds that a stack may be IN_PROGRESS before it counts as stuck.
         most: lives at once, at most.
     """
 
     def __init__(
-        self, cloud: Cloud, *, seed: str, sources: Sequence[str], reads: float, stacks: float, most: int = 8
+        self,
+        cloud: Cloud,
+        *,
+        seed: str,
+        sources: Sequence[str],
+        reads: float,
+        stacks: float,
+        patience: float,
+        most: int = 8,
     ) -> None:
         self.record = Record()
         self.lives: list[Life] = []
         self._cloud, self._seed = cloud, seed
         self._sources = list(sources) or [""]
-        self._reads, self._stacks, self._most = reads, stacks, most
+        self._reads, self._stacks, self._patience, self._most = reads, stacks, patience, most
         self._stop = threading.Event()
         self._spawning = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -186,15 +194,13 @@ class Load:
     def client(self, number: int, *, kept: bool, cfn: bool = False) -> Client:
         where = self._cloud.cfn if cfn else self._cloud.api
         assert where.hostname
-        return Client(
-            where.hostname, where.port or 80, kept=kept, source=self._sources[number % len(self._sources)]
-        )
+        return Client(where.hostname, where.port or 80, kept=kept, source=self._sources[number % len(self._sources)])
 
     def start(self) -> None:
         """Make the stacks that are read, and begin to read them."""
         for number in range(2):
             life = self._begin(f"anchor-{self._seed}-{number}")
-            identity = self._create(life, self.client(number, kept=False), template("anchor", []))
+            identity = self._create(life, self.client(number, kept=False), template("anchor", []), self._patience)
             assert identity, f"no stack can be made before anything is broken: {self.record.window.failures}"
             self._anchors.append((life.name, identity))
         self.lives.clear()
@@ -272,15 +278,11 @@ class Load:
             case 2:
                 right = shows(
                     200,
-                    lambda told: (
-                        (told["stack"]["id"], told["stack"]["stack_status"]) == (identity, "CREATE_COMPLETE")
-                    ),
+                    lambda told: (told["stack"]["id"], told["stack"]["stack_status"]) == (identity, "CREATE_COMPLETE"),
                 )
                 self._ask(client, "GET", path, right=right)
             case _:
-                right = shows(
-                    200, lambda told: [one["resource_name"] for one in told["resources"]] == ["random"]
-                )
+                right = shows(200, lambda told: [one["resource_name"] for one in told["resources"]] == ["random"])
                 self._ask(client, "GET", f"{path}/resources", right=right)
 
     def _read_cfn(self, client: Client, chosen: random.Random) -> None:
@@ -313,7 +315,7 @@ class Load:
         began = time.monotonic()
         try:
             self._lead(life, number)
-        except Exception as error:  # noqa: BLE001 # a life that is not accounted for would be lost without a word
+        except Exception as error:  # a life that is not accounted for would be lost without a word
             life.told, life.end = repr(error), life.end or "failed"
         life.seconds = time.monotonic() - began
 
@@ -321,20 +323,20 @@ class Load:
         chosen = chance(self._seed, "life", number)
         client = self.client(number, kept=chosen.random() < 0.5)
         waits = [chosen.choice([0.5, 1, 2, 3]) for _ in range(chosen.randint(1, 3))]
-        identity = self._create(life, client, template("first", waits))
+        identity = self._create(life, client, template("first", waits), self._patience)
         if not identity:
             return
         path = f"{self._base}/{life.name}/{identity}"
         self._ask(client, "PUT", path, {"template": template("second", waits[::-1])}, right=status(202))
         # An update that was not answered may have been taken all the same.
-        if not self._settled(life, client, path, PATIENCE, "UPDATE_COMPLETE", "CREATE_COMPLETE"):
+        if not self._settled(life, client, path, self._patience, "UPDATE_COMPLETE", "CREATE_COMPLETE"):
             return
         events = self._ask(client, "GET", f"{path}/events", right=has(b"CREATE_COMPLETE"))
         life.rescued = bool(events and _RESCUED in events.body)
-        if self._delete(life, client, identity, PATIENCE):
+        if self._delete(life, client, identity, self._patience):
             life.end = "complete"
 
-    def _create(self, life: Life, client: Client, wanted: dict[str, Any], patience: float = PATIENCE) -> str:
+    def _create(self, life: Life, client: Client, wanted: dict[str, Any], patience: float) -> str:
         """Make a stack and wait until it is complete; gives its id, "" where `life.end` says what became of it."""
         body = {"stack_name": life.name, "template": wanted, "timeout_mins": 30}
         made = self._ask(client, "POST", self._base, body, right=shows(201, lambda told: bool(told["stack"]["id"])))

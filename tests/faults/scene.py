@@ -1,4 +1,4 @@
-"""The stack under load, as faults handle it: hosts to hurt, settings to change, and the question whether all is whole."""
+"""The stack under load, as faults handle it: hosts to hurt, settings to change, and is all whole again?"""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Scene:
             }
 
     def unwell(self) -> str:
-        """Why the service is not whole; "" when it is: every API UP, every engine at the broker, a stack goes through."""
+        """Why the service is not whole; "" when it is: every API UP, every engine consumes, a stack goes through."""
         try:
             servers = self.servers()
         except OSError as error:

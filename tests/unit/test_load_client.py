@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.faults.client import Client, Unanswered
+from tests.faults.client import Client, UnansweredError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
@@ -84,14 +84,14 @@ def test_what_may_not_be_repeated_is_not(method: str) -> None:
     with server([OK, b""], [OK]) as (port, asked):
         client = Client("127.0.0.1", port, kept=True)
         client.ask("GET", "/", {})
-        with pytest.raises(Unanswered, match="closed without an answer"):
+        with pytest.raises(UnansweredError, match="closed without an answer"):
             client.ask(method, "/", {}, b"x")
         assert len(asked) == 2
 
 
 def test_a_get_on_a_new_connection_that_closes_without_an_answer_has_failed() -> None:
     with server([b""], [OK]) as (port, asked):
-        with pytest.raises(Unanswered, match="closed without an answer"):
+        with pytest.raises(UnansweredError, match="closed without an answer"):
             Client("127.0.0.1", port, kept=True).ask("GET", "/", {})
         assert len(asked) == 1
 
@@ -101,7 +101,7 @@ def test_an_answer_that_ends_half_way_has_failed() -> None:
     with server([OK, OK[:-1]], [OK]) as (port, asked):
         client = Client("127.0.0.1", port, kept=True)
         client.ask("GET", "/", {})
-        with pytest.raises(Unanswered, match="IncompleteRead"):
+        with pytest.raises(UnansweredError, match="IncompleteRead"):
             client.ask("GET", "/", {})
         assert len(asked) == 2
 
@@ -109,5 +109,5 @@ def test_an_answer_that_ends_half_way_has_failed() -> None:
 def test_a_server_that_is_not_there_has_failed() -> None:
     with server() as (port, _):
         pass
-    with pytest.raises(Unanswered, match="refused"):
+    with pytest.raises(UnansweredError, match="refused"):
         Client("127.0.0.1", port, kept=True).ask("GET", "/", {})
