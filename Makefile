@@ -8,7 +8,7 @@ ALLOW ?=
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: venv
 venv: ## Python packages from requirements.txt, into .venv
@@ -46,11 +46,15 @@ check: venv ## ruff, mypy, shellcheck
 	@.venv/bin/mypy
 	@# Scripts with blanks to fill in are checked as they are rendered, by tests/unit/test_golden.py.
 	@.venv/bin/shellcheck -x env.sh tools/*.sh tools/*/*.sh tools/command_provider/pulumi-resource-command \
-		.ci/run tests/e2e/run.sh templates/local/*.sh templates/scripts/heat-scaleout.sh
+		.ci/run tests/e2e/*.sh tests/faults/run.sh templates/local/*.sh templates/scripts/heat-scaleout.sh
 
 .PHONY: e2e
 e2e: tools engine ## the real thing in containers, from nothing to nothing, under names of its own
 	@tests/e2e/run.sh
+
+.PHONY: e2e-faults
+e2e-faults: tools engine ## change and break a stack under load, and count: SEED=, FAULTS=engines,broker, SHORT=1
+	@tests/faults/run.sh
 
 .PHONY: conformance
 conformance: tools ## the stand-in for Pulumi's command plugin against the real one, where PULUMI_MIRROR has it

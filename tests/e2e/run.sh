@@ -8,14 +8,8 @@ subnet=10.213.78.0/24
 export STACK
 # shellcheck source=env.sh
 . ./env.sh
-
-# One run at a time on a machine: names and subnet are reserved for it.
-# Containers must not inherit the lock: they would hold it after a run that was killed.
-exec 9>"${TMPDIR:-/tmp}/heat-scaleout-e2e.lock"
-flock -n 9 || { echo "waiting for another end-to-end run on this machine to end"; flock -w 3600 9; }
-
-sudo=
-[ "$(id -u)" = 0 ] || sudo='sudo -n'
+# shellcheck source=tests/e2e/own.inc.sh
+. tests/e2e/own.inc.sh
 
 # The further stacks have hosts that a test makes and the program does not.
 sweep() {
@@ -25,23 +19,7 @@ sweep() {
     tools/remove-images.sh
 }
 
-sweep_stack() {
-    for engine in podman docker; do
-        command -v "$engine" >/dev/null || continue
-        $sudo "$engine" ps --all --quiet --filter "name=^heat-$1-" 2>/dev/null | while read -r container; do
-            $sudo "$engine" kill "$container" >/dev/null 2>&1 || true
-            $sudo "$engine" rm -f "$container" >/dev/null
-        done
-        $sudo "$engine" network rm "heat-$1" >/dev/null 2>&1 || true
-    done
-    $sudo ip route del blackhole "$2" metric 4294967295 2>/dev/null || true
-    if [ -d .state/.pulumi ]; then
-        pulumi cancel --yes --stack "$1" >/dev/null 2>&1 || true
-        pulumi stack rm --yes --force "$1" >/dev/null 2>&1 || true
-    fi
-    rm -rf "Pulumi.$1.yaml" ".state/$1"
-}
-
+only_one "$STACK"
 sweep
 trap sweep EXIT
 trap 'exit 143' TERM

@@ -59,6 +59,10 @@ DEVIATIONS = {
         "timeout server 70s",
         "Heat itself gives up after 60 s (rpc_response_timeout): HAProxy's 504 may not come in the same second",
     ),
+    ("defaults", "option redispatch"): (
+        "option redispatch 1",
+        "at the first retry and not after the last: an API that died is seldom back within seconds",
+    ),
     ("listen rest_api_proxy", "server rest-server-1 10.0.0.2:8004"): ("server node-1-8004 10.0.0.2:8004", _NAMED),
     ("listen rest_api_proxy", "server rest-server-2 10.0.0.3:8004"): ("server node-2-8004 10.0.0.3:8004", _NAMED),
     ("listen cfn_api_proxy", "server cfn-server-1 10.0.0.2:8000"): ("server node-1-8000 10.0.0.2:8000", _NAMED),
@@ -72,6 +76,7 @@ _CHECKED = "a bare httpchk asks OPTIONS /, which Heat's CORS filter answers with
 _LEAVING = "an API that is to stop learns with each check whether it still gets requests: from the proxy alone"
 _TWICE = "a request that an API died over goes to another one, where asking twice does no harm"
 _BOTH = {
+    "hash-type consistent": "with the other type a retry of a client that is bound to one API goes to that one again",
     "http-request del-header Forwarded": _HEADERS,
     "http-request del-header X-Forwarded -m beg": _HEADERS,
     "http-request set-header X-Forwarded-Proto http": "links that Heat hands out have the scheme that clients use",
@@ -98,9 +103,9 @@ ADDITIONS = {
         "mode http": "the default is TCP, which has no forwarded headers and no HTTP in its log",
         "option httplog": "which request went where, and what became of it",
         "option dontlognull": "the log is for requests",
+        "option idle-close-on-response": "a reload does not close a connection at the moment a request comes on it",
         "option forwardfor": "Heat's log and policies see the client's address",
         "retry-on conn-failure empty-response": _TWICE,
-        "option idle-close-on-response": "a reload would close idle connections on which a client is about to send",
         "default-server check inter 2s fastinter 500ms downinter 500ms fall 3 rise 2": (
             "without `check`, httpchk does nothing at all; an API that leaves or comes back is seen within seconds"
         ),

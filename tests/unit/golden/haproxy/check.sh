@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: e2e00a41d02b52338cc4c90e05a16c9da1c61e0ebec4333b4eae1264cf4a2b42
+# What has just been changed: f27bb8ff48babad8697144e58406c394f12fd2c3d03d85e25986020b20727f3e
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

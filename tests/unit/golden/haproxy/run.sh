@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: 4c0fb24f43580ba1ccba559fc4e929d0e9a9ebc965ffd8df0a2218ca75f1c36c
+# The configuration: 5fe89b923fb9149bee11bbdaab5a6ebd175191c6867b198035370c25188ed6e6
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.

@@ -1,0 +1,165 @@
+"""Do faults to a stack under load, and account for every request and every stack. tests/faults/run.sh makes the stack.
+
+Prints a line for each fault as it goes, what failed below it, and at the end one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.lab import Stack
+from tests.faults.cloud import Cloud
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.load import Life, Load, Window, chance, ends
+from tests.faults.scene import Scene, root
+
+# What a full run has at least, in all.
+REQUESTS, STACKS = 20_000, 200
+# Several clients: the proxy sends those of one address to one API.
+_SOURCES = 5
+
+
+def ordered(seed: str, wanted: Sequence[str]) -> list[Fault]:
+    """The faults in the seed's order; `wanted` names faults or groups, none means all."""
+    groups: dict[str, list[Fault]] = {}
+    for fault in FAULTS:
+        if not wanted or fault.name in wanted or fault.group in wanted:
+            groups.setdefault(fault.group, []).append(fault)
+    known = {fault.name for fault in FAULTS} | {fault.group for fault in FAULTS}
+    if unknown := set(wanted) - known:
+        raise SystemExit(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    names = sorted(groups)
+    chance(seed, "order").shuffle(names)
+    return [fault for name in names for fault in groups[name]]
+
+
+def accounted(window: Window, lives: Sequence[Life], *, planned: bool, seconds: float) -> dict[str, Any]:
+    """What a fault did."""
+    ended = ends(lives)
+    return {
+        "fault": window.name,
+        "planned": planned,
+        "requests": window.sent,
+        "failed": len(window.failures),
+        "retried": window.retried,
+        "p50": round(window.percentile(50), 3),
+        "p99": round(window.percentile(99), 3),
+        "stacks": len(lives),
+        "complete": ended["complete"],
+        "refused": ended["refused"],
+        "lost": ended["lost"],
+        "stuck": ended["stuck"],
+        "wrong": ended["failed"],
+        "rescued": sum(life.rescued for life in lives),
+        "seconds_to_whole": round(seconds, 1),
+    }
+
+
+def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: float) -> dict[str, Any]:
+    """One fault, from a healthy stack to a healthy stack."""
+    load, began = scene.load, time.time()
+    first = len(load.lives)
+    window = load.record.begin(fault.name)
+    scene.broken = []
+    load.go_on()
+    time.sleep(lead)
+    start = time.monotonic()
+    try:
+        fault.do(scene)
+    except AssertionError as error:
+        scene.broken.append(f"{fault.name}: {error}")
+    seconds = scene.wait_until_whole(patience) - start
+    time.sleep(tail)
+    # Each of a stack's three steps has that much.
+    load.rest(3 * patience + 30)
+    lives = load.lives[first:]
+    done = accounted(window, lives, planned=fault.planned, seconds=seconds) | {"broken": scene.broken}
+    print(" ".join(f"{key}={value}" for key, value in done.items() if key != "broken"), flush=True)
+    for failure in window.failures[:20]:
+        print(f"    {failure.at} :{failure.port} {failure.method} {failure.path}: {failure.what}")
+    for life in lives:
+        if life.end != "complete" or life.rescued:
+            print(f"    {life.name}: {life.end or 'goes on'}{', rescued' * life.rescued}: {life.told}")
+    for told in scene.broken:
+        print(f"    {told}")
+    if window.failures:
+        scene.journal(began)
+    sys.stdout.flush()
+    return done | {"failures": [asdict(failure) for failure in window.failures]}
+
+
+def main() -> int:
+    words = argparse.ArgumentParser()
+    words.add_argument("--stack", required=True)
+    words.add_argument("--seed", required=True)
+    words.add_argument("--faults", default="", help="names, with commas; all by default")
+    words.add_argument("--short", action="store_true", help="less load, shorter waits, no least number of requests")
+    words.add_argument("--reads", type=float, default=20)
+    words.add_argument("--stacks", type=float, default=0.3)
+    words.add_argument("--patience", type=float, default=420, help="seconds until a stack counts as stuck")
+    words.add_argument("--report", type=Path, help="a file for all of it, as JSON")
+    asked = words.parse_args()
+    stack = Stack(asked.stack)
+    outputs = stack.outputs()
+    cloud = Cloud(Path(outputs["clouds_yaml"]), outputs["heat_api_url"], outputs["heat_cfn_url"])
+    seed = asked.seed
+    load = Load(
+        cloud, seed=seed, sources=_sources(outputs), reads=asked.reads, stacks=asked.stacks, patience=asked.patience
+    )
+    scene = Scene(stack, load, short=asked.short, outputs=outputs)
+    steady = load.record.begin("steady")
+    load.start()
+    done = []
+    for fault in ordered(seed, [name for name in asked.faults.split(",") if name]):
+        scene.chance = chance(seed, fault.name)
+        done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 20, patience=asked.patience))
+    # What is still missing to a full run, with nothing broken.
+    first = len(load.lives)
+    steady = load.record.begin("steady")
+    load.go_on()
+    short_of = (0, 0) if asked.short or asked.faults else (REQUESTS, STACKS)
+    counted = sum(one["requests"] for one in done), sum(one["stacks"] for one in done)
+    while counted[0] + steady.sent < short_of[0] or counted[1] + len(load.lives) - first < short_of[1]:
+        time.sleep(1)
+    load.rest(3 * asked.patience + 30)
+    done.append(
+        accounted(steady, load.lives[first:], planned=True, seconds=0)
+        | {"broken": [], "failures": [asdict(failure) for failure in steady.failures]}
+    )
+    load.stop()
+    if asked.report:
+        asked.report.write_text(json.dumps(done, indent=1))
+    total = {key: sum(one[key] for one in done) for key in _TOTALS}
+    print(
+        json.dumps(
+            {"seed": seed}
+            | total
+            | {"failed_planned": sum(one["failed"] for one in done if one["planned"])}
+            | {"broken": sum(bool(one["broken"]) for one in done)}
+            | {"seconds_to_whole": {one["fault"]: one["seconds_to_whole"] for one in done[:-1]}}
+        )
+    )
+    return int(any(total[key] for key in ("failed", "lost", "stuck", "wrong")) or any(one["broken"] for one in done))
+
+
+_TOTALS = ("requests", "failed", "retried", "stacks", "refused", "lost", "stuck", "wrong", "rescued")
+
+
+def _sources(outputs: dict[str, Any]) -> list[str]:
+    """Addresses for the clients, on the containers' bridge; they go with it."""
+    network = outputs["nodes"][0]["address"].rpartition(".")[0]
+    device = root("ip", "-o", "route", "get", outputs["nodes"][0]["address"]).split(" dev ")[1].split()[0]
+    addresses = [f"{network}.{200 + number}" for number in range(_SOURCES)]
+    for address in addresses:
+        root("ip", "address", "replace", f"{address}/32", "dev", device)
+    return addresses
+
+
+sys.exit(main())

@@ -1,0 +1,199 @@
+"""What is done to a stack under load. A group's faults are done in their order, the groups in that of the seed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.e2e.lab import wait_for
+from tests.faults.scene import Scene, root
+
+ENGINE, API, CFN = "heat-engine", "heat-api", "heat-api-cfn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """`planned`: an operator's change, which no client may notice. Otherwise it is a failure."""
+
+    name: str
+    group: str
+    planned: bool
+    do: Callable[[Scene], None]
+
+
+FAULTS: list[Fault] = []
+
+
+def fault(group: str, *, planned: bool) -> Callable[[Callable[[Scene], None]], Callable[[Scene], None]]:
+    """Add a function to the list, under its own name."""
+
+    def add(do: Callable[[Scene], None]) -> Callable[[Scene], None]:
+        FAULTS.append(Fault(name=do.__name__.replace("_", "-"), group=group, planned=planned, do=do))
+        return do
+
+    return add
+
+
+@fault("engines", planned=True)
+def engines_out(scene: Scene) -> None:
+    scene.change({"engines": 4})
+
+
+@fault("engines", planned=True)
+def engines_in(scene: Scene) -> None:
+    scene.change({"engines": 2})
+
+
+@fault("apis", planned=True)
+def apis_out(scene: Scene) -> None:
+    scene.change({"apis": 4, "cfnApis": 4})
+
+
+@fault("apis", planned=True)
+def apis_in(scene: Scene) -> None:
+    scene.change({"apis": 2, "cfnApis": 2})
+
+
+@fault("nodes", planned=True)
+def node_added(scene: Scene) -> None:
+    scene.change({"nodes": 3, "engines": 3, "apis": 3, "cfnApis": 3})
+
+
+@fault("nodes", planned=True)
+def node_removed(scene: Scene) -> None:
+    scene.change({"nodes": 2, "engines": 2, "apis": 2, "cfnApis": 2})
+
+
+@fault("options", planned=True)
+def heat_option(scene: Scene) -> None:
+    """Every process reads heat.conf, and is restarted."""
+    scene.change({"gracefulShutdownTimeout": scene.chance.randint(90, 200)})
+
+
+@fault("options", planned=True)
+def proxy_option(scene: Scene) -> None:
+    scene.change({"haproxy.maxconn": scene.chance.randint(7000, 7999)})
+
+
+@fault("reload", planned=True)
+def proxy_reloaded(scene: Scene) -> None:
+    for _ in range(5):
+        scene.stack.on("front", "systemctl reload haproxy")
+        time.sleep(scene.chance.uniform(1, 3))
+
+
+@fault("interrupted", planned=True)
+def up_killed(scene: Scene) -> None:
+    """At any moment; the next `up` goes on from there."""
+    for key, value in {"engines": 4, "apis": 4, "gracefulShutdownTimeout": scene.chance.randint(201, 300)}.items():
+        scene.stack.set(key, value)
+    for _ in range(2):
+        scene.interrupted(scene.chance.uniform(4, 40))
+    scene.change({"engines": 4})
+
+
+@fault("interrupted", planned=True)
+def back_after_up_killed(scene: Scene) -> None:
+    scene.change({"engines": 2, "apis": 2})
+
+
+@fault("engine-killed", planned=False)
+def engine_killed(scene: Scene) -> None:
+    """An engine with its workers."""
+    node, unit = scene.chance.choice(scene.units(ENGINE))
+    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+
+
+@fault("worker-killed", planned=False)
+def worker_killed(scene: Scene) -> None:
+    node, unit = scene.chance.choice(scene.units(ENGINE))
+    scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+
+
+@fault("api-killed", planned=False)
+def api_killed(scene: Scene) -> None:
+    node, unit = scene.chance.choice(scene.units(API))
+    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+
+
+@fault("api-worker-killed", planned=False)
+def api_worker_killed(scene: Scene) -> None:
+    node, unit = scene.chance.choice(scene.units(API))
+    scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+
+
+@fault("cfn-killed", planned=False)
+def cfn_killed(scene: Scene) -> None:
+    node, unit = scene.chance.choice(scene.units(CFN))
+    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+
+
+@fault("node-killed", planned=False)
+def node_killed(scene: Scene) -> None:
+    """The power goes, and comes back."""
+    node = scene.chance.choice(scene.nodes())
+    scene.podman("kill", scene.container(node))
+    time.sleep(10 if scene.short else 60)
+    scene.podman("start", scene.container(node))
+
+
+@fault("broker", planned=False)
+def broker_restarted(scene: Scene) -> None:
+    scene.stack.on("front", "systemctl restart rabbitmq-server")
+
+
+@fault("broker", planned=False)
+def broker_killed(scene: Scene) -> None:
+    scene.stack.on("front", "systemctl kill --signal KILL rabbitmq-server; systemctl start rabbitmq-server")
+
+
+@fault("database", planned=False)
+def database_restarted(scene: Scene) -> None:
+    scene.stack.on("front", "systemctl restart mariadb")
+
+
+@fault("database", planned=False)
+def database_killed(scene: Scene) -> None:
+    scene.stack.on("front", "systemctl kill --signal KILL mariadb; systemctl start mariadb")
+
+
+@contextmanager
+def full(scene: Scene, host: str) -> Iterator[None]:
+    """Where Heat and the journal write on a host, nothing more fits. A few MB that are full stand in for the disk."""
+    places = ["/var/lib/heat", "/var/log", "/var/tmp"]  # noqa: S108 # the host's
+    for place in places:
+        scene.inside(host, "-m", "mount", "-t", "tmpfs", "-o", "size=1m", "full", place)
+        scene.stack.on(host, f"chmod 0777 {place}; head -c 2M /dev/zero >{place}/full 2>/dev/null || true")
+    try:
+        yield
+    finally:
+        for place in places:
+            scene.inside(host, "-m", "umount", "--lazy", place)
+
+
+@fault("disk", planned=False)
+def disk_full(scene: Scene) -> None:
+    """And the engine of that host has to start while it is."""
+    node, unit = scene.chance.choice(scene.units(ENGINE))
+    with full(scene, node):
+        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+        time.sleep(15 if scene.short else 60)
+
+
+@fault("network", planned=False)
+def network_cut(scene: Scene) -> None:
+    """A node's cable is out for two minutes."""
+    device = scene.link(scene.chance.choice(scene.nodes()))
+    root("ip", "link", "set", device, "down")
+    try:
+        time.sleep(30 if scene.short else 120)
+    finally:
+        root("ip", "link", "set", device, "up")
+
+
+@fault("proxy-killed", planned=False)
+def proxy_killed(scene: Scene) -> None:
+    scene.stack.on("front", "systemctl kill --signal KILL haproxy")
+    wait_for(lambda: scene.stack.on("front", "systemctl is-active haproxy", check=False) == "active", "haproxy")

@@ -1,0 +1,150 @@
+"""The stack under load, as faults handle it: hosts to hurt, settings to change, and is all whole again?"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.lab import ROOT, Stack, engine
+from tests.faults.load import Load
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def root(*words: str) -> str:
+    """Run a command on this machine as root."""
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    done = subprocess.run([*sudo, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}: {done.stderr}"
+    return done.stdout.strip()
+
+
+@dataclass
+class Scene:
+    """`chance` is the fault's own; `short`: waits are seconds where they would be minutes."""
+
+    stack: Stack
+    load: Load
+    short: bool = False
+    chance: random.Random = field(default_factory=random.Random)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Learn anew what is planned."""
+        self.outputs = self.stack.outputs()
+
+    def change(self, settings: Mapping[str, object]) -> None:
+        """Change settings, each by its path, and bring them up."""
+        for path, value in settings.items():
+            self.stack.pulumi("config", "set", "--path", path, str(value))
+        done = self.stack.up(check=False)
+        self.look()
+        if done.code:
+            self.broken.append(f"up failed: {done.text[-3000:]}")
+
+    def interrupted(self, seconds: float) -> None:
+        """An `up` that is killed after so many seconds, with all that it started here; then what an operator types."""
+        words = ["pulumi", "up", "--yes", "--skip-preview", "--stack", self.stack.name, "--non-interactive"]
+        running = subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            running.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+        self.stack.pulumi("cancel", "--yes")
+
+    def units(self, *kinds: str) -> list[tuple[str, str]]:
+        """The planned processes of these kinds: node and unit."""
+        return [(one["node"], one["unit"]) for one in self.outputs["processes"] if one["kind"] in kinds]
+
+    def container(self, host: str) -> str:
+        return f"heat-{self.stack.name}-{host}"
+
+    def nodes(self) -> list[str]:
+        return [node["name"] for node in self.outputs["nodes"] if node["name"] != "front"]
+
+    def podman(self, *words: str) -> str:
+        done = subprocess.run([*engine(), *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def inside(self, host: str, namespace: str, *words: str) -> str:
+        """Run a command of this machine in one namespace of a host: -m, its files; -n, its network."""
+        pid = self.podman("inspect", "--format", "{{.State.Pid}}", self.container(host))
+        return root("nsenter", "-t", pid, namespace, "--", *words)
+
+    def link(self, host: str) -> str:
+        """This machine's end of a host's cable."""
+        index = self.stack.on(host, "cat /sys/class/net/eth0/iflink")
+        for device in Path("/sys/class/net").iterdir():
+            if (device / "ifindex").read_text().strip() == index:
+                return device.name
+        raise AssertionError(f"no device here is the other end of {host}'s")
+
+    def servers(self) -> dict[str, str]:
+        """The state of each API, as the proxy sees it."""
+        with _DIRECT.open(self.outputs["haproxy_stats_url"] + ";csv", timeout=10) as answer:
+            rows = csv.DictReader(io.StringIO(answer.read().decode().removeprefix("# ")))
+            return {
+                f"{row['pxname']}/{row['svname']}": f"{row['status']} {row['check_status']}"
+                for row in rows
+                if row["svname"] not in {"FRONTEND", "BACKEND"}
+            }
+
+    def unwell(self) -> str:
+        """Why the service is not whole; "" when it is: every API UP, every engine consumes, a stack goes through."""
+        try:
+            servers = self.servers()
+        except OSError as error:
+            return f"the proxy does not answer: {error}"
+        planned = [one for one in self.outputs["processes"] if "port" in one]
+        if len(servers) != len(planned) or any(state != "UP L7OK" for state in servers.values()):
+            return f"HAProxy: {servers}"
+        workers = sum(one["kind"] == "heat-engine" for one in self.outputs["processes"])
+        for queue in ("engine", "engine_worker"):
+            if (found := self.stack.consumers(queue)) != workers:
+                return f"{queue} has {found} consumers of {workers}"
+        return "" if self.load.goes_through() else "no stack goes through"
+
+    def wait_until_whole(self, seconds: float) -> float:
+        """Ask until all is whole, and give the time (time.monotonic) at which the last look began."""
+        deadline = time.monotonic() + seconds
+        while True:
+            began = time.monotonic()
+            if not (why := self.unwell()):
+                return began
+            if time.monotonic() > deadline:
+                self.broken.append(f"not whole again within {seconds:.0f} s: {why}")
+                return began
+            time.sleep(1)
+
+    def proxy_log(self, since: float) -> list[str]:
+        """What HAProxy logged of requests that did not end well, since a moment (time.time)."""
+        lines = self.stack.on(
+            "front", f"journalctl -u haproxy --no-pager --output cat --since @{since:.0f}", check=False
+        ).splitlines()
+        return [line for line in lines if " ---- " not in line or re.search(r" 5\d\d \d+ - - ", line)]
+
+    def journal(self, since: float) -> None:
+        """Print what is worth a look: of the proxy, where a request failed."""
+        for line in self.proxy_log(since)[-40:]:
+            print(f"    {line}")
+
+
+def dumped(value: object) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,113 @@
+"""What the load generator counts as a failure, and what it may repeat: tests/faults/client.py."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.faults.client import Client, UnansweredError
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+@contextmanager
+def server(*connections: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that takes each connection in turn, answers its requests with what is listed, and closes it.
+
+    An answer of b"" is none: the connection ends with the request read. Gives its port, and what it was asked.
+    """
+    asked: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for answers in connections:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            with accepted:
+                for answer in answers:
+                    asked.append(accepted.recv(65536).split(b"\r\n")[0])
+                    accepted.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1], asked
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def test_a_kept_connection_is_used_again() -> None:
+    with server([OK, OK]) as (port, asked):
+        client = Client("127.0.0.1", port, kept=True)
+        answers = [client.ask("GET", "/", {}) for _ in range(2)]
+    assert [(answer.status, answer.body, answer.retried) for answer in answers] == [(200, b"ok", False)] * 2
+    assert answers[0].port == answers[1].port
+    assert len(asked) == 2
+
+
+def test_a_client_that_keeps_nothing_has_a_new_connection_each_time() -> None:
+    with server([OK, OK], [OK]) as (port, _):
+        client = Client("127.0.0.1", port, kept=False)
+        first = client.ask("GET", "/", {})
+        second = client.ask("GET", "/", {})
+    assert first.port != second.port
+
+
+def test_a_connection_that_was_closed_while_idle_is_opened_anew_for_any_method() -> None:
+    """Nothing was sent on it, so nothing is repeated."""
+    with server([LAST], [OK]) as (port, asked):
+        client = Client("127.0.0.1", port, kept=True)
+        client.ask("GET", "/", {})
+        assert not client.ask("POST", "/", {}, b"x").retried
+    assert asked == [b"GET / HTTP/1.1", b"POST / HTTP/1.1"]
+
+
+def test_a_get_on_a_kept_connection_that_closes_without_an_answer_is_sent_once_more() -> None:
+    with server([OK, b""], [OK]) as (port, asked):
+        client = Client("127.0.0.1", port, kept=True)
+        client.ask("GET", "/", {})
+        assert client.ask("GET", "/", {}).retried
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_what_may_not_be_repeated_is_not(method: str) -> None:
+    with server([OK, b""], [OK]) as (port, asked):
+        client = Client("127.0.0.1", port, kept=True)
+        client.ask("GET", "/", {})
+        with pytest.raises(UnansweredError, match="closed without an answer"):
+            client.ask(method, "/", {}, b"x")
+        assert len(asked) == 2
+
+
+def test_a_get_on_a_new_connection_that_closes_without_an_answer_has_failed() -> None:
+    with server([b""], [OK]) as (port, asked):
+        with pytest.raises(UnansweredError, match="closed without an answer"):
+            Client("127.0.0.1", port, kept=True).ask("GET", "/", {})
+        assert len(asked) == 1
+
+
+def test_an_answer_that_ends_half_way_has_failed() -> None:
+    """Its first byte came: the request was taken, and is not repeated."""
+    with server([OK, OK[:-1]], [OK]) as (port, asked):
+        client = Client("127.0.0.1", port, kept=True)
+        client.ask("GET", "/", {})
+        with pytest.raises(UnansweredError, match="IncompleteRead"):
+            client.ask("GET", "/", {})
+        assert len(asked) == 2
+
+
+def test_a_server_that_is_not_there_has_failed() -> None:
+    with server() as (port, _):
+        pass
+    with pytest.raises(UnansweredError, match="refused"):
+        Client("127.0.0.1", port, kept=True).ask("GET", "/", {})
