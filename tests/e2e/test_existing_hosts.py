@@ -6,6 +6,7 @@ They are containers here, for the program machines like any other. The tests go 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 
 import openstack
 import pytest
+import yaml
 
 from components.hosts.containers import mac_address
 from components.remote import FREE_MB
 from components.rendering import TEMPLATES, render
 from tests.e2e.lab import ROOT, Stack, engine
+from tests.unit.sample import parsed
 
 NAME = "e2e-existing"
 NETWORK = f"heat-{NAME}"
@@ -157,6 +160,11 @@ def test_hosts_that_cannot_be_used_are_named_and_no_host_is_changed(stack: Stack
     stack.on("node-1", SUDO)
 
 
+def connected(clouds_yaml: str, cloud: str = "heat") -> Any:  # openstacksdk's connection
+    config = openstack.config.OpenStackConfig(config_files=[clouds_yaml], load_envvars=False)
+    return openstack.connection.Connection(config=config.get_one(cloud))
+
+
 def test_heat_runs_on_them_and_makes_a_stack_through_the_proxy(stack: Stack) -> None:
     before = machine_ids()
     stack.up()
@@ -164,8 +172,7 @@ def test_heat_runs_on_them_and_makes_a_stack_through_the_proxy(stack: Stack) -> 
     outputs = stack.outputs()
     assert outputs["heat_api_url"] == "http://10.213.79.10:8004"
     assert [process["node"] for process in outputs["processes"] if process["kind"] == "heat-engine"] == ["node-2"]
-    config = openstack.config.OpenStackConfig(config_files=[outputs["clouds_yaml"]], load_envvars=False)
-    cloud = openstack.connection.Connection(config=config.get_one("heat"))
+    cloud = connected(outputs["clouds_yaml"])
     resources = {"value": {"type": "OS::Heat::RandomString"}}
     made = cloud.orchestration.create_stack(
         name="existing", template={"heat_template_version": "2018-08-31", "resources": resources}
@@ -184,7 +191,15 @@ def test_a_host_needs_no_more_space_than_is_asked_for(stack: Stack) -> None:
         assert sum(used) < FREE_MB
 
 
-def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack) -> None:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what is left of the first deployment is kept: the logins, of which its control plane goes on knowing."""
+    return tmp_path_factory.mktemp("left")
+
+
+def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack, left: Path) -> None:
+    (left / "secrets.conf").write_text(stack.on("node-2", "cat /etc/heat/secrets.conf"))
+    shutil.copy(stack.outputs()["clouds_yaml"], left / "clouds.yaml")
     before, outputs = machine_ids(), stack.outputs()
     stack.on("node-1", "systemctl stop ssh")
     told = stack.pulumi("destroy", "--yes", "--skip-preview").text
@@ -197,3 +212,100 @@ def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack) -
     assert stack.on("node-2", "ls /etc/heat/secrets.conf", check=False).endswith("No such file or directory")
     assert stack.on("front", "systemctl is-active haproxy", check=False) == "inactive"
     assert stack.on("front", "systemctl is-active mariadb rabbitmq-server keystone") == "active\nactive\nactive"
+
+
+# From here on the control plane is what the first deployment has left on the front host: one that others run.
+
+
+@pytest.fixture(scope="module")
+def controlled(stack: Stack, left: Path) -> dict[str, str]:
+    """The stack, told of that control plane; the secrets that it was told."""
+    stack.on("node-1", "systemctl start ssh")
+    known = parsed((left / "secrets.conf").read_text())
+    stack.set("controlPlane", "existing")
+    stack.pulumi("config", "set", "--path", "control.keystoneUrl", f"http://{ADDRESSES['front']}:5000")
+    stack.pulumi("config", "set", "--path", "control.memcached[0]", f"{ADDRESSES['front']}:11211")
+    secrets = {
+        "databaseUrl": known["database"]["connection"],
+        "transportUrl": known["DEFAULT"]["transport_url"],
+        "servicePassword": known["keystone_authtoken"]["password"],
+        "stackDomainAdminPassword": known["DEFAULT"]["stack_domain_admin_password"],
+        "authEncryptionKey": known["DEFAULT"]["auth_encryption_key"],
+    }
+    for key, value in secrets.items():
+        stack.pulumi("config", "set", "--secret", key, stdin=value)
+    return secrets
+
+
+def test_all_that_is_wrong_with_a_control_plane_is_told_at_once_and_nothing_is_started(
+    stack: Stack, controlled: dict[str, str]
+) -> None:
+    stack.on(
+        "front",
+        "mariadb -e \"CREATE DATABASE other; CREATE TABLE other.thing (id INT); GRANT ALL ON other.* TO heat@'%'\"",
+    )
+    wrong = {
+        "databaseUrl": controlled["databaseUrl"].replace("/heat?", "/other?"),
+        "transportUrl": controlled["transportUrl"].replace("@", "x@"),
+    }
+    for key, value in wrong.items():
+        stack.pulumi("config", "set", "--secret", key, stdin=value)
+    refused = stack.up(check=False)
+    for key in wrong:
+        stack.pulumi("config", "set", "--secret", key, stdin=controlled[key])
+    assert refused.code != 0
+    front = ADDRESSES["front"]
+    assert f"the database at {front}:3306: other is not Heat's" in refused.text
+    assert f"the broker at {front}:5672 refuses the login of user heat" in refused.text
+    assert not [value for value in controlled.values() if value in refused.text]
+    assert stack.on("node-2", "systemctl is-active heat-engine@1", check=False) == "inactive"
+
+
+def test_heat_runs_on_a_control_plane_that_is_there_and_finds_its_stacks(
+    stack: Stack, controlled: dict[str, str], left: Path
+) -> None:
+    stack.up()
+    assert "existing" in [one.name for one in connected(str(left / "clouds.yaml")).orchestration.stacks()]
+    exported = stack.pulumi("stack", "export").text
+    assert not [key for key, value in controlled.items() if value in exported]
+
+
+def test_what_is_missing_of_a_control_plane_is_made_where_it_may_be(
+    stack: Stack, controlled: dict[str, str], left: Path
+) -> None:
+    front = ADDRESSES["front"]
+    stack.on(
+        "front",
+        "mariadb -e \"CREATE USER boss@'%' IDENTIFIED BY 'mysql-boss'; GRANT ALL ON *.* TO boss@'%' WITH GRANT OPTION\""
+        " && rabbitmq-plugins -q enable rabbitmq_management >/dev/null && rabbitmqctl -q add_user boss rabbit-boss"
+        " && rabbitmqctl -q set_user_tags boss administrator",
+    )
+    for at, part in enumerate(("database", "broker", "keystone")):
+        stack.pulumi("config", "set", "--path", f"control.manage[{at}]", part)
+    for name in ("user", "stackDomain", "stackDomainAdmin"):
+        stack.pulumi("config", "set", "--path", f"control.{name}", f"second-{name.lower()}")
+    admin = yaml.safe_load((left / "clouds.yaml").read_text())["clouds"]["heat-admin"]["auth"]["password"]
+    secrets = {
+        "databaseUrl": f"mysql+pymysql://second:{'d' * 32}@{front}/second?charset=utf8mb4",
+        "transportUrl": f"rabbit://second:{'b' * 32}@{front}:5672/second",
+        "databaseAdminUrl": f"mysql+pymysql://boss:mysql-boss@{front}",
+        "brokerAdminUrl": f"http://boss:rabbit-boss@{front}:15672",
+        "keystoneAdminPassword": admin,
+    }
+    for key, value in secrets.items():
+        stack.pulumi("config", "set", "--secret", key, stdin=value)
+    for key in controlled.keys() - secrets.keys():
+        stack.pulumi("config", "rm", key)
+    stack.up()
+    cloud = connected(str(left / "clouds.yaml"))
+    assert [one.name for one in cloud.orchestration.stacks()] == []
+    made = cloud.orchestration.create_stack(
+        name="second",
+        template={"heat_template_version": "2018-08-31", "resources": {"value": {"type": "OS::Heat::RandomString"}}},
+    )
+    cloud.orchestration.wait_for_status(
+        made, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=120
+    )
+    assert "second\tengine" in stack.on("front", "rabbitmqctl -q list_queues -p second name | sed 's/^/second\t/'")
+    stack.up("--expect-no-changes")
+    stack.pulumi("destroy", "--yes", "--skip-preview")
