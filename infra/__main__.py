@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from components import heat_conf  # noqa: E402
+from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
 from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
@@ -61,10 +62,15 @@ conf = configuration(
 proxy = FrontProxy("proxy", host=front, text=conf, after=[*running, *leaving])
 retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()]
 
+# What engines leave behind is looked after, by one node at a time.
+caretaker = Caretaker(
+    "caretaker", nodes=nodes, prefix=deployment.prefix, schedule=wanted.schedule, after=running
+)  # fmt: skip
+
 # The way of a request, from each backend through the proxy to the engines.
 Check(
     "check", front=front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes, deployment=deployment,
-    control=control, after=retired,
+    control=control, after=[*retired, *caretaker.running],
 )  # fmt: skip
 
 clouds = ClientConfig(

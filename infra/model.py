@@ -11,6 +11,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from components.caretaker import Schedule
 from components.heat_conf import CA, SYSTEM_CA, Deployment, Services
 from components.heat_node import ApiServer
 from components.hosts.containers import addresses
@@ -40,6 +41,21 @@ class HaproxySettings:
     check_interval: str = "2s"
     check_fall: int = 3
     check_rise: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaretakerSettings:
+    """When what engines leave behind is looked after; 0 is never."""
+
+    EXAMPLE: ClassVar[str] = "purgeDays"
+
+    rescue_minutes: int = 1
+    # Beyond what Heat's resources take between a message and their lock: API calls, retries, properties to be resolved.
+    grace_seconds: int = 300
+    clean_hours: int = 1
+    # As `heat-manage purge_deleted` has it.
+    purge_days: int = 90
+    purge_at: str = "03:30"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +163,7 @@ class Settings:
     stats_allow: tuple[str, ...] = ()
     rpc_response_timeout: int = 60
     graceful_shutdown_timeout: int = 60
+    caretaker: CaretakerSettings = field(default_factory=CaretakerSettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
     pip_index_url: str = ""
     debian_mirror: str = ""
@@ -239,6 +256,11 @@ class Settings:
     def api_server(self) -> ApiServer:
         """How much one API process serves at once."""
         return ApiServer(processes=self.api_processes, threads=self.api_threads)
+
+    @property
+    def schedule(self) -> Schedule:
+        """When the caretaker does what."""
+        return Schedule(**dataclasses.asdict(self.caretaker))
 
     @property
     def haproxy_values(self) -> dict[str, object]:

@@ -77,4 +77,6 @@ def main() -> None:
         print("more consumers at the broker than planned: " + "; ".join(more))
 
 
-main()
+# The caretaker asks in the same way: templates/heat/caretaker.py.
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,16 @@ from components.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
 from infra import settings
-from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, ControlSettings, ExistingSettings, HaproxySettings, Settings
+from infra.model import (
+    KEY_AGENT,
+    KEY_PLAIN,
+    KEY_SECRET,
+    CaretakerSettings,
+    ControlSettings,
+    ExistingSettings,
+    HaproxySettings,
+    Settings,
+)
 from infra.reader import camel, seconds
 from infra.rules import Routes, together, values
 from infra.settings import SettingsError, load
@@ -104,6 +113,34 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         {"statsAllow": ["10.0.0.0/8", "everybody"]},
         'statsAllow = ["10.0.0.0/8", "everybody"]: \'everybody\' does not appear to be an IPv4 or IPv6 network. '
         "Type: pulumi config rm statsAllow --stack dev",
+    ),
+    (
+        {"caretaker": {"rescueMinutes": 7}},
+        "caretaker.rescueMinutes = 7: minutes that divide an hour are wanted (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), "
+        "or 0 for never. Type: pulumi config set --path caretaker.rescueMinutes 1 --stack dev",
+    ),
+    (
+        {"caretaker": {"cleanHours": 24}},
+        "caretaker.cleanHours = 24: hours that divide a day are wanted (1, 2, 3, 4, 6, 8, 12), or 0 for never. "
+        "Type: pulumi config set --path caretaker.cleanHours 1 --stack dev",
+    ),
+    (
+        {"caretaker": {"graceSeconds": 0}},
+        "caretaker.graceSeconds = 0: at least 1 is wanted. "
+        "Type: pulumi config set --path caretaker.graceSeconds 300 --stack dev",
+    ),
+    (
+        {"caretaker": {"purgeDays": -1}},
+        "caretaker.purgeDays = -1: a number of days is wanted, or 0 for never. "
+        "Type: pulumi config set --path caretaker.purgeDays 90 --stack dev",
+    ),
+    *(
+        (
+            {"caretaker": {"purgeAt": value}},
+            f"caretaker.purgeAt = {value}: a time of the day is wanted, 00:00 to 23:59. "
+            "Type: pulumi config set --path caretaker.purgeAt 03:30 --stack dev",
+        )
+        for value in ("24:00", "3:30", "daily")
     ),
     (
         {"haproxy": "fast"},
@@ -535,12 +572,13 @@ def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> No
 
 def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
     types = {"str": "string", "int": "integer", "tuple[str, ...]": "array"}
-    types |= dict.fromkeys(("HaproxySettings", "ExistingSettings", "ControlSettings"), "object")
+    parts = (CaretakerSettings, ControlSettings, ExistingSettings, HaproxySettings)
+    types |= dict.fromkeys((part.__name__ for part in parts), "object")
     for item in dataclasses.fields(Settings):
         key = declared()[camel(item.name)]
         assert types[str(item.type)] == key["type"], item.name
         if item.default is dataclasses.MISSING:
-            assert item.default_factory in (HaproxySettings, ExistingSettings, ControlSettings)
+            assert item.default_factory in parts
             assert key["default"] == {}
         else:
             default = list(item.default) if isinstance(item.default, tuple) else item.default

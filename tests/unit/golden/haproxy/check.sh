@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a8569c4bf669a1cbfe83dd8c948e22dd38e08743d4ef90b6800f3990d0dec833
+# What has just been changed: e5612cad0428cb18bae35bef3fb91c131db4b83722b07ebe0389812fa58877f8
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 95bae1992151803d63b38621fc60b6d8ed3c201d3ef015bfb67326754fd97c2f
+# The plan and its files: 4e82bc09a5ce1d56eb331b1c0a2cf1a8d68d3a1d8d3050e09183105141b0c79a
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 0880ac52f83f10e5228af5f01696c263cf67cb1ccd1e886585c96b844ca5c1e9
+# The plan and its files: bb5e36250d620d3a681220d38aa98faafa17102b9adf74b55d3ebed55cb8ce8a
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
