@@ -51,7 +51,7 @@ class CaretakerSettings:
 
     rescue_minutes: int = 1
     # Beyond what Heat's resources take between a message and their lock: API calls, retries, properties to be resolved.
-    grace_seconds: int = 300
+    grace_seconds: int = 180
     clean_hours: int = 1
     # As `heat-manage purge_deleted` has it.
     purge_days: int = 90

@@ -19,6 +19,7 @@ from heat.engine import stack as engine_stack
 from heat.objects import service as services
 from heat.rpc import listener_client, worker_client
 from oslo_config import cfg
+from oslo_messaging import opts
 from oslo_utils import timeutils, uuidutils
 
 from traversal import Engine, Node, Resource, Step, Traversal, late
@@ -31,6 +32,9 @@ FULL = 0.5
 
 def connect(files: Sequence[str]) -> None:
     """Read the options as an engine does, and be ready to send what an engine sends."""
+    # The libraries of an engine register this one when it starts to listen.
+    every = (option for _, options in opts.list_opts() for option in options)
+    cfg.CONF.register_opt(next(option for option in every if option.dest == "executor_thread_pool_size"))
     cfg.CONF([f"--config-file={path}" for path in files], project="heat", prog="heat-engine")
     messaging.setup()
     # At each start Heat warns of every resource type that it would rather not have.

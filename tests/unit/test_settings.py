@@ -127,7 +127,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"caretaker": {"graceSeconds": 0}},
         "caretaker.graceSeconds = 0: at least 1 is wanted. "
-        "Type: pulumi config set --path caretaker.graceSeconds 300 --stack dev",
+        "Type: pulumi config set --path caretaker.graceSeconds 180 --stack dev",
     ),
     (
         {"caretaker": {"purgeDays": -1}},
