@@ -59,7 +59,6 @@ class Caretaker(pulumi.ComponentResource):
         name: str,
         *,
         nodes: Mapping[str, HeatNode],
-        prefix: str,
         schedule: Schedule,
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
@@ -69,21 +68,21 @@ class Caretaker(pulumi.ComponentResource):
         Args:
             name: the component's name.
             nodes: by name.
-            prefix: where Heat is installed on them.
             schedule: when what is done.
             after: what must be done before the timers start, such as the engines.
             opts: of the component.
         """
         super().__init__("heat:caretaker:Caretaker", name, {}, opts)
-        files = {
-            f"caretaker-{part}": (f"{_DIRECTORY}/{part}.py", (TEMPLATES / f"heat/{part}.py").read_text())
-            for part in _PROGRAMS
-        }
-        files["caretaker-unit"] = (
+        self.running = [self._on(node, schedule, after) for node in nodes.values()]
+        self.register_outputs({})
+
+    def _on(self, node: HeatNode, schedule: Schedule, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        files = {part: (f"{_DIRECTORY}/{part}.py", (TEMPLATES / f"heat/{part}.py").read_text()) for part in _PROGRAMS}
+        files["unit"] = (
             f"{_UNITS}/heat-caretaker@.service",
             render(
                 "heat/caretaker@.service.j2",
-                prefix=prefix,
+                python=node.python,
                 program=f"{_DIRECTORY}/{_PROGRAMS[-1]}.py",
                 directory=COUNTERS,
                 grace=schedule.grace_seconds,
@@ -92,20 +91,14 @@ class Caretaker(pulumi.ComponentResource):
                 secrets=heat_conf.SECRETS,
             ),
         )
-        timers = {f"heat-caretaker@{task}.timer": entry for task, entry in schedule.calendar.items()}
+        timers = {task: f"heat-caretaker@{task}.timer" for task in schedule.calendar}
         for task, (calendar, purpose) in schedule.calendar.items():
-            files[f"caretaker-{task}-timer"] = (
-                f"{_UNITS}/heat-caretaker@{task}.timer",
-                render("heat/caretaker.timer.j2", calendar=calendar, purpose=purpose),
-            )
+            text = render("heat/caretaker.timer.j2", calendar=calendar, purpose=purpose)
+            files[f"{task}-timer"] = (f"{_UNITS}/{timers[task]}", text)
+        there = [
+            node.host.file(f"caretaker-{name}", path, text, parent=self, after=[node.installed])
+            for name, (path, text) in files.items()
+        ]
         digest = hashlib.sha256("\0".join(text for _, text in files.values()).encode()).hexdigest()
-        script = render("heat/timers.sh.j2", digest=digest, timers=list(timers))
-        self.running = []
-        for node in nodes.values():
-            there = [
-                node.host.file(file, path, text, parent=self, after=[node.installed])
-                for file, (path, text) in files.items()
-            ]
-            run = node.host.script("caretaker", script, parent=self, after=[*there, *node.files, *after])
-            self.running.append(run)
-        self.register_outputs({})
+        script = render("heat/timers.sh.j2", digest=digest, timers=list(timers.values()))
+        return node.host.script("caretaker", script, parent=self, after=[*there, *node.files, *after])

@@ -63,9 +63,7 @@ proxy = FrontProxy("proxy", host=front, text=conf, after=[*running, *leaving])
 retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()]
 
 # What engines leave behind is looked after, by one node at a time.
-caretaker = Caretaker(
-    "caretaker", nodes=nodes, prefix=deployment.prefix, schedule=wanted.schedule, after=running
-)  # fmt: skip
+caretaker = Caretaker("caretaker", nodes=nodes, schedule=wanted.schedule, after=running)
 
 # The way of a request, from each backend through the proxy to the engines.
 Check(

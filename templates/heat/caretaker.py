@@ -23,9 +23,8 @@ from pathlib import Path
 
 import kombu
 from amqp.exceptions import AMQPError, ResourceLocked
-from oslo_config import cfg
 
-from broker_consumers import broker, consumers
+from broker_consumers import broker, consumers, read
 from upkeep import Counters, Heat, Memory, rescue
 
 # Seconds of silence after which the broker takes the lock away. A run has a word with it before all that it does.
@@ -89,14 +88,11 @@ def main() -> None:
     words = parser.parse_args()
     task, files = words.task, words.files
     counters = Counters(words.directory / f"{task}.prom")
-    conf = cfg.ConfigOpts()
-    conf.register_opt(cfg.StrOpt("transport_url", secret=True))
-    conf([f"--config-file={path}" for path in files], project="heat", default_config_dirs=[])
     began = time.time()
     if began - counters.before.get(f'last_run_timestamp_seconds{{task="{task}"}}', 0) > RECENTLY:
         time.sleep(HANDICAP)
     try:
-        with broker(conf.transport_url) as connection:
+        with broker(read(files)) as connection:
             connection.heartbeat = HEARTBEAT
             connection.ensure_connection(max_retries=1)
             lock = Lock(connection, task)

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: e5612cad0428cb18bae35bef3fb91c131db4b83722b07ebe0389812fa58877f8
+# What has just been changed: 5a152f04c6d646543f3e22b9e7e542fef8fec0b65ca4b44d57b67f172233ec7e
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 4e82bc09a5ce1d56eb331b1c0a2cf1a8d68d3a1d8d3050e09183105141b0c79a
+# The plan and its files: 117ab40c9796909c739e404a57009e0f9156e5dbd2ad5f5d5ad0d3cff78557c5
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: bb5e36250d620d3a681220d38aa98faafa17102b9adf74b55d3ebed55cb8ce8a
+# The plan and its files: 8ae141c183315bccbee8abc09cc7e1c97232486bc25b1785e0212bc8b1d593c5
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 4fad78b3d04b86731591e709fb338736ad30f82edfe5bb374676c002d820278a
+# Its files: 6544c41b3e3c53f5779e9d4079d11cfef56896ad584291cbaf45c8d784eca5af
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
