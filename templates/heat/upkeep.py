@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from traversal import Decision, Engine, Seen, Step, Traversal, decide, late, off_the_books
+from traversal import Decision, Engine, Seen, Step, Traversal, decide, off_the_books
 
 WORK = "engine_worker"
 
@@ -147,11 +147,12 @@ def dead_engines(heat: Heat, broker: Broker, holders: Iterable[str]) -> set[str]
 
 def is_quiet(heat: Heat, broker: Broker) -> bool:
     """Whether no check waits for an engine: not in the queue, nor within a busy one, nor in one that is cut off."""
-    now = heat.now()
+    engines, now, single = heat.engines(), heat.now(), heat.single_workers()
+    living = [engine for engine in engines if not off_the_books(engine, engines, now, single=single)]
     return (
         not broker.waiting(WORK)
         and broker.consumers(WORK) > 0
-        and all(broker.consumers(listener(one.id)) for one in heat.engines().values() if not late(one, now))
+        and all(broker.consumers(listener(engine)) for engine in living)
         and not heat.full_engines()
     )
 

@@ -444,9 +444,10 @@ def test_a_stack_that_is_done_is_forgotten(node: Node1) -> None:
 
 @pytest.mark.parametrize("what", ["in the queue", "in a busy engine", "in one that is cut off", "no engine"])
 def test_a_message_that_may_still_wait_somewhere_is_not_lost(what: str) -> None:
-    living = {"one": engine("one", reported=1000)}
+    living = {"one": engine("one", created=995, reported=1000)}
     broker = FakeBroker(connected={WORK: 1, listener("one"): 1})
-    heat = FakeHeat(books=living | {"dead": engine("dead")})
+    # Two that are gone: one for long, one whose place "one" has taken.
+    heat = FakeHeat(books=living | {"dead": engine("dead", host="two"), "before": engine("before", reported=990)})
     assert is_quiet(heat, broker)
     if what == "in the queue":
         broker.messages = 1
