@@ -100,9 +100,13 @@ class Counters:
 
 
 def _replace(path: Path, text: str) -> None:
+    """Put a text in place at once, where there is room for it: on a full disk stacks are rescued all the same."""
     staged = path.with_name(f".{path.name}.new")
-    staged.write_text(text)
-    staged.replace(path)
+    try:
+        staged.write_text(text)
+        staged.replace(path)
+    except OSError as error:
+        print(f"{path} stays as it was: {error}", file=sys.stderr)
 
 
 class Memory:

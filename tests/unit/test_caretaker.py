@@ -490,6 +490,15 @@ def test_a_node_that_has_lost_the_lock_does_nothing(node: Node1) -> None:
     assert heat.did == []
 
 
+def test_a_disk_that_is_full_keeps_no_stack_from_being_rescued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heat = FakeHeat([stack("a", STUCK)])
+    Node1(tmp_path / "which is not there").run(heat, FakeBroker())
+    assert heat.did == [("trigger", "a/1")]
+    assert "seen.json stays as it was: [Errno 2]" in capsys.readouterr().err
+
+
 def test_an_orphan_fails_and_an_unbegun_stack_begins_anew(node: Node1) -> None:
     unbegun = chain(Resource(1), begun=False)
     heat = FakeHeat([stack("a", unbegun), stack("b", replace(unbegun, wanted=False))])
