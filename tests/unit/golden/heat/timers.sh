@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 6544c41b3e3c53f5779e9d4079d11cfef56896ad584291cbaf45c8d784eca5af
+# Its files: 82931fcc670af5742cc3b9ad12fc485462f7fd28e3d65e7d31da05f12f60a54d
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
