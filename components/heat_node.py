@@ -317,7 +317,7 @@ class HeatNode(pulumi.ComponentResource):
         """Stop Heat here when this host leaves the deployment, while all of `after` is still there."""
         return self.host.farewell(
             "leave",
-            render("heat/farewell.sh.j2", units=[], drain_timeout=self._drain_timeout),
+            render("heat/farewell.sh.j2", units=[], timers=[], drain_timeout=self._drain_timeout),
             undone="should it come back, Heat runs on; stop it there: systemctl disable --now 'heat-*@*'",
             parent=self,
             after=after,

@@ -12,11 +12,11 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from components import heat_conf  # noqa: E402
+from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
 from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
-from components.heat_node import HeatNode, run_one_by_one  # noqa: E402
+from components.heat_node import run_one_by_one  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
@@ -24,6 +24,7 @@ from infra import settings as configured  # noqa: E402
 from infra.control import find_control_plane, find_take_over  # noqa: E402
 from infra.hosts import find_hosts  # noqa: E402
 from infra.model import FRONT  # noqa: E402
+from infra.nodes import make_nodes  # noqa: E402
 
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = machine_routes(Path("/proc/net/route").read_text())
@@ -38,20 +39,9 @@ front = hosts[FRONT]
 
 # Database, broker, cache and Keystone.
 control = find_control_plane(wanted, hosts)
-public = control.public.apply(lambda known: heat_conf.merge(heat_conf.options(deployment), known))
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
-overrides = configured.overrides(wanted)
-nodes = {
-    node.name: HeatNode(
-        node.name, host=hosts[node.name], deployment=deployment, public=public, secret=control.secret,
-        more=control.files, api_server=wanted.api_server, overrides=overrides, allow_options=wanted.allow_options,
-        pip_index_url=wanted.pip_index_url,
-    )
-    for node in wanted.heat_nodes
-}  # fmt: skip
-for node in nodes.values():
-    control.equip(node)
+nodes = make_nodes(wanted, hosts, control)
 first = next(iter(nodes.values()))
 ready = [first.sync_schema(after=control.prepare(first)), control.register(first)]
 
@@ -67,10 +57,13 @@ proxy = FrontProxy(
 )
 retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()]
 
+# What engines leave behind is looked after, by one node at a time.
+caretaker = Caretaker("caretaker", nodes=nodes, schedule=wanted.schedule, after=running)
+
 # The way of a request, from each backend through the proxy to the engines.
 Check(
     "check", front=front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes, deployment=deployment,
-    control=control, after=retired,
+    control=control, after=[*retired, *caretaker.running],
 )  # fmt: skip
 
 clouds = ClientConfig(

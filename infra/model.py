@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
+from components.caretaker import Schedule
 from components.heat_conf import CA, SYSTEM_CA, Deployment, Services
 from components.heat_node import ApiServer
 from components.heat_options import Name, catalogue
@@ -106,6 +107,21 @@ class OptionSettings:
             kinds={name: options(sections) for name, sections in self.kinds.items()},
             processes={name: options(sections) for name, sections in self.processes.items()},
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaretakerSettings:
+    """When what engines leave behind is looked after; 0 is never."""
+
+    EXAMPLE: ClassVar[str] = "purgeDays"
+
+    rescue_minutes: int = 1
+    # Beyond what Heat's resources take between a message and their lock: API calls, retries, properties to be resolved.
+    grace_seconds: int = 180
+    clean_hours: int = 1
+    # As `heat-manage purge_deleted` has it.
+    purge_days: int = 90
+    purge_at: str = "03:30"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +239,7 @@ class Settings:
     stats_port: int = 8404
     stats_allow: tuple[str, ...] = ()
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    caretaker: CaretakerSettings = field(default_factory=CaretakerSettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
     options: OptionSettings = field(default_factory=OptionSettings)
     secret_options: OptionSettings = field(default_factory=OptionSettings)
@@ -325,6 +342,11 @@ class Settings:
     def api_server(self) -> ApiServer:
         """How much one API process serves at once."""
         return ApiServer(processes=self.api_processes, threads=self.api_threads)
+
+    @property
+    def schedule(self) -> Schedule:
+        """When the caretaker does what."""
+        return Schedule(**dataclasses.asdict(self.caretaker))
 
     @property
     def haproxy_values(self) -> dict[str, object]:

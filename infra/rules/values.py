@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from components.heat_node import lock_file
-from infra.model import HaproxySettings, Settings, TimeoutSettings
+from infra.model import CaretakerSettings, HaproxySettings, Settings, TimeoutSettings
 from infra.reader import Reader, camel, seconds
 
 _CHOICES = {
@@ -60,6 +60,7 @@ def check_values(settings: Settings, reader: Reader) -> None:
     if error := _not_a_network(ipaddress.IPv4Network, settings.subnet):
         reader.refuse("subnet", settings.subnet, error, default.subnet)
     _check_at_least_one("timeouts", settings.timeouts, reader)
+    _check_caretaker(settings.caretaker, reader)
     _check_haproxy(settings.haproxy, reader)
 
 
@@ -77,6 +78,28 @@ def _check_at_least_one(key: str, part: HaproxySettings | TimeoutSettings, reade
         value = getattr(part, item.name)
         if isinstance(value, int) and value < 1:
             reader.refuse(f"{key}.{camel(item.name)}", value, "at least 1 is wanted", item.default)
+
+
+# A period that divides the hour or the day comes round at the same times each day.
+_PERIODS = {"rescue_minutes": (60, "an hour", "minutes"), "clean_hours": (24, "a day", "hours")}
+
+
+def _check_caretaker(caretaker: CaretakerSettings, reader: Reader) -> None:
+    default = CaretakerSettings()
+    for name, (whole, of, unit) in _PERIODS.items():
+        value = getattr(caretaker, name)
+        if value != 0 and (not 0 < value < whole or whole % value):
+            fitting = ", ".join(str(number) for number in range(1, whole) if whole % number == 0)
+            rule = f"{unit} that divide {of} are wanted ({fitting}), or 0 for never"
+            reader.refuse(f"caretaker.{camel(name)}", value, rule, getattr(default, name))
+    if caretaker.grace_seconds < 1:
+        reader.refuse("caretaker.graceSeconds", caretaker.grace_seconds, "at least 1 is wanted", default.grace_seconds)
+    if caretaker.purge_days < 0:
+        rule = "a number of days is wanted, or 0 for never"
+        reader.refuse("caretaker.purgeDays", caretaker.purge_days, rule, default.purge_days)
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", caretaker.purge_at):
+        rule = "a time of the day is wanted, 00:00 to 23:59"
+        reader.refuse("caretaker.purgeAt", caretaker.purge_at, rule, default.purge_at)
 
 
 def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:

@@ -10,6 +10,7 @@ A passive declaration is plain AMQP: it needs no management plugin, and works wi
 import ssl
 import sys
 import time
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import kombu
@@ -17,6 +18,15 @@ from amqp.exceptions import AccessRefused, NotFound
 from oslo_config import cfg
 
 PAUSE = 0.5
+
+
+def read(files: Sequence[str]) -> cfg.ConfigOpts:
+    """The options that `broker` needs, as Heat reads them."""
+    conf = cfg.ConfigOpts()
+    conf.register_opt(cfg.StrOpt("transport_url", secret=True))
+    conf.register_opts([cfg.BoolOpt("ssl", default=False), cfg.StrOpt("ssl_ca_file")], group="oslo_messaging_rabbit")
+    conf([f"--config-file={path}" for path in files], project="heat", default_config_dirs=[])
+    return conf
 
 
 def broker(conf: cfg.ConfigOpts) -> kombu.Connection:
@@ -51,10 +61,7 @@ def main() -> None:
     limit, *rest = sys.argv[1:]
     split = rest.index("--")
     files, wanted = rest[:split], dict(pair.rsplit("=", 1) for pair in rest[split + 1 :])
-    conf = cfg.ConfigOpts()
-    conf.register_opt(cfg.StrOpt("transport_url", secret=True))
-    conf.register_opts([cfg.BoolOpt("ssl", default=False), cfg.StrOpt("ssl_ca_file")], group="oslo_messaging_rabbit")
-    conf([f"--config-file={path}" for path in files], project="heat", default_config_dirs=[])
+    conf = read(files)
     deadline = time.monotonic() + float(limit)
     while True:
         found: dict[str, int] = {}
@@ -77,4 +84,6 @@ def main() -> None:
         print("more consumers at the broker than planned: " + "; ".join(more))
 
 
-main()
+# The caretaker asks in the same way: templates/heat/caretaker.py.
+if __name__ == "__main__":
+    main()

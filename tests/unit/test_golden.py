@@ -61,6 +61,10 @@ CASES = {
     "heat/check-with-broker.sh": "node-1-check",
     "heat/heat-api-cfn@.service": "node-1-heat-api-cfn-unit",
     "heat/heat-api@.service": "node-1-heat-api-unit",
+    "heat/heat-caretaker@.service": "node-1-caretaker-unit",
+    "heat/heat-caretaker@clean.timer": "node-1-caretaker-clean-timer",
+    "heat/heat-caretaker@purge.timer": "node-1-caretaker-purge-timer",
+    "heat/heat-caretaker@rescue.timer": "node-1-caretaker-rescue-timer",
     "heat/heat-engine@.service": "node-1-heat-engine-unit",
     "heat/heat.conf": "node-1-heat-conf",
     "heat/install.sh": "node-1-install",
@@ -72,6 +76,7 @@ CASES = {
     "heat/retire.sh": "node-1-retire",
     "heat/schema.sh": "node-1-schema",
     "heat/secrets.conf": "node-1-secrets-conf",
+    "heat/timers.sh": "node-1-caretaker",
     "heat/uwsgi-heat-api-cfn.ini": "node-1-heat-api-cfn-uwsgi",
     "heat/uwsgi-heat-api.ini": "node-1-heat-api-uwsgi",
     "local/clouds.yaml": "clouds-yaml",
@@ -90,9 +95,13 @@ AS_THEY_ARE = {
     "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
     "heat/engine.py": "node-1-engine-program",
+    "heat/caretaker.py": "node-1-caretaker-caretaker",
     "heat/messaging_options.py": "node-1-messaging-program",
+    "heat/records.py": "node-1-caretaker-records",
     "heat/requirements-27.0.1.txt": "node-1-requirements",
     "heat/schema.py": "node-1-schema-program",
+    "heat/traversal.py": "node-1-caretaker-traversal",
+    "heat/upkeep.py": "node-1-caretaker-upkeep",
 }
 # Run on the operator's machine, by its text: the `create` of this resource.
 RUN_HERE = {"local/keypair.sh": "ssh-key"}
@@ -316,7 +325,7 @@ def test_systemd_knows_every_line_of_the_units(tmp_path: Path) -> None:
             # What the unit starts is on the hosts only.
             path.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", shipped(name)))
             paths.append(path)
-    assert len(paths) == 4
+    assert len(paths) == 5
     checked = subprocess.run(
         [ANALYZE, "verify", "--man=no", "--recursive-errors=no", *paths], capture_output=True, text=True, check=False
     )

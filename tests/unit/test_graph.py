@@ -218,6 +218,45 @@ def test_the_broker_is_asked_once_for_as_many_consumers_as_there_are_workers(sha
     assert asked == {"node-1": [(str(workers),) * 3]}
 
 
+def timers(result: Run, node: str) -> list[str]:
+    """The timers that a node is told to run."""
+    return re.findall(r"(?m)^systemctl restart heat-caretaker@(.*)\.timer$", result.by_name[f"{node}-caretaker"].text())
+
+
+@for_every_shape
+def test_every_node_has_the_caretaker_and_runs_its_timers_after_the_engines(shape: dict[str, Any]) -> None:
+    result = cached(**shape)
+    for node in nodes(result):
+        assert timers(result, node) == ["rescue", "clean", "purge"]
+        parts = {f"{node}-caretaker-{part}" for part in ("traversal", "upkeep", "records", "caretaker", "unit")}
+        there = parts | {f"{node}-caretaker-{task}-timer" for task in timers(result, node)}
+        assert there | {f"{node}-broker-consumers", f"{node}-secrets-conf"} | set(processes(result)) <= result.before(
+            f"{node}-caretaker"
+        )
+
+
+def test_what_the_caretaker_is_never_to_do_has_no_timer() -> None:
+    result = run(caretaker={"rescueMinutes": 0, "cleanHours": 12, "purgeDays": 0})
+    for node in nodes(result):
+        assert timers(result, node) == ["clean"]
+        assert not {f"{node}-caretaker-rescue-timer", f"{node}-caretaker-purge-timer"} & result.by_name.keys()
+        assert "OnCalendar=0/12:30\n" in result.by_name[f"{node}-caretaker-clean-timer"].text()
+
+
+def test_the_caretaker_does_what_its_settings_say() -> None:
+    result = run(caretaker={"rescueMinutes": 5, "graceSeconds": 77, "purgeDays": 30, "purgeAt": "23:15"})
+    assert "OnCalendar=*:0/5\n" in result.by_name["node-1-caretaker-rescue-timer"].text()
+    assert "OnCalendar=23:15\n" in result.by_name["node-1-caretaker-purge-timer"].text()
+    unit = result.by_name["node-1-caretaker-unit"].text()
+    assert " --grace=77 --days=30 " in unit
+
+
+def test_a_changed_schedule_starts_the_timers_anew_and_no_process() -> None:
+    old, new = cached(), run(caretaker={"rescueMinutes": 5})
+    changed = {name for name, resource in old.by_name.items() if resource.inputs != new.by_name[name].inputs}
+    assert changed == {f"{node}-caretaker{part}" for node in nodes(old) for part in ("", "-rescue-timer")}
+
+
 # How a resource lives and dies.
 
 

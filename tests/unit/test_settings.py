@@ -7,7 +7,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 import pulumi
 import pytest
@@ -24,8 +24,6 @@ from infra.model import (
     KEY_AGENT,
     KEY_PLAIN,
     KEY_SECRET,
-    ControlSettings,
-    ExistingSettings,
     HaproxySettings,
     OptionSettings,
     Settings,
@@ -113,6 +111,34 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         {"statsAllow": ["10.0.0.0/8", "everybody"]},
         'statsAllow = ["10.0.0.0/8", "everybody"]: \'everybody\' does not appear to be an IPv4 or IPv6 network. '
         "Type: pulumi config rm statsAllow --stack dev",
+    ),
+    (
+        {"caretaker": {"rescueMinutes": 7}},
+        "caretaker.rescueMinutes = 7: minutes that divide an hour are wanted (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), "
+        "or 0 for never. Type: pulumi config set --path caretaker.rescueMinutes 1 --stack dev",
+    ),
+    (
+        {"caretaker": {"cleanHours": 24}},
+        "caretaker.cleanHours = 24: hours that divide a day are wanted (1, 2, 3, 4, 6, 8, 12), or 0 for never. "
+        "Type: pulumi config set --path caretaker.cleanHours 1 --stack dev",
+    ),
+    (
+        {"caretaker": {"graceSeconds": 0}},
+        "caretaker.graceSeconds = 0: at least 1 is wanted. "
+        "Type: pulumi config set --path caretaker.graceSeconds 180 --stack dev",
+    ),
+    (
+        {"caretaker": {"purgeDays": -1}},
+        "caretaker.purgeDays = -1: a number of days is wanted, or 0 for never. "
+        "Type: pulumi config set --path caretaker.purgeDays 90 --stack dev",
+    ),
+    *(
+        (
+            {"caretaker": {"purgeAt": value}},
+            f"caretaker.purgeAt = {value}: a time of the day is wanted, 00:00 to 23:59. "
+            "Type: pulumi config set --path caretaker.purgeAt 03:30 --stack dev",
+        )
+        for value in ("24:00", "3:30", "daily")
     ),
     (
         {"haproxy": "fast"},
@@ -594,14 +620,13 @@ def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> No
 
 def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
     types = {"str": "string", "int": "integer", "bool": "boolean", "tuple[str, ...]": "array"}
-    kinds = (ControlSettings, ExistingSettings, HaproxySettings, OptionSettings, TimeoutSettings)
-    parts = {kind.__name__: kind for kind in kinds}
-    types |= dict.fromkeys(parts, "object")
+    kinds = [kind for kind in get_type_hints(Settings).values() if isinstance(kind, type)]
+    types |= dict.fromkeys((kind.__name__ for kind in kinds if dataclasses.is_dataclass(kind)), "object")
     for item in dataclasses.fields(Settings):
         key = declared()[camel(item.name)]
         assert types[str(item.type)] == key["type"], item.name
         if item.default is dataclasses.MISSING:
-            assert item.default_factory is parts[str(item.type)]
+            assert getattr(item.default_factory, "__name__", "") == str(item.type)
             assert key["default"] == {}
         else:
             default = list(item.default) if isinstance(item.default, tuple) else item.default

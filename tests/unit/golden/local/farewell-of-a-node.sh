@@ -32,6 +32,19 @@ fi
 status=0
 ssh -F "$work/config" leaving 'heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' || status=$?
 # This host leaves the deployment: every process of Heat here ends what it has begun and stops, and what is secret goes.
+# The caretaker's timers that are planned for this node run, and no others are left.
+set -eu
+timers='  '
+
+systemctl daemon-reload
+for file in /etc/systemd/system/heat-caretaker@*.timer; do
+    timer=$(basename "$file")
+    case "$timers" in *" $timer "*) continue ;; esac
+    [ -e "$file" ] || continue
+    systemctl --quiet disable --now "$timer"
+    rm -f "$file"
+    echo "stopped $timer"
+done
 # Stop what the plan for this node does not list. Each process ends what it has begun.
 set -eu
 planned='  '

@@ -1,0 +1,227 @@
+"""What the caretaker does in a run. Heat and the broker are handed in: nothing of either is needed to test this.
+
+What it finds and does is told in lines for the journal, in counters, and in a memory for the next run.
+"""
+# The methods of a protocol are told where they are.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from traversal import Decision, Engine, Seen, Step, Traversal, decide, off_the_books
+
+WORK = "engine_worker"
+
+
+def listener(engine: str) -> str:
+    """The queue that only one engine listens to, for as long as it is connected."""
+    return f"heat-engine-listener.{engine}"
+
+
+@dataclass(frozen=True)
+class InProgress:
+    """A stack that is IN_PROGRESS. `mark` is another as soon as anything about its traversal has changed."""
+
+    id: str
+    name: str
+    owner: str | None
+    mark: str
+    traversal: Traversal
+
+
+class Heat(Protocol):
+    """Heat's records, and what Heat offers to set them right: templates/heat/records.py."""
+
+    def now(self) -> float: ...
+    def single_workers(self) -> bool: ...
+    def engines(self) -> Mapping[str, Engine]: ...
+    def answers(self, engine_id: str) -> bool: ...
+    def full_engines(self) -> set[str]: ...
+    def in_progress(self) -> Iterable[InProgress]: ...
+    def trigger(self, found: InProgress, steps: Sequence[Step]) -> int: ...
+    def restart(self, found: InProgress) -> bool: ...
+    def fail(self, found: InProgress, reason: str) -> bool: ...
+    def clean(self) -> int: ...
+    def purge(self, days: int) -> int: ...
+
+
+class Broker(Protocol):
+    """The broker, where this node holds the lock: templates/heat/caretaker.py."""
+
+    def consumers(self, queue: str) -> int: ...
+    def waiting(self, queue: str) -> int: ...
+    def prove(self) -> None: ...
+
+
+class Counters:
+    """Numbers in Prometheus' text format, in a file: totals go on from run to run, all else is said anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+        self.before = {name.removeprefix("heat_caretaker_"): float(number) for name, number in pairs}
+        self._now = {name: number for name, number in self.before.items() if self._is_total(name)}
+
+    @staticmethod
+    def _is_total(name: str) -> bool:
+        return name.partition("{")[0].endswith("_total")
+
+    def add(self, name: str, number: float = 1) -> None:
+        """Count further."""
+        self._now[name] = self._now.get(name, 0) + number
+
+    def count(self, what: str, number: int) -> str:
+        """Count further, in a run that does nothing else; a line that says so."""
+        self.add(f"{what}_total", number)
+        return f"{number} {what.replace('_', ' ')}"
+
+    def say(self, name: str, number: float) -> None:
+        """Say what it is now."""
+        self._now[name] = number
+
+    def write(self) -> None:
+        """Put all of it in place, at once."""
+        lines, last = [], ""
+        for name, number in sorted(self._now.items()):
+            family = name.partition("{")[0]
+            if family != last:
+                lines.append(f"# TYPE heat_caretaker_{family} {'counter' if self._is_total(name) else 'gauge'}")
+            lines.append(f"heat_caretaker_{name} {number:.15g}")
+            last = family
+        _replace(self._path, "\n".join(lines) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a text in place at once, where there is room for it: on a full disk stacks are rescued all the same."""
+    staged = path.with_name(f".{path.name}.new")
+    try:
+        staged.write_text(text)
+        staged.replace(path)
+    except OSError as error:
+        print(f"{path} stays as it was: {error}", file=sys.stderr)
+
+
+class Memory:
+    """How this node's earlier runs since it booted have found stacks, by their ids.
+
+    Times are of the machine's own clock since `boot`: one that is set does not make a stack wait longer or shorter.
+    """
+
+    def __init__(self, path: Path, boot: str) -> None:
+        self._path, self._boot = path, boot
+        known = json.loads(path.read_text()) if path.exists() else {}
+        self._before = known["stacks"] if known.get("boot") == boot else {}
+        self._now: dict[str, Seen] = {}
+
+    def see(self, stack_id: str, mark: str, now: float) -> Seen:
+        """Note how a stack is found now."""
+        before = self._before.get(stack_id)
+        self._now[stack_id] = Seen(**before).again(mark, now) if before else Seen(mark, now)
+        return self._now[stack_id]
+
+    def write(self) -> None:
+        """Keep what this run has seen, and nothing else."""
+        seen = {stack_id: vars(how) for stack_id, how in self._now.items()}
+        _replace(self._path, json.dumps({"boot": self._boot, "stacks": seen}))
+
+
+def dead_engines(heat: Heat, broker: Broker, holders: Iterable[str]) -> set[str]:
+    """Those engines that are gone for certain: off the books, not connected to the broker, and silent.
+
+    Each of the three alone can be true of one that is well. A busy engine misses its reports or answers late, but is
+    connected; after the broker's restart none is connected for up to half a minute, but all are on the books.
+    """
+    engines, now, single = heat.engines(), heat.now(), heat.single_workers()
+    return {
+        engine
+        for engine in holders
+        if off_the_books(engine, engines, now, single=single)
+        and not broker.consumers(listener(engine))
+        and not heat.answers(engine)
+    }
+
+
+def is_quiet(heat: Heat, broker: Broker) -> bool:
+    """Whether no check waits for an engine: not in the queue, nor within a busy one, nor in one that is cut off."""
+    engines, now, single = heat.engines(), heat.now(), heat.single_workers()
+    living = [engine for engine in engines if not off_the_books(engine, engines, now, single=single)]
+    return (
+        not broker.waiting(WORK)
+        and broker.consumers(WORK) > 0
+        and all(broker.consumers(listener(engine)) for engine in living)
+        and not heat.full_engines()
+    )
+
+
+def rescue(heat: Heat, broker: Broker, counters: Counters, memory: Memory, *, now: float, grace: float) -> str:
+    """Set stacks going again whose engine is gone.
+
+    Args:
+        heat: the records.
+        broker: where the lock is.
+        counters: are counted further.
+        memory: of this node's earlier runs.
+        now: seconds since the machine booted.
+        grace: how long a stack that nobody seems to hold must stay as it is, in seconds.
+
+    Returns:
+        A line that says what was found and done.
+    """
+    stacks = list(heat.in_progress())
+    waited = {stack.id for stack in stacks if memory.see(stack.id, stack.mark, now).waited(now, grace)}
+    memory.write()
+    dead = dead_engines(
+        heat, broker, {one.engine for stack in stacks for one in stack.traversal.resources.values() if one.engine}
+    )
+    quiet = bool(waited) and is_quiet(heat, broker)
+    count = Counter({"rescued": 0, "left": 0, "errors": 0})
+    touched: set[str | None] = set()
+    for stack in stacks:
+        decision = decide(stack.traversal, dead, waited=stack.id in waited, quiet=quiet)
+        if decision.left:
+            count["left"] += 1
+            print(f"{stack.name} ({stack.id}) is left as it is: {decision.left}")
+        if stack.owner in touched:
+            # What has been set going in the outer stack will come to the nested one.
+            touched.add(stack.id)
+        elif decision.steps or decision.restart or decision.fail:
+            broker.prove()
+            touched.add(stack.id)
+            try:
+                count["rescued"] += _carry_out(heat, stack, decision, counters)
+            except Exception as error:  # one that cannot be loaded must not keep the others waiting
+                count["errors"] += 1
+                print(f"{stack.name} ({stack.id}) cannot be rescued: {error!r}", file=sys.stderr)
+    counters.add("stacks_rescued_total", count["rescued"])
+    counters.add("errors_total", count["errors"])
+    counters.say("stacks_in_progress", len(stacks))
+    counters.say("stacks_left", count["left"])
+    counters.say("engines_dead", len(dead))
+    return f"{len(stacks)} stacks in progress, {len(dead)} dead engines hold some of them, {count['rescued']} rescued"
+
+
+def _carry_out(heat: Heat, stack: InProgress, decision: Decision, counters: Counters) -> bool:
+    """Do what has been decided; whether anything came of it."""
+    if decision.fail:
+        done = heat.fail(stack, decision.fail)
+        counters.add("stacks_failed_total", done)
+        print(f"{stack.name} ({stack.id}) is marked as failed: {decision.fail}")
+        return done
+    if decision.restart:
+        done = heat.restart(stack)
+        counters.add("traversals_restarted_total", done)
+        print(f"{stack.name} ({stack.id}) begins anew: {decision.restart}")
+        return done
+    steps = decision.steps[: heat.trigger(stack, decision.steps)]
+    for step in steps:
+        counters.add(f'resources_triggered_total{{reason="{step.why}"}}')
+        print(f"{stack.name} ({stack.id}): resource {step.resource} is checked again: {step.why}")
+    return bool(steps)

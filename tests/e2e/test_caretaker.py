@@ -1,0 +1,145 @@
+"""What an engine that dies leaves behind, and the caretaker. Before test_dev_stack.py, which takes the stack down."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.e2e.lab import Stack, wait_for
+
+NODES = ("node-1", "node-2")
+UNIT = "/etc/systemd/system/heat-caretaker@.service"
+# How long the resource takes that the engine dies of.
+SECONDS = 20
+
+
+def waiting(*after: str, **seconds: int) -> dict[str, Any]:
+    """A resource whose actions take so many seconds each."""
+    return {
+        "type": "OS::Heat::TestResource",
+        "properties": {"value": "before", "action_wait_secs": seconds},
+        "depends_on": list(after),
+    }
+
+
+def template(**seconds: int) -> dict[str, Any]:
+    """A resource before the one that takes its time, and one after it."""
+    resources = {"first": waiting(), "slow": waiting("first", **seconds), "last": waiting("slow")}
+    return {"heat_template_version": "2018-08-31", "resources": resources}
+
+
+def changed(before: dict[str, Any]) -> dict[str, Any]:
+    slow = before["resources"]["slow"]
+    after = slow | {"properties": slow["properties"] | {"value": "after"}}
+    return before | {"resources": before["resources"] | {"slow": after}}
+
+
+GROUP = {
+    "heat_template_version": "2018-08-31",
+    "resources": {
+        "group": {
+            "type": "OS::Heat::ResourceGroup",
+            "properties": {"count": 2, "resource_def": waiting(create=SECONDS)},
+        }
+    },
+}
+
+
+def run(stack: Stack, task: str, *, grace: int = 180, days: int = 90) -> str:
+    """A run on node-1 as its timer starts it, but for these numbers; what it says."""
+    changed = f"s/^ExecStart=//p; s/%i/{task}/; s/--grace=[0-9]*/--grace={grace}/; s/--days=[0-9]*/--days={days}/"
+    told = stack.on("node-1", f"cd / && exec runuser -u heat -- $(sed -n '{changed}' {UNIT} | tail -n 1) 2>&1")
+    print(told)
+    return told
+
+
+def counted(stack: Stack, name: str) -> float:
+    """A counter, over all nodes."""
+    told = [stack.on(node, "cat /var/lib/heat/caretaker/*.prom || true") for node in NODES]
+    lines = [line.rpartition(" ") for text in told for line in text.splitlines()]
+    return sum(float(number) for found, _, number in lines if found == f"heat_caretaker_{name}")
+
+
+def records(stack: Stack, query: str) -> list[list[str]]:
+    """Rows of Heat's database."""
+    told = stack.on("front", f'mariadb --skip-column-names heat --execute "{query}"')
+    return [line.split("\t") for line in told.splitlines()]
+
+
+def in_work(stack: Stack) -> set[str]:
+    """The stacks of which an engine holds a resource, and those that they are in."""
+    query = "select stack.id, stack.owner_id from resource join stack on stack.id = resource.stack_id"
+    return {one for row in records(stack, f"{query} where resource.engine_id is not null") for one in row}
+
+
+def states(stack: Stack) -> dict[str, str]:
+    """Every stack by its id, deleted ones as well."""
+    return {one: f"{action}_{status}" for one, action, status in records(stack, "select id, action, status from stack")}
+
+
+def test_every_node_has_the_timers_and_one_of_them_does_the_work(stack: Stack) -> None:
+    for node in NODES:
+        listed = stack.on(node, "systemctl list-timers --no-legend 'heat-caretaker@*'").splitlines()
+        tasks = {line.rpartition("heat-caretaker@")[2] for line in listed}
+        assert tasks == {"rescue.service", "clean.service", "purge.service"}
+    # All at the same moment, as the timers do it.
+    for node in NODES:
+        stack.on(node, "systemctl start --no-block heat-caretaker@clean")
+    wait_for(lambda: counted(stack, 'runs_total{task="clean"}'), "a run")
+    logs = [stack.on(node, "journalctl --unit heat-caretaker@clean --output cat") for node in NODES]
+    assert sorted("another node is at it" in log for log in logs) == [False, True]
+    assert counted(stack, 'runs_total{task="clean"}') == 1
+
+
+def test_stacks_whose_engine_was_killed_are_rescued_and_one_that_is_well_is_let_be(stack: Stack, cloud: Any) -> None:
+    heat = cloud.orchestration
+    kinds = {"update": template(update=SECONDS), "delete": template(delete=SECONDS)}
+    made = {kind: heat.create_stack(name=f"rescue-{kind}", template=kinds[kind]) for kind in kinds}
+    for one in made.values():
+        heat.wait_for_status(one, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=60)
+    heat.update_stack(made["update"], template=changed(kinds["update"]))
+    heat.delete_stack(made["delete"])
+    made["create"] = heat.create_stack(name="rescue-create", template=template(create=SECONDS))
+    made["nested"] = heat.create_stack(name="rescue-nested", template=GROUP)
+    wait_for(lambda: {one.id for one in made.values()} <= in_work(stack), "all of them in work", SECONDS)
+    # A stack of which nothing but its name is there yet when the engine, the only one, is killed with its worker.
+    made["unbegun"] = heat.create_stack(name="rescue-unbegun", template=template())
+    stack.on("node-1", "systemctl kill --signal KILL --kill-whom all heat-engine@1")
+    killed = time.monotonic()
+    wait_for(lambda: stack.consumers() == 1, "the engine is back", 30)
+    made["well"] = heat.create_stack(name="rescue-well", template=template(create=2 * SECONDS))
+    wait_for(lambda: made["well"].id in in_work(stack), "another one in work")
+
+    wanted = {kind: f"{kind.upper() if kind in kinds else 'CREATE'}_COMPLETE" for kind in made}
+
+    def whole() -> bool:
+        found = states(stack)
+        if {kind: found[one.id] for kind, one in made.items()} == wanted:
+            return True
+        run(stack, "rescue", grace=1)
+        return False
+
+    wait_for(whole, f"{wanted}", 120)
+    print(f"all of them whole {time.monotonic() - killed:.1f} s after the engine was killed")
+    assert counted(stack, "stacks_rescued_total") >= len(made) - 1
+    assert counted(stack, 'resources_triggered_total{reason="dead_engine"}') >= len(made) - 2
+    assert counted(stack, "errors_total") == counted(stack, "stacks_left") == 0
+    events = [
+        event for one, event in records(stack, "select stack_id, resource_status from event") if one == made["well"].id
+    ]
+    assert events.count("FAILED") == 0
+    assert events.count("IN_PROGRESS") == len(template()["resources"]) + 1
+    for kind in made.keys() - {"delete"}:
+        heat.delete_stack(made[kind])
+    for kind in made.keys() - {"delete"}:
+        heat.wait_for_delete(made[kind], interval=0.5, wait=90)
+
+
+def test_deleted_stacks_are_purged_by_their_age(stack: Stack) -> None:
+    query = "select count(*) from stack where deleted_at is not null"
+    ((deleted,),) = records(stack, query)
+    assert int(deleted) > 0
+    assert run(stack, "purge", days=1) == "0 stacks purged"
+    assert run(stack, "purge", days=0) == f"{deleted} stacks purged"
+    assert records(stack, query) == [["0"]]
+    assert counted(stack, "stacks_purged_total") == int(deleted)

@@ -1,0 +1,534 @@
+"""The caretaker's decisions, without Heat: which traversals stand still, what is done, and what is let be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traversal import DEAD, LOST, Decision, Engine, Node, Resource, Seen, Step, Traversal, decide, late, off_the_books
+from upkeep import WORK, Counters, InProgress, Memory, dead_engines, is_quiet, listener, rescue
+
+ALIVE, GONE = "engine-alive", "engine-gone"
+
+
+def chain(*resources: Resource, done: int = 0, action: str = "CREATE", begun: bool = True, **more: Any) -> Traversal:
+    """A traversal where each resource requires the one before it; the first `done` of them have been told of."""
+    nodes = [(resource.id, True) for resource in resources]
+    requires: dict[Node, set[Node]] = {node: set(nodes[at - 1 : at]) if at else set() for at, node in enumerate(nodes)}
+    arrived: dict[Node, set[Node]] = {node: {need for need in requires[node] if need in nodes[:done]} for node in nodes}
+    return Traversal(
+        action=action,
+        begun=begun,
+        requires=requires,
+        arrived=arrived,
+        finished={nodes[-1]} if done == len(nodes) else set(),
+        resources={resource.id: resource for resource in resources} | more.pop("others", {}),
+        **more,
+    )
+
+
+def calmly(traversal: Traversal) -> Decision:
+    """What is decided of one that has been the same for long, while no message waits."""
+    return decide(traversal, {GONE}, waited=True, quiet=True)
+
+
+def at_once(traversal: Traversal) -> Decision:
+    """What is decided of one that was not seen before."""
+    return decide(traversal, {GONE}, waited=False, quiet=False)
+
+
+# Engines that are gone.
+
+
+def test_a_resource_whose_engine_is_gone_is_checked_again_at_once() -> None:
+    stuck = chain(Resource(1), Resource(2, engine=GONE), Resource(3), done=1)
+    assert at_once(stuck) == Decision(steps=(Step((2, True), 2, DEAD),))
+
+
+def test_several_resources_of_several_engines_are_checked_again_in_one_run() -> None:
+    side_by_side = Traversal(
+        action="CREATE",
+        begun=True,
+        requires={(1, True): set(), (2, True): set(), (3, True): set()},
+        arrived={},
+        finished=set(),
+        resources={1: Resource(1, engine=GONE), 2: Resource(2, engine="gone too"), 3: Resource(3, engine=ALIVE)},
+    )
+    decision = decide(side_by_side, {GONE, "gone too"}, waited=False, quiet=False)
+    assert {step.resource for step in decision.steps} == {1, 2}
+
+
+def test_a_check_that_was_asked_for_is_not_asked_for_again_until_nothing_has_come_of_it() -> None:
+    asked = chain(Resource(1, engine=GONE))
+    asked = replace(asked, arrived={(1, True): {(1, True)}})
+    assert at_once(asked) == Decision()
+    assert calmly(asked).steps == (Step((1, True), 1, DEAD),)
+
+
+def test_the_clean_up_of_a_resource_is_repeated_and_not_its_update() -> None:
+    """The update is over: to repeat it would replace what is being deleted."""
+    update, clean_up = (1, True), (1, False)
+    stuck = Traversal(
+        action="UPDATE",
+        begun=True,
+        requires={update: set(), clean_up: {update}},
+        arrived={clean_up: {update}},
+        finished=set(),
+        resources={1: Resource(1, engine=GONE)},
+    )
+    assert at_once(stuck).steps == (Step(clean_up, 1, DEAD),)
+
+
+def replaced(**replacement: Any) -> Traversal:
+    return chain(Resource(1, replaced_by=7), Resource(2), others={7: Resource(7, replaces=1, **replacement)})
+
+
+def test_a_replacement_whose_engine_is_gone_is_made_once_more_from_what_it_replaces() -> None:
+    assert at_once(replaced(engine=GONE)).steps == (Step((1, True), 1, DEAD),)
+
+
+def test_a_replacement_that_nobody_holds_is_checked_itself() -> None:
+    assert calmly(replaced()).steps == (Step((1, True), 7, LOST),)
+
+
+def test_a_replacement_that_an_engine_works_on_is_let_be() -> None:
+    assert calmly(replaced(engine=ALIVE)) == Decision()
+
+
+def test_a_replacement_of_an_earlier_traversal_stands_for_itself_alone() -> None:
+    """After a rollback the old resource is wanted again, and the one that replaced it is cleaned up."""
+    back = replaced()
+    back = replace(back, requires={**back.requires, (7, False): {(1, True)}})
+    assert calmly(back).steps == (Step((1, True), 1, LOST),)
+
+
+# Messages that are lost.
+
+
+def test_a_resource_that_nobody_holds_is_checked_again_only_after_the_grace_time_and_when_no_message_waits() -> None:
+    lost = chain(Resource(1), Resource(2), done=1)
+    assert calmly(lost).steps == (Step((2, True), 2, LOST),)
+    for waited, quiet in ((False, False), (False, True), (True, False)):
+        assert decide(lost, set(), waited=waited, quiet=quiet) == Decision()
+
+
+def test_a_resource_that_waits_for_its_user_is_let_be() -> None:
+    assert calmly(chain(Resource(1, paused=True))) == Decision()
+
+
+def told_one_of_two(other: Resource) -> Traversal:
+    """1 is done, and its engine died between telling 2 and telling 3."""
+    return Traversal(
+        action="CREATE",
+        begun=True,
+        requires={(1, True): set(), (2, True): {(1, True)}, (3, True): {(1, True)}},
+        arrived={(2, True): {(1, True)}},
+        finished=set(),
+        resources={1: Resource(1), 2: other, 3: Resource(3)},
+    )
+
+
+def test_a_result_that_has_reached_some_is_sent_again_only_when_none_of_the_stack_is_in_work() -> None:
+    assert calmly(told_one_of_two(Resource(2, engine=ALIVE))) == Decision()
+    assert Step((1, True), 1, LOST) in calmly(told_one_of_two(Resource(2))).steps
+
+
+def test_what_is_in_work_elsewhere_does_not_keep_a_lost_message_lost() -> None:
+    apart = Traversal(
+        action="CREATE",
+        begun=True,
+        requires={(1, True): set(), (2, True): set()},
+        arrived={},
+        finished=set(),
+        resources={1: Resource(1, engine=ALIVE), 2: Resource(2)},
+    )
+    assert calmly(apart).steps == (Step((2, True), 2, LOST),)
+
+
+def test_a_snapshot_that_nobody_deletes_is_checked_again() -> None:
+    alone = Traversal(
+        action="DELETE", begun=True, requires={("snap", False): set()}, arrived={}, finished=set(), resources={}
+    )
+    assert calmly(alone).steps == (Step(("snap", False), "snap", LOST),)
+
+
+# Traversals that have to begin anew.
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE", "ROLLBACK"])
+def test_a_traversal_whose_engine_died_before_its_first_step_begins_anew(action: str) -> None:
+    unbegun = chain(Resource(1), begun=False, action=action)
+    assert calmly(unbegun) == Decision(restart="its engine died before the first step")
+    assert at_once(unbegun) == Decision()
+
+
+def test_a_traversal_whose_end_was_not_told_begins_anew() -> None:
+    done = chain(Resource(1), Resource(2), done=2)
+    assert calmly(done).restart
+    assert at_once(done) == Decision()
+
+
+def test_a_traversal_that_lost_a_resource_s_row_begins_anew() -> None:
+    """A resource that was never made is deleted with its row, and there is nothing left to be checked."""
+    gone = Traversal(
+        action="DELETE", begun=True, requires={(1, False): set()}, arrived={}, finished=set(), resources={}
+    )
+    assert calmly(gone).restart
+    assert at_once(gone) == Decision()
+
+
+def test_an_empty_stack_whose_end_was_not_told_begins_anew() -> None:
+    assert calmly(replace(chain(Resource(1)), requires={})).restart
+
+
+def test_a_nested_stack_that_nothing_waits_for_is_not_begun_but_fails() -> None:
+    orphan = chain(Resource(1), begun=False, wanted=False)
+    assert calmly(orphan).fail
+    assert not calmly(orphan).restart
+    assert calmly(replace(orphan, begun=True)).steps
+
+
+def test_what_the_database_does_not_know_enough_of_is_left_and_told() -> None:
+    adopted = chain(Resource(1, engine=GONE), action="ADOPT", whole=False)
+    assert at_once(adopted) == Decision(left="ADOPT cannot be repeated from what the database knows")
+    assert calmly(chain(Resource(1), begun=False, action="SNAPSHOT")).left
+
+
+# What is well.
+
+
+IDS = st.integers(1, 6)
+NODES = st.tuples(IDS, st.booleans())
+
+
+@st.composite
+def traversals(draw: st.DrawFn, engines: Sequence[str | None]) -> Traversal:
+    nodes: list[Node] = sorted(draw(st.sets(NODES, min_size=1)))
+    requires: dict[Node, set[Node]] = {
+        node: draw(st.sets(st.sampled_from(nodes[:at]))) if at else set() for at, node in enumerate(nodes)
+    }
+    return Traversal(
+        action=draw(st.sampled_from(["CREATE", "UPDATE", "DELETE", "ADOPT", "CHECK"])),
+        begun=draw(st.booleans()),
+        requires=requires,
+        arrived={node: draw(st.sets(st.sampled_from(nodes))) for node in nodes},
+        finished=draw(st.sets(st.sampled_from(nodes))),
+        resources={
+            one: Resource(
+                one,
+                engine=draw(st.sampled_from(engines)),
+                replaced_by=draw(st.none() | IDS),
+                paused=draw(st.booleans()),
+            )
+            for one in draw(st.sets(IDS))
+        },
+        wanted=draw(st.booleans()),
+        whole=draw(st.booleans()),
+    )
+
+
+@given(traversals([ALIVE]), st.booleans(), st.booleans())
+def test_what_a_living_engine_holds_is_never_touched(traversal: Traversal, waited: bool, quiet: bool) -> None:
+    decision = decide(traversal, {GONE}, waited=waited, quiet=quiet)
+    held = {one.id for one in traversal.resources.values() if one.engine}
+    assert not held & {step.resource for step in decision.steps}
+
+
+@given(traversals([None, ALIVE]), st.booleans())
+def test_without_a_dead_engine_nothing_is_touched_before_the_grace_time(traversal: Traversal, quiet: bool) -> None:
+    assert decide(traversal, {GONE}, waited=False, quiet=quiet) == Decision()
+
+
+@given(traversals([None, ALIVE, GONE]), st.booleans(), st.booleans())
+def test_one_thing_at_most_is_decided_and_only_of_nodes_of_the_graph(
+    traversal: Traversal,
+    waited: bool,
+    quiet: bool,
+) -> None:
+    decision = decide(traversal, {GONE}, waited=waited, quiet=quiet)
+    assert sum(map(bool, (decision.steps, decision.restart, decision.fail, decision.left))) <= 1
+    nodes = [step.node for step in decision.steps]
+    assert set(nodes) <= traversal.requires.keys()
+    assert len(nodes) == len(set(nodes))
+
+
+def test_the_grace_time_needs_two_runs_and_begins_with_each_change() -> None:
+    first = Seen("as it was", 100.0)
+    assert not first.waited(1000, grace=300)
+    again = first.again("as it was", 400.0)
+    assert again.waited(400, grace=300)
+    assert not again.waited(399, grace=300)
+    assert first.again("changed", 400.0) == Seen("changed", 400.0)
+
+
+# Which engines are gone.
+
+
+def engine(name: str, *, host: str = "one", created: float = 0, reported: float = 0) -> Engine:
+    return Engine(id=name, host=host, created=created, reported=reported, interval=60)
+
+
+def test_an_engine_is_off_the_books_without_a_row_after_two_missed_reports_or_when_another_has_its_name() -> None:
+    old, new = engine("old", reported=1000), engine("new", created=1010, reported=1010)
+    elsewhere = replace(new, host="two")
+    assert off_the_books("old", {}, 1000, single=True)
+    assert not off_the_books("old", {"old": old}, 1120, single=True)
+    assert off_the_books("old", {"old": old}, 1121, single=True)
+    assert off_the_books("old", {"old": old, "new": new}, 1015, single=True)
+    assert not off_the_books("new", {"old": old, "new": new}, 1015, single=True)
+    assert not off_the_books("old", {"old": old, "new": elsewhere}, 1015, single=True)
+
+
+def test_the_workers_of_one_engine_are_not_taken_for_one_another() -> None:
+    old, new = engine("old", reported=1000), engine("new", created=1010, reported=1010)
+    assert not off_the_books("old", {"old": old, "new": new}, 1015, single=False)
+
+
+# A run.
+
+
+@dataclass
+class FakeHeat:
+    stacks: list[InProgress] = field(default_factory=list)
+    books: dict[str, Engine] = field(default_factory=dict)
+    answering: set[str] = field(default_factory=set)
+    full: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+    did: list[tuple[str, str]] = field(default_factory=list)
+    time: float = 1000
+
+    def now(self) -> float:
+        return self.time
+
+    def single_workers(self) -> bool:
+        return True
+
+    def engines(self) -> Mapping[str, Engine]:
+        return self.books
+
+    def answers(self, engine_id: str) -> bool:
+        return engine_id in self.answering
+
+    def full_engines(self) -> set[str]:
+        return self.full
+
+    def in_progress(self) -> Iterable[InProgress]:
+        return self.stacks
+
+    def trigger(self, found: InProgress, steps: Sequence[Step]) -> int:
+        if found.id in self.broken:
+            raise ValueError("no such template")
+        self.did += [("trigger", f"{found.id}/{step.resource}") for step in steps]
+        return len(steps)
+
+    def restart(self, found: InProgress) -> bool:
+        self.did.append(("restart", found.id))
+        return True
+
+    def fail(self, found: InProgress, reason: str) -> bool:  # noqa: ARG002
+        self.did.append(("fail", found.id))
+        return True
+
+    def clean(self) -> int:
+        raise NotImplementedError
+
+    def purge(self, days: int) -> int:
+        raise NotImplementedError
+
+
+@dataclass
+class FakeBroker:
+    connected: dict[str, int] = field(default_factory=lambda: {WORK: 1})
+    messages: int = 0
+    lost: bool = False
+
+    def consumers(self, queue: str) -> int:
+        return self.connected.get(queue, 0)
+
+    def waiting(self, queue: str) -> int:
+        assert queue == WORK
+        return self.messages
+
+    def prove(self) -> None:
+        if self.lost:
+            raise ConnectionError("the lock is gone")
+
+
+def stack(name: str, traversal: Traversal, *, owner: str | None = None, mark: str = "") -> InProgress:
+    return InProgress(id=name, name=name, owner=owner, mark=mark, traversal=traversal)
+
+
+STUCK = chain(Resource(1, engine=GONE))
+IDLE = chain(Resource(1))
+
+
+class Node1:
+    """A node with its files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def run(self, heat: FakeHeat, broker: FakeBroker, now: float = 0.0) -> dict[str, float]:
+        """One run of the rescue; the counters after it."""
+        counters = Counters(self.directory / "rescue.prom")
+        rescue(heat, broker, counters, Memory(self.directory / "seen.json", "boot"), now=now, grace=300)
+        counters.write()
+        return Counters(self.directory / "rescue.prom").before
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node1:
+    return Node1(tmp_path)
+
+
+def test_a_stack_of_a_dead_engine_is_rescued_and_counted(node: Node1) -> None:
+    heat = FakeHeat([stack("a", STUCK), stack("b", chain(Resource(1, engine=ALIVE)))], answering={ALIVE})
+    counted = node.run(heat, FakeBroker())
+    assert heat.did == [("trigger", "a/1")]
+    assert counted["stacks_rescued_total"] == 1
+    assert counted['resources_triggered_total{reason="dead_engine"}'] == 1
+    assert (counted["stacks_in_progress"], counted["engines_dead"]) == (2, 1)
+
+
+@pytest.mark.parametrize("sign", ["on the books", "connected", "answers"])
+def test_one_sign_of_life_is_enough_for_an_engine_to_be_let_be(sign: str) -> None:
+    heat, broker = FakeHeat(), FakeBroker()
+    assert dead_engines(heat, broker, {GONE}) == {GONE}
+    if sign == "on the books":
+        heat.books[GONE] = engine(GONE, reported=heat.time)
+    elif sign == "connected":
+        broker.connected[listener(GONE)] = 1
+    else:
+        heat.answering.add(GONE)
+    assert dead_engines(heat, broker, {GONE}) == set()
+
+
+def test_a_lost_message_is_found_by_the_second_run_after_the_grace_time(node: Node1) -> None:
+    heat = FakeHeat([stack("a", IDLE)])
+    node.run(heat, FakeBroker(), now=0)
+    node.run(heat, FakeBroker(), now=200)
+    assert heat.did == []
+    assert node.run(heat, FakeBroker(), now=301)['resources_triggered_total{reason="lost_message"}'] == 1
+    assert heat.did == [("trigger", "a/1")]
+
+
+def test_a_stack_that_changes_is_never_taken_for_stuck(node: Node1) -> None:
+    heat = FakeHeat()
+    for run in range(5):
+        heat.stacks = [stack("a", IDLE, mark=str(run))]
+        node.run(heat, FakeBroker(), now=run * 1000)
+    assert heat.did == []
+
+
+def test_what_was_seen_before_the_machine_was_restarted_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "seen.json"
+    first = Memory(path, "boot")
+    first.see("a", "mark", 1000)
+    first.write()
+    assert Memory(path, "boot").see("a", "mark", 2000).runs == 2
+    assert Memory(path, "another boot").see("a", "mark", 2000) == Seen("mark", 2000)
+
+
+def test_a_stack_that_is_done_is_forgotten(node: Node1) -> None:
+    node.run(FakeHeat([stack("a", IDLE)]), FakeBroker())
+    node.run(FakeHeat(), FakeBroker())
+    assert json.loads((node.directory / "seen.json").read_text())["stacks"] == {}
+
+
+@pytest.mark.parametrize("what", ["in the queue", "in a busy engine", "in one that is cut off", "no engine"])
+def test_a_message_that_may_still_wait_somewhere_is_not_lost(what: str) -> None:
+    living = {"one": engine("one", created=995, reported=1000)}
+    broker = FakeBroker(connected={WORK: 1, listener("one"): 1})
+    # Two that are gone: one for long, one whose place "one" has taken.
+    heat = FakeHeat(books=living | {"dead": engine("dead", host="two"), "before": engine("before", reported=990)})
+    assert is_quiet(heat, broker)
+    if what == "in the queue":
+        broker.messages = 1
+    elif what == "in a busy engine":
+        heat.full.add("one")
+    elif what == "no engine":
+        broker.connected[WORK] = 0
+    else:
+        del broker.connected[listener("one")]
+    assert not is_quiet(heat, broker)
+
+
+def test_a_nested_stack_waits_while_the_outer_one_is_rescued(node: Node1) -> None:
+    heat = FakeHeat([stack("outer", STUCK), stack("inner", STUCK, owner="outer"), stack("core", STUCK, owner="inner")])
+    assert node.run(heat, FakeBroker())["stacks_rescued_total"] == 1
+    assert heat.did == [("trigger", "outer/1")]
+
+
+def test_a_nested_stack_is_rescued_where_the_outer_one_is_well(node: Node1) -> None:
+    heat = FakeHeat([stack("outer", chain(Resource(1, engine=ALIVE))), stack("inner", STUCK, owner="outer")])
+    heat.answering.add(ALIVE)
+    node.run(heat, FakeBroker())
+    assert heat.did == [("trigger", "inner/1")]
+
+
+def test_one_stack_that_cannot_be_rescued_does_not_keep_the_others_waiting(
+    node: Node1, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heat = FakeHeat([stack("a", STUCK), stack("b", STUCK)], broken={"a"})
+    counted = node.run(heat, FakeBroker())
+    assert heat.did == [("trigger", "b/1")]
+    assert (counted["errors_total"], counted["stacks_rescued_total"]) == (1, 1)
+    assert "a (a) cannot be rescued: ValueError('no such template')" in capsys.readouterr().err
+
+
+def test_a_node_that_has_lost_the_lock_does_nothing(node: Node1) -> None:
+    heat = FakeHeat([stack("a", STUCK)])
+    with pytest.raises(ConnectionError):
+        node.run(heat, FakeBroker(lost=True))
+    assert heat.did == []
+
+
+def test_a_disk_that_is_full_keeps_no_stack_from_being_rescued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    heat = FakeHeat([stack("a", STUCK)])
+    Node1(tmp_path / "which is not there").run(heat, FakeBroker())
+    assert heat.did == [("trigger", "a/1")]
+    assert "seen.json stays as it was: [Errno 2]" in capsys.readouterr().err
+
+
+def test_an_orphan_fails_and_an_unbegun_stack_begins_anew(node: Node1) -> None:
+    unbegun = chain(Resource(1), begun=False)
+    heat = FakeHeat([stack("a", unbegun), stack("b", replace(unbegun, wanted=False))])
+    for now in (0, 300):
+        counted = node.run(heat, FakeBroker(), now=now)
+    assert heat.did == [("restart", "a"), ("fail", "b")]
+    assert (counted["traversals_restarted_total"], counted["stacks_failed_total"]) == (1, 1)
+
+
+def test_a_stack_that_is_left_is_told_and_counted(node: Node1, capsys: pytest.CaptureFixture[str]) -> None:
+    heat = FakeHeat([stack("a", chain(Resource(1, engine=GONE), action="ADOPT", whole=False))])
+    assert node.run(heat, FakeBroker())["stacks_left"] == 1
+    assert "a (a) is left as it is: ADOPT cannot be repeated" in capsys.readouterr().out
+
+
+def test_totals_go_on_from_run_to_run_and_everything_else_is_said_anew(tmp_path: Path) -> None:
+    path = tmp_path / "clean.prom"
+    for number in (2, 3):
+        counters = Counters(path)
+        assert counters.count("services_cleaned", number) == f"{number} services cleaned"
+        counters.add('runs_total{task="clean"}')
+        counters.say("seconds" if number == 2 else "minutes", number)
+        counters.write()
+    assert path.read_text() == (
+        "# TYPE heat_caretaker_minutes gauge\nheat_caretaker_minutes 3\n"
+        '# TYPE heat_caretaker_runs_total counter\nheat_caretaker_runs_total{task="clean"} 2\n'
+        "# TYPE heat_caretaker_services_cleaned_total counter\nheat_caretaker_services_cleaned_total 5\n"
+    )
+
+
+def test_an_engine_is_late_when_two_of_its_reports_are_missing() -> None:
+    assert not late(engine("one", reported=1000), 1120)
+    assert late(engine("one", reported=1000), 1121)
