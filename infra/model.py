@@ -223,6 +223,7 @@ class Settings:
     stats_port: int = 8404
     stats_allow: tuple[str, ...] = ()
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    rolling_batch: int = 1
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
     options: OptionSettings = field(default_factory=OptionSettings)
     secret_options: OptionSettings = field(default_factory=OptionSettings)

@@ -90,6 +90,7 @@ AS_THEY_ARE = {
     "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
     "heat/engine.py": "node-1-engine-program",
+    "heat/engine_work.py": "node-1-engine-work",
     "heat/messaging_options.py": "node-1-messaging-program",
     "heat/requirements-27.0.1.txt": "node-1-requirements",
     "heat/schema.py": "node-1-schema-program",

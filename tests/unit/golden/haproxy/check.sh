@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: f27bb8ff48babad8697144e58406c394f12fd2c3d03d85e25986020b20727f3e
+# What has just been changed: 4c1374efcc5efd9c6d99f891acf270b679cb129e9abc2e7613fcc4de308dcadb
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

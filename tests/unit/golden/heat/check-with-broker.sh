@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 9f9ae8b9c3a511564aff309e09ecaf8c02c457011e53e1d5d352e0c79a60657e
+# The plan and its files: 4645d3c2b9dfd79b60705eb5ea3b1ff489f49ca650db541b2ca52b4269ab1337
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

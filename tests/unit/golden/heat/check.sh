@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 00a1503e69979e0ad1253eeb55b0ac5ca760e410a3701a79d9fb8d755bc23750
+# The plan and its files: 7a91f04b297f4430453c88d42d1ef3f49ec95cf285457c90826f30b388714ef7
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
