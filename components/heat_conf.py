@@ -125,7 +125,8 @@ def options(deployment: Deployment) -> Options:
             "region_name_for_services": deployment.region,
             "num_engine_workers": str(deployment.engine_workers),
             "rpc_response_timeout": str(deployment.timeouts.rpc_response),
-            "graceful_shutdown_timeout": str(deployment.timeouts.engine_graceful),
+            # No limit: who stops an engine decides how long it may take, systemd or templates/heat/finish.inc.sh.
+            "graceful_shutdown_timeout": "0",
             "executor_thread_pool_size": str(WORKER_THREADS),
             "environment_dir": f"{shipped}/environment.d",
             "template_dir": f"{shipped}/templates",

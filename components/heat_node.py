@@ -20,7 +20,7 @@ from components.heat_conf import Deployment, Options
 from components.overrides import Overrides
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render
-from components.topology import Kind, Process
+from components.topology import Kind, Process, of_kind, turns
 
 # How long a process may take from its start to its first answer. It takes 6 s on a small machine.
 _START_TIMEOUT = 120
@@ -28,6 +28,7 @@ _CONSUMERS = "/usr/local/lib/heat-scaleout/broker_consumers.py"
 _MESSAGING = "/usr/local/lib/heat-scaleout/messaging_options.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 _ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
+_WORK = "/usr/local/lib/heat-scaleout/engine_work.py"
 # Where oslo-config-generator finds the options of Heat 26 and 27 and of the libraries it uses.
 _NAMESPACES = (
     "cotyledon", "heat.api.aws.ec2token", "heat.common.cache", "heat.common.config", "heat.common.context",
@@ -115,7 +116,6 @@ class HeatNode(pulumi.ComponentResource):
         self.host = host
         self._deployment = deployment
         self._overrides = overrides
-        self._drain_timeout = deployment.timeouts.api_stop
         self._texts: dict[str, pulumi.Output[str]] = {}
         self.files = []
         self._shared = {
@@ -124,6 +124,9 @@ class HeatNode(pulumi.ComponentResource):
             "node": host.name,
             "workers": deployment.engine_workers,
             "consumers": _CONSUMERS,
+            "work": _WORK,
+            "drain_timeout": deployment.timeouts.api_stop,
+            "finish_timeout": deployment.timeouts.engine_graceful,
             "conf": heat_conf.CONF,
             "secrets": heat_conf.SECRETS,
         }
@@ -195,6 +198,7 @@ class HeatNode(pulumi.ComponentResource):
             self._file(path.rpartition("/")[2].replace(".", "-"), path, text)
         self._file("policy", heat_conf.POLICY, render("heat/policy.yaml.j2"))
         self._file("engine-program", _ENGINE, (TEMPLATES / "heat/engine.py").read_text())
+        self._file("engine-work", _WORK, (TEMPLATES / "heat/engine_work.py").read_text())
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
         for kind in Kind:
             if kind is not Kind.ENGINE:
@@ -298,7 +302,6 @@ class HeatNode(pulumi.ComponentResource):
                 name=process.name,
                 port=process.port,
                 copies=list(self._copies(process.kind, process.unit, heat_conf.process_conf(process)).items()),
-                drain_timeout=self._drain_timeout,
                 start_timeout=_START_TIMEOUT,
                 **self._shared,
             )
@@ -310,14 +313,14 @@ class HeatNode(pulumi.ComponentResource):
     def retire(self, processes: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Stop every process of Heat here that is not among `processes`, this node's part of the plan."""
         units = [process.unit for process in processes]
-        text = render("heat/retire.sh.j2", units=units, drain_timeout=self._drain_timeout)
+        text = render("heat/retire.sh.j2", units=units, **self._shared)
         return self.host.script("retire", text, parent=self, after=after)
 
     def leave(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Stop Heat here when this host leaves the deployment, while all of `after` is still there."""
         return self.host.farewell(
             "leave",
-            render("heat/farewell.sh.j2", units=[], timers=[], drain_timeout=self._drain_timeout),
+            render("heat/farewell.sh.j2", units=[], timers=[], **self._shared),
             undone="should it come back, Heat runs on; stop it there: systemctl disable --now 'heat-*@*'",
             parent=self,
             after=after,
@@ -364,17 +367,26 @@ class HeatNode(pulumi.ComponentResource):
         return pulumi.Output.all(*(self._texts[path] for path in paths), *more).apply(_digest)
 
 
-def run_one_by_one(
-    nodes: Mapping[str, HeatNode], processes: Sequence[Process], after: Sequence[pulumi.Resource]
+def run_in_turn(
+    nodes: Mapping[str, HeatNode], processes: Sequence[Process], after: Sequence[pulumi.Resource], *, batch: int
 ) -> list[pulumi.Resource]:
-    """Run every process, those of one kind in turn: while one restarts, the others of its kind serve.
+    """Run every process, those of one kind in turn: while some restart, the others of their kind serve.
 
-    A process that does not come up stops its kind's turn there, so that the rest keep running what they ran.
+    Each kind starts with one process alone, the APIs after the first engine. One that does not work stops the turn
+    there, so that the rest keep running what they ran.
+
+    Args:
+        nodes: by name.
+        processes: the plan.
+        after: what must be done before.
+        batch: how many of a kind may restart at once.
     """
     running: list[pulumi.Resource] = []
-    before: dict[Kind, list[pulumi.Resource]] = {}
-    for process in processes:
-        started = nodes[process.node].run(process, [*after, *before.get(process.kind, [])])
-        before[process.kind] = [started]
-        running.append(started)
+    engine: list[pulumi.Resource] = []
+    for kind in Kind:
+        before = engine
+        for together in turns(of_kind(processes, kind), batch):
+            before = [nodes[process.node].run(process, [*after, *before]) for process in together]
+            engine = engine or before
+            running += before
     return running

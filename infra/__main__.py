@@ -16,7 +16,7 @@ from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
 from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
-from components.heat_node import run_one_by_one  # noqa: E402
+from components.heat_node import run_in_turn  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
@@ -46,7 +46,7 @@ first = next(iter(nodes.values()))
 ready = [first.sync_schema(after=control.prepare(first)), control.register(first)]
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
-running = run_one_by_one(nodes, processes, after=ready)
+running = run_in_turn(nodes, processes, after=ready, batch=wanted.rolling_batch)
 leaving = [node.leave(after=control.ready) for node in nodes.values()]
 conf = configuration(
     front.address, fronted,

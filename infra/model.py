@@ -239,6 +239,7 @@ class Settings:
     stats_port: int = 8404
     stats_allow: tuple[str, ...] = ()
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
+    rolling_batch: int = 1
     caretaker: CaretakerSettings = field(default_factory=CaretakerSettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
     options: OptionSettings = field(default_factory=OptionSettings)

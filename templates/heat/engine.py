@@ -5,6 +5,8 @@ although nobody takes it up any more: the stack or the request that it belongs t
 told to stop is a consumer no longer, and another engine gets what was on its way.
 """
 
+import sys
+
 # First of all: in some releases it replaces parts of Python's own library.
 from heat.cmd.engine import main  # isort: skip
 
@@ -34,4 +36,6 @@ def receive(self: RpcAMQPListener, message: RabbitMessage) -> None:
 AMQPListener.stop = stop
 RpcAMQPListener.__call__ = receive
 
+# As the programs of its workers are called.
+sys.argv[0] = "heat-engine"
 main()

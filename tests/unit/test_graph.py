@@ -137,6 +137,26 @@ def test_processes_of_a_kind_run_one_after_the_other(shape: dict[str, Any]) -> N
 
 
 @for_every_shape
+def test_no_api_is_touched_before_the_first_engine_has_been_seen_to_work(shape: dict[str, Any]) -> None:
+    result = cached(**shape)
+    first, *_ = processes(result)
+    for name, process in processes(result).items():
+        if "port" in process:
+            assert first in result.before(name)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 10])
+def test_more_of_a_kind_run_at_once_where_that_is_wanted_but_the_first_one_alone(batch: int) -> None:
+    result = cached(nodes=3, engines=6, apis=6, rollingBatch=batch)
+    for kind in Kind:
+        turn = [name for name, process in processes(result).items() if process["kind"] == kind.value]
+        for place, name in enumerate(turn):
+            beside = [other for other in turn if other not in result.before(name) and name not in result.before(other)]
+            assert len(beside) <= (batch if place else 1)
+            assert place == 0 or turn[0] in result.before(name)
+
+
+@for_every_shape
 def test_the_schema_comes_after_the_whole_control_plane_and_every_file_of_its_node(shape: dict[str, Any]) -> None:
     before = cached(**shape).before("node-1-schema")
     assert {"front-mariadb", "front-memcached", "front-rabbitmq", "front-keystone", "node-1-secrets-conf"} <= before
@@ -487,9 +507,10 @@ EFFECTS: list[tuple[dict[str, Any], set[str], set[str]]] = [
     ),
     (
         {"timeouts": {"engineGraceful": 90}},
-        {"node-1-heat-conf", "node-2-heat-engine-unit"},
-        {"front-haproxy-cfg", "node-1-heat-api-unit"},
+        {"node-2-heat-engine-1", "node-2-heat-engine-unit", "node-1-retire"},
+        {"front-haproxy-cfg", "node-1-heat-conf", "node-1-heat-api-unit"},
     ),
+    ({"rollingBatch": 2}, set(), {"node-1-heat-engine-1", "node-2-heat-api-8004"}),
     ({"timeouts": {"engineStop": 90}}, {"node-2-heat-engine-unit"}, {"node-1-heat-conf", "node-1-heat-api-8004"}),
     ({"timeouts": {"apiStop": 90}}, {"node-2-heat-api-cfn-unit"}, {"node-1-heat-conf", "node-1-heat-engine-1"}),
     ({"timeouts": {"proxyServer": 90}}, {"front-haproxy-cfg"}, {"node-1-heat-conf", "node-1-heat-api-uwsgi"}),

@@ -96,14 +96,13 @@ def test_a_worker_fetches_no_more_than_it_has_threads_for() -> None:
     assert CONF["oslo_messaging_rabbit"]["rabbit_qos_prefetch_count"] == threads
 
 
-@given(st.integers(1, 100), st.integers(1, 100), st.integers(1, 100))
-def test_what_may_be_set_reaches_heat_conf(workers: int, rpc: int, graceful: int) -> None:
-    timeouts = dataclasses.replace(DEPLOYMENT.timeouts, rpc_response=rpc, engine_graceful=graceful)
+@given(st.integers(1, 100), st.integers(1, 100))
+def test_what_may_be_set_reaches_heat_conf(workers: int, rpc: int) -> None:
+    timeouts = dataclasses.replace(DEPLOYMENT.timeouts, rpc_response=rpc)
     changed = dataclasses.replace(DEPLOYMENT, engine_workers=workers, timeouts=timeouts, region="West")
     default = options(changed)["DEFAULT"]
     assert default["num_engine_workers"] == str(workers)
     assert default["rpc_response_timeout"] == str(rpc)
-    assert default["graceful_shutdown_timeout"] == str(graceful)
     assert default["region_name_for_services"] == "West"
 
 

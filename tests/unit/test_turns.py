@@ -35,16 +35,23 @@ class Turn:
             "systemctl",
             f"""cd {tmp_path}
             case "$1" in
-            is-active) [ -e active ] && {{ [ "$2" = --quiet ] || echo active; }} ;;
-            restart) echo "restart with $(cat etc/{unit}/heat.conf)" >>log; rm -f run/*/down; : >active
+            is-active) [ "$2" = --quiet ] || cat state; grep -qx active state ;;
+            --no-block) echo "$2" >>log; if [ "$2" = start ]; then echo active; elif [ -e busy ]; then echo deactivating
+                else echo inactive; fi >state ;;
+            restart) echo "restart with $(cat etc/{unit}/heat.conf)" >>log; rm -f run/*/down; echo active >state
                 sha256sum {self.own}/heat.conf >{self.run}/read; cat after >>journal 2>/dev/null || true ;;
             is-failed) exit 1 ;;
             is-enabled) exit 0 ;;
             esac""",
         )
+        (tmp_path / "state").write_text("inactive\n")
         works = f"! grep -q bad {self.own}/heat.conf"
         tool(tmp_path / "bin", "curl", f"if {works}; then printf 200; else printf 503; fi")
-        tool(tmp_path / "bin", "python", f"{works} || {{ echo no consumer; exit 1; }}")
+        tool(
+            tmp_path / "bin",
+            "python",
+            f'if [ "$1" = engine_work.py ]; then echo "a stack of $2"; elif {works}; then :; else exit 1; fi',
+        )
         tool(tmp_path / "bin", "journalctl", f"cat {self.journal}")
         tool(tmp_path / "bin", "ss", "")
         tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{DOWN}' >>{self.journal}")
@@ -57,6 +64,7 @@ class Turn:
             "heat/process.sh.j2",
             digest="d", unit=self.unit, name="node-1-x", port=8004 if self.unit == API else None, start_timeout=1,
             prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py", drain_timeout=5,
+            finish_timeout=2, work="engine_work.py",
             copies=[(f"{self.path}/wanted/heat.conf", f"{self.own}/heat.conf")],
         ).replace("/etc/heat/processes", f"{self.path}/etc").replace("/run/", f"{self.path}/run/")  # fmt: skip
         return subprocess.run(
@@ -96,7 +104,7 @@ def test_until_its_turn_a_process_keeps_what_it_has_and_in_its_turn_it_takes_wha
     turn.want("second")
     assert turn.reads == "first"
     assert turn.take().returncode == 0
-    assert turn.log == ["restart with first", "restart with second"]
+    assert turn.log == ["restart with first", *STOPS[turn.unit], "restart with second"]
     assert not (turn.own / "before").exists()
 
 
@@ -109,7 +117,7 @@ def test_a_process_that_does_not_work_with_what_is_new_goes_back_and_says_so(tur
         f"{turn.unit} runs again with what it had before, and so do those whose turn had not come.\n"
     )
     assert turn.reads == "first"
-    assert turn.log == ["restart with first", "restart with bad", "restart with first"]
+    assert turn.log == ["restart with first", *STOPS[turn.unit], "restart with bad", "restart with first"]
 
 
 def test_the_next_turn_after_a_failed_one_tries_again_or_leaves_what_was_taken_back_alone(turn: Turn) -> None:
@@ -132,6 +140,30 @@ def test_a_turn_that_was_cut_off_after_the_copies_goes_back_to_what_was_there_be
     turn.want("bad")
     assert turn.take().returncode == 1
     assert turn.reads == "first"
+
+
+STOPS = {API: [], ENGINE: ["stop"]}
+
+
+def test_an_engine_that_is_still_at_work_is_named_with_its_stacks_and_not_cut_off(tmp_path: Path) -> None:
+    """It starts again when it has done its work, with what it had; the next `up` goes on."""
+    turn = Turn(tmp_path, ENGINE)
+    turn.want("first")
+    assert turn.take().returncode == 0
+    (tmp_path / "busy").touch()
+    turn.want("second")
+    done = turn.take()
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"{ENGINE} on node-1 ({B}) has had 2 s to do what it has in hand, and is still at these stacks:",
+        "  a stack of node-1-x",
+        "It goes on with them and takes up nothing else; none is cut off. "
+        "To wait longer: pulumi config set --path timeouts.engineGraceful",
+    ]
+    assert (turn.reads, turn.log) == ("first", ["restart with first", "stop", "start"])
+    (tmp_path / "busy").unlink()
+    assert turn.take().returncode == 0
+    assert (turn.reads, turn.log[3:]) == ("second", ["stop", "restart with second"])
 
 
 def test_a_first_process_that_does_not_work_has_nothing_to_go_back_to(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 4780df775ecf7713ada345eb281118fd48825d337d382a2bca3a4b2e5e1998af
+# What has just been changed: a38d7a518483a660ed59b8eb477286f32ac894ecebbf606153693d8203c4fae2
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

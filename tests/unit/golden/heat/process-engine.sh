@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 585c102dd4af4478cd81a569c9875c7495d6214e5225dd499b0a8c09ecbd0cf8
+# Its files: 47a99653acdec8817c44459b8bfc8bad8ac9841a6e7afd0fe8659437a9545e56
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -28,6 +28,30 @@ unwell() {
         journalctl --unit "$1" --lines 500 --no-pager --output cat | grep -v ' heat.engine.environment .* Registered: ' | tail -n 25
     } >&2
     exit 1
+}
+# finish UNIT NAME SECONDS: stop an engine when it has done what it has in hand, and never before. Where that takes
+# longer, it says which stacks it is at, and fails; the engine goes on until it has done it.
+finish() {
+    dropin=/run/systemd/system/$1.service.d/finish.conf
+    mkdir -p "${dropin%/*}"
+    printf '[Service]\nTimeoutStopSec=infinity\n' >"$dropin"
+    systemctl daemon-reload
+    systemctl --no-block stop "$1"
+    deadline=$(($(date +%s) + $3))
+    until case "$(systemctl is-active "$1")" in inactive | failed) true ;; *) false ;; esac; do
+        if [ "$(date +%s)" -ge "$deadline" ]; then
+            own=/etc/heat/processes/$1
+            {
+                echo "$1 on node-1 (10.0.0.2) has had $3 s to do what it has in hand, and is still at these stacks:"
+                /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/engine_work.py "$2" "$own/heat.conf" "$own/secrets.conf" 2>&1 | sed 's/^/  /'
+                echo "It goes on with them and takes up nothing else; none is cut off. To wait longer: pulumi config set --path timeouts.engineGraceful"
+            } >&2
+            return 1
+        fi
+        sleep 0.2
+    done
+    rm -rf "${dropin%/*}"
+    systemctl daemon-reload
 }
 unit=heat-engine@1
 own=/etc/heat/processes/$unit
@@ -66,6 +90,15 @@ start() {
 
 # The unit's start leaves the digests of what it read.
 if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-engine-1/read"; }; then
+    case "$(systemctl is-active "$unit")" in
+    active | deactivating)
+        finish "$unit" node-1-heat-engine-1 60 || {
+            # It is started as soon as it has stopped, with what it had; its turn comes with the next up.
+            systemctl --no-block start "$unit"
+            exit 1
+        }
+        ;;
+    esac
     mkdir -p "$own/before"
     take /etc/heat/heat.conf /etc/heat/processes/heat-engine@1/heat.conf
     take /etc/heat/secrets.conf /etc/heat/processes/heat-engine@1/secrets.conf

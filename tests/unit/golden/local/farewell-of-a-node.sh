@@ -47,6 +47,30 @@ for file in /etc/systemd/system/heat-caretaker@*.timer; do
 done
 # Stop what the plan for this node does not list. Each process ends what it has begun.
 set -eu
+# finish UNIT NAME SECONDS: stop an engine when it has done what it has in hand, and never before. Where that takes
+# longer, it says which stacks it is at, and fails; the engine goes on until it has done it.
+finish() {
+    dropin=/run/systemd/system/$1.service.d/finish.conf
+    mkdir -p "${dropin%/*}"
+    printf '[Service]\nTimeoutStopSec=infinity\n' >"$dropin"
+    systemctl daemon-reload
+    systemctl --no-block stop "$1"
+    deadline=$(($(date +%s) + $3))
+    until case "$(systemctl is-active "$1")" in inactive | failed) true ;; *) false ;; esac; do
+        if [ "$(date +%s)" -ge "$deadline" ]; then
+            own=/etc/heat/processes/$1
+            {
+                echo "$1 on node-1 (10.0.0.2) has had $3 s to do what it has in hand, and is still at these stacks:"
+                /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/engine_work.py "$2" "$own/heat.conf" "$own/secrets.conf" 2>&1 | sed 's/^/  /'
+                echo "It goes on with them and takes up nothing else; none is cut off. To wait longer: pulumi config set --path timeouts.engineGraceful"
+            } >&2
+            return 1
+        fi
+        sleep 0.2
+    done
+    rm -rf "${dropin%/*}"
+    systemctl daemon-reload
+}
 planned='  '
 
 # Units that run, units that would run after a reboot, and their files: a lost one of these must not hide the others.
@@ -56,10 +80,11 @@ planned='  '
     for file in /etc/heat/processes/heat-*@*.conf; do basename "$file"; done
 } | sed -n 's/^\(heat-\(engine\|api\|api-cfn\)@[0-9]*\)\.\(service\|conf\)$/\1/p' | sort -u | while read -r unit; do
     case "$planned" in *" $unit "*) continue ;; esac
-    # An API has left the proxy, which may still have requests under way there.
-    deadline=$(($(date +%s) + 75))
     case "$unit" in
-    heat-api*)
+    heat-engine@*) finish "$unit" "node-1-heat-engine-${unit#*@}" 60 || exit 1 ;;
+    *)
+        # It has left the proxy, which may still have requests under way there.
+        deadline=$(($(date +%s) + 75))
         while [ -n "$(ss -Htn state established "sport = :${unit#*@}")" ] && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.2; done
         ;;
     esac
