@@ -10,8 +10,8 @@ begun, and stop. They are kept from starting again, and written down under /var/
 alone: the environment of a process has secrets. give-back undoes all of it. Each may be run again.
 
 HAProxy can bind beside a process that knows nothing of it as both have SO_REUSEPORT and one owner: the listening
-sockets of the original processes are given both here. Where the system does not allow that, as in a container without
-CAP_SYS_PTRACE, the original processes are stopped first.
+sockets of the original processes are given both here. Where the system does not allow that, as it does not with
+kernel.yama.ptrace_scope = 3, the original processes are stopped first.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ DRAIN = 15
 STOP = 90
 START = 90
 # With no socket shared, nobody answers while the original processes stop: they are not waited for longer.
-HASTE = 0.3
+HASTE = 0.1
 PAUSE = 0.005
 PIDFD_GETFD = 438
 SERVER_ERROR = 500
@@ -266,6 +266,8 @@ def originals(ports: Iterable[int]) -> list[dict[str, Any]]:
     """What serves these ports now and is to make room, each once."""
     found: dict[str, dict[str, Any]] = {}
     for port in ports:
+        if (inodes := sockets(port, LISTENING)) and not descriptors(inodes):
+            sys.exit(f"port {port} is taken by a process that root may not look at here: it wants CAP_SYS_PTRACE")
         for pid in top(pid for pid, _ in holders(port)):
             one = entry(pid, port, r"heat|h-api")
             found.setdefault(one["name"], {**one, "ports": []})["ports"].append(port)
@@ -490,14 +492,13 @@ class Watch(threading.Thread):
         )
 
 
-def proxy_starts() -> None:
-    """Have HAProxy run with the configuration that is in place."""
+def proxy_start() -> tuple[str, ...]:
+    """The command that has HAProxy run with the configuration that is in place; all else is done before."""
     run("systemctl", "--quiet", "enable", "haproxy")
     if properties("haproxy", "ActiveState").get("ActiveState") == "active":
-        run("systemctl", "kill", "--signal", "USR2", "--kill-who", "main", "haproxy")
-    else:
-        run("systemctl", "reset-failed", "haproxy", check=False)
-        run("systemctl", "start", "haproxy")
+        return ("systemctl", "kill", "--signal", "USR2", "--kill-who", "main", "haproxy")
+    run("systemctl", "reset-failed", "haproxy", check=False)
+    return ("systemctl", "start", "haproxy")
 
 
 def proxy_answers(listeners: dict[str, list[Any]]) -> None:
@@ -601,20 +602,15 @@ def hand_over(listeners: dict[str, list[Any]], found: list[dict[str, Any]]) -> N
         watch.start()
     beside = shared(ports)
     try:
+        start_it = proxy_start()
         if not beside:
             stop(found, HASTE)
-        proxy_starts()
+        run(*start_it)
         proxy_answers(listeners)
     except TakeOverError as error:
-        proxy_stops()
-        IN_FORCE.unlink(missing_ok=True)
-        unguard(load()["guarded"])
-        start(found)
-        back = until(lambda: all(map(holders, ports)), START)
-        RECORD.unlink()
-        log = run("journalctl", "--unit", "haproxy", "--lines", "20", "--no-pager", "--output", "cat", check=False)
-        whole = "the original processes serve their addresses as before" if back else "AND THE ORIGINAL PROCESSES TOO"
-        sys.exit(f"{error}; {whole}. The last lines of HAProxy's log (journalctl -u haproxy):\n{log}")
+        sys.exit(
+            f"{error}; {as_before(found, ports)}. The last lines of HAProxy's log (journalctl -u haproxy):\n{log()}"
+        )
     for one in beside:
         # Nothing new comes to the original processes from here on.
         with contextlib.suppress(OSError):
@@ -625,6 +621,26 @@ def hand_over(listeners: dict[str, list[Any]], found: list[dict[str, Any]]) -> N
     for watch in watches:
         print(watch.told())
     print(f"HAProxy serves in place of {' and '.join(one['name'] for one in found)}")
+
+
+def as_before(found: list[dict[str, Any]], ports: list[int]) -> str:
+    """Have the original processes serve, and HAProxy not; what came of it."""
+    proxy_stops()
+    record = load()
+    made_room = [one["name"] for one in found]
+    unguard(unit for unit in record["guarded"] if unit in made_room)
+    start(found)
+    record["entries"] = [one for one in record["entries"] if one["name"] not in made_room]
+    record["guarded"] = [unit for unit in record["guarded"] if unit not in made_room]
+    save(record)
+    if until(lambda: all(map(holders, ports)), START):
+        return "the original processes serve their addresses as before"
+    return f"the original processes were started again, and do not listen after {START} s: {', '.join(made_room)}"
+
+
+def log() -> str:
+    """What HAProxy said last."""
+    return run("journalctl", "--unit", "haproxy", "--lines", "20", "--no-pager", "--output", "cat", check=False)
 
 
 def give_back(spec: dict[str, Any]) -> None:
