@@ -24,6 +24,7 @@ _AT_LEAST_ONE = (
     "engine_workers",
     "api_processes",
     "api_threads",
+    "generation",
 )
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
 MAX_PORT = 65535

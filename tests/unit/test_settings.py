@@ -76,6 +76,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
             "engineWorkers": 1,
             "apiProcesses": 1,
             "apiThreads": 8,
+            "generation": 1,
         }.items()
     ),
     *(
