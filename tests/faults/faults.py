@@ -99,6 +99,22 @@ def back_after_up_killed(scene: Scene) -> None:
     scene.change({"engines": 2, "apis": 2})
 
 
+@fault("repair", planned=True)
+def repaired(scene: Scene) -> None:
+    """What someone changed on the hosts is found, and put right."""
+    here, there = scene.chance.sample(scene.units(ENGINE), 2)
+    scene.stack.on(here[0], "echo '# changed' >>/etc/heat/heat.conf; rm /etc/heat/policy.yaml")
+    scene.stack.on(there[0], f"systemctl disable --now {there[1]}")
+    found = scene.tool("verify")
+    assert found.returncode == 1, found.stdout
+    for thing in ("/etc/heat/heat.conf ", "/etc/heat/policy.yaml ", there[1]):
+        assert thing in found.stdout, found.stdout
+    repaired = scene.tool("repair")
+    assert repaired.returncode == 0, repaired.stdout
+    left = scene.tool("verify")
+    assert left.returncode == 0, left.stdout
+
+
 @fault("engine-killed", planned=False)
 def engine_killed(scene: Scene) -> None:
     """An engine with its workers."""

@@ -55,6 +55,16 @@ class Scene:
         if done.code:
             self.broken.append(f"up failed: {done.text[-3000:]}")
 
+    def tool(self, action: str) -> subprocess.CompletedProcess[str]:
+        """What `make verify` and `make repair` run."""
+        return subprocess.run(
+            [ROOT / "tools/stack.sh", action, self.stack.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
     def interrupted(self, seconds: float) -> None:
         """An `up` that is killed after so many seconds, with all that it started here; then what an operator types."""
         words = ["pulumi", "up", "--yes", "--skip-preview", "--stack", self.stack.name, "--non-interactive"]
