@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ _SERVICES = {
         }.items()
     },
 }
+# Of a process's script: a file that it has a copy of, and the copy.
+_COPY = re.compile(r"(?m)^ *cmp -s (\S+) (\S+) \|\|")
 _HAND = "/usr/local/sbin/heat-scaleout"
 _HEREDOC = "END_OF_HEAT_SCALEOUT"
 _SECONDS = 120
@@ -112,9 +115,14 @@ def expected(state: Mapping[str, Any]) -> dict[str, Expected]:
     if not hosts:
         raise ValueError("the stack has no hosts: pulumi up has not been run")
     for name, inputs in commands.items():
-        # The longest: a host's name may begin as another's.
-        host = max((host for host in hosts if name.startswith(f"{host}-")), key=len)
-        _add(hosts[host], name.removeprefix(f"{host}-"), inputs)
+        at = _host_of(name, hosts)
+        _add(hosts[at], name.removeprefix(f"{at}-"), inputs)
+    for name, inputs in commands.items():
+        host = hosts[_host_of(name, hosts)]
+        put = {file.path: file for file in host.files}
+        # A process runs with copies of its own of what was put: the same content, mode and owner.
+        pairs = _COPY.findall(inputs["stdin"]) if " run " in inputs["create"] else []
+        host.files += [replace(put[wanted], path=copy) for wanted, copy in pairs]
     outputs = next(
         bare(resource.get("outputs", {})) for resource in resources if resource["type"] == "pulumi:pulumi:Stack"
     )
@@ -123,6 +131,11 @@ def expected(state: Mapping[str, Any]) -> dict[str, Expected]:
         host.units.append(Unit(name=unit, stamp=f"/run/{unit.replace('@', '-')}/read"))
         host.processes = [*(host.processes or []), unit]
     return hosts
+
+
+def _host_of(name: str, hosts: Iterable[str]) -> str:
+    """The host that a command is of. A host's name may begin as another's: the longest is meant."""
+    return max((host for host in hosts if name.startswith(f"{host}-")), key=len)
 
 
 def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import grp
 import hashlib
 import json
 import pwd
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,13 @@ def test_every_file_that_the_program_puts_on_a_host_is_expected_there_as_it_was_
     run = cached()
     assert set(hosts) == {"front", "node-1", "node-2"}
     put = [item for item in run.remote if " put " in item.text("create")]
-    # And the hand that puts them there.
-    assert sum(len(host.files) for host in hosts.values()) == len(put) + len(hosts)
+    found = [file.path for host in hosts.values() for file in host.files]
+    own = [
+        path for path in found if re.fullmatch(r"/etc/heat/processes/[^/]+/.+|/etc/systemd/system/.+@\d+.service", path)
+    ]
+    # Beside them the hand that puts them there, and the copies that the processes run with.
+    assert len(found) - len(own) == len(put) + len(hosts)
+    assert own
     for item in put:
         digest = hashlib.sha256(item.text().encode()).hexdigest()
         assert digest in {file.digest for file in hosts[run.host_of(item)].files}, item.name
@@ -69,6 +75,14 @@ def test_a_secret_file_is_expected_with_its_owner_and_its_content_is_not_told() 
     words = [line.partition(" = ")[2] for line in put.text().splitlines() if "password" in line]
     assert words
     assert not [word for word in words if word in script(node)]
+
+
+def test_the_copies_that_a_process_runs_with_are_expected_to_be_what_was_put() -> None:
+    files = {file.path: file for file in expected(exported())["node-1"].files}
+    own = files["/etc/heat/processes/heat-engine@1/secrets.conf"]
+    assert own == File(path=own.path, mode="0640", owner="root:heat", digest=files["/etc/heat/secrets.conf"].digest)
+    unit = files["/etc/systemd/system/heat-api@8004.service"]
+    assert unit.digest == files["/etc/systemd/system/heat-api@.service"].digest
 
 
 def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on() -> None:
