@@ -69,7 +69,7 @@ def node_removed(scene: Scene) -> None:
 @fault("options", planned=True)
 def heat_option(scene: Scene) -> None:
     """Every process reads heat.conf, and is restarted."""
-    scene.change({"gracefulShutdownTimeout": scene.chance.randint(90, 200)})
+    scene.change({"timeouts.engineGraceful": scene.chance.randint(90, 200)})
 
 
 @fault("options", planned=True)
@@ -87,8 +87,8 @@ def proxy_reloaded(scene: Scene) -> None:
 @fault("interrupted", planned=True)
 def up_killed(scene: Scene) -> None:
     """At any moment; the next `up` goes on from there."""
-    for key, value in {"engines": 4, "apis": 4, "gracefulShutdownTimeout": scene.chance.randint(201, 300)}.items():
-        scene.stack.set(key, value)
+    for key, value in {"engines": 4, "apis": 4, "timeouts.engineGraceful": scene.chance.randint(201, 300)}.items():
+        scene.stack.pulumi("config", "set", "--path", key, str(value))
     for _ in range(2):
         scene.interrupted(scene.chance.uniform(4, 40))
     scene.change({"engines": 4})
