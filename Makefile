@@ -31,6 +31,14 @@ up: tools engine ## everything: set up, then bring the stack up (STACK=dev)
 down: tools ## take the stack and all that it made away
 	@tools/stack.sh down $(STACK)
 
+.PHONY: verify
+verify: tools ## are the hosts as they were left? A table of what is not, and exit code 1; changes nothing (STACK=dev)
+	@tools/stack.sh verify $(STACK)
+
+.PHONY: repair
+repair: tools ## put right what verify finds: the next generation of everything, one process at a time (STACK=dev)
+	@tools/stack.sh repair $(STACK)
+
 .PHONY: hostkeys
 hostkeys: tools ## the keys of existing hosts: fetched once, shown, and pinned when you say yes (STACK=dev)
 	@tools/hostkeys.sh $(STACK)

@@ -63,6 +63,7 @@ class Host:
         parent: the component that the host belongs to.
         machine: the resource that stands for the machine itself; when it is replaced, the host is set up again. A host
             without one has booted long ago, and is not waited for.
+        generation: another number than before has everything run again, as the host may no longer be as it was left.
     """
 
     def __init__(
@@ -73,11 +74,14 @@ class Host:
         login: Login,
         parent: pulumi.Resource,
         machine: pulumi.Resource | None = None,
+        generation: int = 1,
     ) -> None:
         self.name = name
         self.address = address
         self._login = login
         self._machine = [machine] if machine else []
+        # A comment for the shell: what runs is the same, and its text is another one.
+        self._mark = f" # generation {generation}" if generation > 1 else ""
         self._sudo = "" if login.user == _ROOT else "sudo -n "
         self._first: list[pulumi.Resource] = self._machine
         self.ready = self._command(
@@ -236,7 +240,7 @@ class Host:
                 if jump
                 else None,
             ),
-            create=create,
+            create=create + self._mark,
             stdin=stdin,
             # stdout may repeat what a script was told, and stays out of logs and plain state for that.
             logging=command.remote.Logging.STDOUT if shown else command.remote.Logging.NONE,

@@ -20,7 +20,9 @@ def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
         root: the checkout.
     """
     if wanted.hosts == "existing":
-        return ExistingHosts("hosts", addresses=wanted.addresses, logins=_logins(wanted)).hosts
+        return ExistingHosts(
+            "hosts", addresses=wanted.addresses, logins=_logins(wanted), generation=wanted.generation
+        ).hosts
     return ContainerHosts(
         "hosts",
         stack=stack,
@@ -29,6 +31,7 @@ def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
         owner=root,
         cache=root / ".state/cache",
         debian_mirror=wanted.debian_mirror,
+        generation=wanted.generation,
     ).hosts
 
 

@@ -247,6 +247,7 @@ class Settings:
     allow_options: tuple[str, ...] = ()
     pip_index_url: str = ""
     debian_mirror: str = ""
+    generation: int = 1
 
     @property
     def network(self) -> ipaddress.IPv4Network:

@@ -1,8 +1,11 @@
 #!/bin/sh
-# Bring a stack on this machine up, or take it down: what `make up` and `make down` do.
+# Bring a stack up, take it down, see whether its hosts are as they were left, or put them right: what `make up`, `down`,
+# `verify` and `repair` do.
 #
 #   tools/stack.sh up STACK      make the stack if it is not there, and `pulumi up`
 #   tools/stack.sh down STACK    destroy it, and take away what it left on this machine
+#   tools/stack.sh verify STACK  look at every file and every process; changes nothing
+#   tools/stack.sh repair STACK  the same as: pulumi config set generation (the next number), pulumi up
 #
 # State and passphrase are in .state/, which git ignores.
 set -eu
@@ -25,8 +28,15 @@ keep_config() {
     fi
 }
 
-keep_config
-tools/new-stack.sh "$STACK"
+case "$action" in
+verify) exec .venv/bin/python tools/verify.py "$STACK" ;;
+# The generation is a setting like any other, and stays in the stack's file.
+repair) ;;
+*)
+    keep_config
+    tools/new-stack.sh "$STACK"
+    ;;
+esac
 case "$action" in
 up)
     # A machine that was restarted has its containers still, but stopped.
@@ -45,8 +55,13 @@ down)
     pulumi stack rm --yes --preserve-config "$STACK"
     tools/remove-images.sh
     ;;
+repair)
+    generation=$(pulumi config get generation)
+    pulumi config set generation $((generation + 1))
+    pulumi up --yes --skip-preview
+    ;;
 *)
-    echo "usage: tools/stack.sh up|down STACK" >&2
+    echo "usage: tools/stack.sh up|down|verify|repair STACK" >&2
     exit 2
     ;;
 esac

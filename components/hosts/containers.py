@@ -59,6 +59,7 @@ class ContainerHosts(pulumi.ComponentResource):
         owner: Path,
         cache: Path,
         debian_mirror: str = "",
+        generation: int = 1,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Make the containers.
@@ -71,6 +72,7 @@ class ContainerHosts(pulumi.ComponentResource):
             owner: the checkout, which tells whose containers and network these are.
             cache: where the base image is kept, so that it is built once.
             debian_mirror: where the base image's packages come from, if not from Debian's own address.
+            generation: another one has everything run again on the hosts.
             opts: of the component.
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
@@ -117,6 +119,7 @@ class ContainerHosts(pulumi.ComponentResource):
                 login=Login(private_key=client_key.private_key, host_key=host_key.public_key),
                 parent=self,
                 machine=machine,
+                generation=generation,
             )
         self.register_outputs({})
 

@@ -27,6 +27,7 @@ class ExistingHosts(pulumi.ComponentResource):
         *,
         addresses: Mapping[str, str],
         logins: Mapping[str, Login],
+        generation: int = 1,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Look at every host.
@@ -35,11 +36,13 @@ class ExistingHosts(pulumi.ComponentResource):
             name: the component's name.
             addresses: where each host is, by its name, in their lasting order.
             logins: how to log in to each.
+            generation: another one has everything run again on the hosts.
             opts: of the component.
         """
         super().__init__("heat:hosts:ExistingHosts", name, {}, opts)
         self.hosts = {
-            host: Host(host, address=address, login=logins[host], parent=self) for host, address in addresses.items()
+            host: Host(host, address=address, login=logins[host], parent=self, generation=generation)
+            for host, address in addresses.items()
         }
         for one in self.hosts.values():
             one.use_after([other.ready for other in self.hosts.values() if other is not one])

@@ -25,6 +25,7 @@ _AT_LEAST_ONE = (
     "api_processes",
     "api_threads",
     "rolling_batch",
+    "generation",
 )
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
 MAX_PORT = 65535

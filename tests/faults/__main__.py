@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -106,6 +107,8 @@ def main() -> int:
     words.add_argument("--patience", type=float, default=420, help="seconds until a stack counts as stuck")
     words.add_argument("--report", type=Path, help="a file for all of it, as JSON")
     asked = words.parse_args()
+    # What a fault has cut is to be joined again, whatever ends the run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stack = Stack(asked.stack)
     outputs = stack.outputs()
     cloud = Cloud(Path(outputs["clouds_yaml"]), outputs["heat_api_url"], outputs["heat_cfn_url"])

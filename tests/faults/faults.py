@@ -69,7 +69,7 @@ def node_removed(scene: Scene) -> None:
 @fault("options", planned=True)
 def heat_option(scene: Scene) -> None:
     """Every process reads heat.conf, and is restarted."""
-    scene.change({"gracefulShutdownTimeout": scene.chance.randint(90, 200)})
+    scene.change({"timeouts.engineGraceful": scene.chance.randint(90, 200)})
 
 
 @fault("options", planned=True)
@@ -87,8 +87,8 @@ def proxy_reloaded(scene: Scene) -> None:
 @fault("interrupted", planned=True)
 def up_killed(scene: Scene) -> None:
     """At any moment; the next `up` goes on from there."""
-    for key, value in {"engines": 4, "apis": 4, "gracefulShutdownTimeout": scene.chance.randint(201, 300)}.items():
-        scene.stack.set(key, value)
+    for key, value in {"engines": 4, "apis": 4, "timeouts.engineGraceful": scene.chance.randint(201, 300)}.items():
+        scene.stack.pulumi("config", "set", "--path", key, str(value))
     for _ in range(2):
         scene.interrupted(scene.chance.uniform(4, 40))
     scene.change({"engines": 4})
@@ -97,6 +97,22 @@ def up_killed(scene: Scene) -> None:
 @fault("interrupted", planned=True)
 def back_after_up_killed(scene: Scene) -> None:
     scene.change({"engines": 2, "apis": 2})
+
+
+@fault("repair", planned=True)
+def repaired(scene: Scene) -> None:
+    """What someone changed on the hosts is found, and put right."""
+    here, there = scene.chance.sample(scene.units(ENGINE), 2)
+    scene.stack.on(here[0], "echo '# changed' >>/etc/heat/heat.conf; rm /etc/heat/policy.yaml")
+    scene.stack.on(there[0], f"systemctl disable --now {there[1]}")
+    found = scene.tool("verify")
+    assert found.returncode == 1, found.stdout
+    for thing in ("/etc/heat/heat.conf ", "/etc/heat/policy.yaml ", there[1]):
+        assert thing in found.stdout, found.stdout
+    repaired = scene.tool("repair")
+    assert repaired.returncode == 0, repaired.stdout
+    left = scene.tool("verify")
+    assert left.returncode == 0, left.stdout
 
 
 @fault("engine-killed", planned=False)

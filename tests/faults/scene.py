@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import random
 import re
@@ -54,6 +53,16 @@ class Scene:
         self.look()
         if done.code:
             self.broken.append(f"up failed: {done.text[-3000:]}")
+
+    def tool(self, action: str) -> subprocess.CompletedProcess[str]:
+        """What `make verify` and `make repair` run."""
+        return subprocess.run(
+            [ROOT / "tools/stack.sh", action, self.stack.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
 
     def interrupted(self, seconds: float) -> None:
         """An `up` that is killed after so many seconds, with all that it started here; then what an operator types."""
@@ -113,6 +122,10 @@ class Scene:
         except OSError as error:
             return f"the proxy does not answer: {error}"
         planned = [one for one in self.outputs["processes"] if "port" in one]
+        # The proxy notices late that one is gone: each is asked itself as well.
+        for one in planned:
+            if why := _healthcheck(one["address"], one["port"]):
+                return f"{one['unit']} on {one['node']}: {why}"
         if len(servers) != len(planned) or any(state != "UP L7OK" for state in servers.values()):
             return f"HAProxy: {servers}"
         workers = sum(one["kind"] == "heat-engine" for one in self.outputs["processes"])
@@ -146,5 +159,10 @@ class Scene:
             print(f"    {line}")
 
 
-def dumped(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
+def _healthcheck(address: str, port: int) -> str:
+    """Why an API does not answer; "" when it does."""
+    try:
+        with _DIRECT.open(f"http://{address}:{port}/healthcheck", timeout=5) as answer:
+            return "" if answer.status == 200 else str(answer.status)
+    except OSError as error:
+        return str(error)

@@ -77,6 +77,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
             "apiProcesses": 1,
             "apiThreads": 8,
             "rollingBatch": 1,
+            "generation": 1,
         }.items()
     ),
     *(

@@ -1,0 +1,238 @@
+"""`make verify`: what should be on each host, by the stack's state, and what its script says of a host that differs."""
+
+from __future__ import annotations
+
+import grp
+import hashlib
+import json
+import pwd
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.rendering import render
+from tests.unit.program import cached
+from tests.unit.test_golden import shellcheck
+from tests.unit.test_scripts import tool
+from tools.verify import File, Unit, expected, problems, script
+
+# How Pulumi marks a secret in a state.
+MARK = "4dabf18193072939515e22adb298388d"
+
+
+def secret(value: Any) -> dict[str, str]:
+    return {MARK: "1b47061264138c4ac30d75fd1eb44270", "plaintext": json.dumps(value)}
+
+
+def resource(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    return {"urn": f"urn:pulumi:dev::heat-scaleout::{kind}::{name}", "type": kind, **more}
+
+
+def exported() -> dict[str, Any]:
+    """A stack's state as Pulumi exports it, with what the program registers."""
+    run = cached()
+    resources = [
+        resource(
+            item.name,
+            "command:remote:Command",
+            inputs={
+                "connection": secret({"host": run.host_of(item), "user": "root"}),
+                "create": item.text("create"),
+                "stdin": secret(item.text()) if item.name.endswith("secrets-conf") else item.text(),
+            },
+        )
+        for item in run.remote
+    ]
+    stack = resource("dev", "pulumi:pulumi:Stack", outputs={"processes": run.outputs["processes"]})
+    return {"deployment": {"resources": [stack, *resources]}}
+
+
+def test_every_file_that_the_program_puts_on_a_host_is_expected_there_as_it_was_put() -> None:
+    hosts = expected(exported())
+    run = cached()
+    assert set(hosts) == {"front", "node-1", "node-2"}
+    put = [item for item in run.remote if " put " in item.text("create")]
+    found = [file.path for host in hosts.values() for file in host.files]
+    own = [
+        path for path in found if re.fullmatch(r"/etc/heat/processes/[^/]+/.+|/etc/systemd/system/.+@\d+.service", path)
+    ]
+    # Beside them the hand that puts them there, and the copies that the processes run with.
+    assert len(found) - len(own) == len(put) + len(hosts)
+    assert own
+    for item in put:
+        digest = hashlib.sha256(item.text().encode()).hexdigest()
+        assert digest in {file.digest for file in hosts[run.host_of(item)].files}, item.name
+
+
+def test_a_secret_file_is_expected_with_its_owner_and_its_content_is_not_told() -> None:
+    node = expected(exported())["node-1"]
+    (found,) = [file for file in node.files if file.path == "/etc/heat/secrets.conf"]
+    assert (found.mode, found.owner) == ("0640", "root:heat")
+    (put,) = [item for item in cached().remote if item.name == "node-1-secrets-conf"]
+    words = [line.partition(" = ")[2] for line in put.text().splitlines() if "password" in line]
+    assert words
+    assert not [word for word in words if word in script(node)]
+
+
+def test_the_copies_that_a_process_runs_with_are_expected_to_be_what_was_put() -> None:
+    files = {file.path: file for file in expected(exported())["node-1"].files}
+    own = files["/etc/heat/processes/heat-engine@1/secrets.conf"]
+    assert own == File(path=own.path, mode="0640", owner="root:heat", digest=files["/etc/heat/secrets.conf"].digest)
+    unit = files["/etc/systemd/system/heat-api@8004.service"]
+    assert unit.digest == files["/etc/systemd/system/heat-api@.service"].digest
+
+
+def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on() -> None:
+    hosts = expected(exported())
+    assert {unit.name for unit in hosts["front"].units} == {
+        "haproxy.service", "mariadb.service", "rabbitmq-server.service", "memcached.service", "keystone.service",
+    }  # fmt: skip
+    assert hosts["front"].processes is None
+    assert hosts["node-1"].processes == ["heat-engine@1", "heat-api@8004", "heat-api-cfn@8000"]
+    assert Unit(name="heat-api@8004", stamp="/run/heat-api-8004/read") in hosts["node-1"].units
+
+
+def test_the_shipped_hand_is_the_one_of_the_checkout() -> None:
+    (hand,) = [file for file in expected(exported())["front"].files if file.path == "/usr/local/sbin/heat-scaleout"]
+    assert hand.digest == hashlib.sha256(render("scripts/heat-scaleout.sh").encode()).hexdigest()
+
+
+def test_a_timer_that_is_put_in_place_is_expected_to_run() -> None:
+    state = exported()
+    create = "sudo -n heat-scaleout put /etc/systemd/system/tidy.timer 0644 root:root # generation 2"
+    inputs = {"connection": {}, "create": create, "stdin": "x"}
+    state["deployment"]["resources"].append(resource("node-1-tidy", "command:remote:Command", inputs=inputs))
+    assert Unit(name="tidy.timer", stamp="") in expected(state)["node-1"].units
+
+
+def test_a_stack_without_hosts_is_told_so() -> None:
+    with pytest.raises(ValueError, match="pulumi up has not been run"):
+        expected({"deployment": {"resources": [resource("dev", "pulumi:pulumi:Stack")]}})
+
+
+# The script, run here on files of ours, with a stand-in for systemd.
+
+
+@pytest.fixture
+def owner() -> str:
+    here = Path.cwd().stat()
+    return f"{pwd.getpwuid(here.st_uid).pw_name}:{grp.getgrgid(here.st_gid).gr_name}"
+
+
+def told(
+    tmp_path: Path, *files: File, units: tuple[Unit, ...] = (), systemctl: str = "exit 0"
+) -> list[tuple[str, str]]:
+    tool(tmp_path, "systemctl", systemctl)
+    text = render("scripts/verify.sh.j2", files=files, units=units, processes=[unit.name for unit in units])
+    done = subprocess.run(
+        ["/bin/sh", "-s"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.stderr == ""
+    return problems(done.stdout)
+
+
+def made(path: Path, text: str, owner: str, mode: str = "0640") -> File:
+    path.write_text(text)
+    path.chmod(int(mode, 8))
+    return File(path=str(path), mode=mode, owner=owner, digest=hashlib.sha256(text.encode()).hexdigest())
+
+
+def test_the_script_passes_shellcheck(tmp_path: Path) -> None:
+    for name, host in expected(exported()).items():
+        (tmp_path / name).write_text(script(host))
+        shellcheck(tmp_path / name)
+
+
+def test_files_that_are_as_they_were_put_are_not_told(tmp_path: Path, owner: str) -> None:
+    assert told(tmp_path, made(tmp_path / "it's a file", "text\n", owner)) == []
+
+
+def test_a_changed_a_lost_and_an_opened_file_are_each_told(tmp_path: Path, owner: str) -> None:
+    names = ("changed", "lost", "opened")
+    changed, lost, opened = (made(tmp_path / name, "text\n", owner) for name in names)
+    Path(changed.path).write_text("texts\n")
+    Path(lost.path).unlink()
+    Path(opened.path).chmod(0o644)
+    assert told(tmp_path, changed, lost, opened) == [
+        (changed.path, "has been changed"),
+        (lost.path, "is lost"),
+        (opened.path, f"is 644 {owner}, not 640 {owner}"),
+    ]
+
+
+RUNS = """
+case "$1" in
+is-enabled) echo enabled ;;
+is-active) echo active ;;
+show) echo no ;;
+list-units) echo "heat-engine@1.service loaded active running OpenStack Heat engine 1" ;;
+esac
+"""
+
+
+def unit(tmp_path: Path) -> Unit:
+    """A unit that has read a file, which is as it was then."""
+    read = tmp_path / "heat.conf"
+    read.write_text("[DEFAULT]\n")
+    stamp = tmp_path / "read"
+    stamp.write_text(f"{hashlib.sha256(read.read_bytes()).hexdigest()}  {read}\n")
+    return Unit(name="heat-engine@1", stamp=str(stamp))
+
+
+def test_a_unit_that_runs_with_the_files_that_are_there_is_not_told(tmp_path: Path) -> None:
+    assert told(tmp_path, units=(unit(tmp_path),), systemctl=RUNS) == []
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "what"),
+    [
+        ("echo enabled", "echo disabled; exit 1", "does not start with the host: it is disabled"),
+        ("echo active", "echo inactive; exit 3", "does not run: it is inactive"),
+        ("echo no", "echo yes", "runs with an old unit file"),
+    ],
+)
+def test_a_unit_that_is_not_as_it_was_left_is_told(tmp_path: Path, was: str, now: str, what: str) -> None:
+    assert told(tmp_path, units=(unit(tmp_path),), systemctl=RUNS.replace(was, now)) == [("heat-engine@1", what)]
+
+
+def test_a_process_that_has_read_another_file_than_there_is_is_told_with_the_file(tmp_path: Path) -> None:
+    one = unit(tmp_path)
+    (tmp_path / "heat.conf").write_text("[DEFAULT]\nx = 1\n")
+    what = f"was started with another {tmp_path}/heat.conf"
+    assert told(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", what)]
+
+
+def test_a_process_whose_files_are_not_known_is_told(tmp_path: Path) -> None:
+    one = unit(tmp_path)
+    Path(one.stamp).unlink()
+    assert told(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", "runs with files that are not known")]
+
+
+def test_a_process_that_nobody_planned_is_told(tmp_path: Path) -> None:
+    more = RUNS.replace('echo "heat-engine', "echo 'heat-api@8014.service loaded active running x'; echo \"heat-engine")
+    assert told(tmp_path, units=(unit(tmp_path),), systemctl=more) == [("heat-api@8014", "runs, and is not planned")]
+
+
+def test_an_answer_that_breaks_off_is_not_taken_for_a_healthy_host() -> None:
+    with pytest.raises(ValueError, match="did not say all"):
+        problems("/etc/heat/heat.conf\tis lost")
+
+
+# And the way back.
+
+
+def test_another_generation_has_every_command_run_again_and_changes_nothing_else() -> None:
+    before, after = cached(), cached(generation=2)
+    assert {item.name for item in before.remote} == {item.name for item in after.remote}
+    for one in before.remote:
+        other = after.by_name[one.name]
+        assert other.text("create") == one.text("create") + " # generation 2", one.name
+        assert other.text() == one.text(), one.name
