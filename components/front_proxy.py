@@ -20,18 +20,26 @@ _LEAVE_TIMEOUT = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """One API, as clients see it. `name` is the guide's."""
+    """One API, as clients see it. `name` is the guide's, `extra` an operator's own lines."""
 
     name: str
     port: int
     processes: Sequence[Process]
+    extra: Sequence[str] = ()
 
 
-def listeners(processes: Sequence[Process], *, api_port: int, cfn_port: int) -> tuple[Listener, Listener]:
+def listeners(
+    processes: Sequence[Process],
+    *,
+    api_port: int,
+    cfn_port: int,
+    api_extra: Sequence[str] = (),
+    cfn_extra: Sequence[str] = (),
+) -> tuple[Listener, Listener]:
     """The two that the guide has, with the planned processes behind them."""
     return (
-        Listener(name="rest_api_proxy", port=api_port, processes=of_kind(processes, Kind.API)),
-        Listener(name="cfn_api_proxy", port=cfn_port, processes=of_kind(processes, Kind.CFN)),
+        Listener(name="rest_api_proxy", port=api_port, processes=of_kind(processes, Kind.API), extra=api_extra),
+        Listener(name="cfn_api_proxy", port=cfn_port, processes=of_kind(processes, Kind.CFN), extra=cfn_extra),
     )
 
 
@@ -99,7 +107,7 @@ class FrontProxy(pulumi.ComponentResource):
         installed = host.script("haproxy-install", render("haproxy/install.sh.j2"), parent=self, after=looked)
         conf = host.file(
             # -dW: a warning refuses the file as an error does; it says that a line does nothing.
-            "haproxy-cfg", CONF, text, check="haproxy -c -q -dW -f", parent=self, after=[installed, *after]
+            "haproxy-cfg", CONF, text, check="haproxy -c -dW -f", parent=self, after=[installed, *after]
         )  # fmt: skip
         ready: list[pulumi.Resource] = [conf]
         if take_over:

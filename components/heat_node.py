@@ -26,6 +26,7 @@ from components.topology import Kind, Process, of_kind, turns
 _START_TIMEOUT = 120
 _CONSUMERS = "/usr/local/lib/heat-scaleout/broker_consumers.py"
 _MESSAGING = "/usr/local/lib/heat-scaleout/messaging_options.py"
+_CHECK_POLICY = "/usr/local/lib/heat-scaleout/check_policy.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 _ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
 _WORK = "/usr/local/lib/heat-scaleout/engine_work.py"
@@ -92,7 +93,6 @@ class HeatNode(pulumi.ComponentResource):
         api_server: ApiServer,
         more: Mapping[str, pulumi.Input[str]] | None = None,
         overrides: Overrides,
-        allow_options: Sequence[str] = (),
         pip_index_url: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -107,7 +107,6 @@ class HeatNode(pulumi.ComponentResource):
             api_server: how much one API process serves at once.
             more: files that heat.conf names, each text by its path; every process reads them.
             overrides: what an operator says otherwise.
-            allow_options: options that are none of Heat's, but of plug-ins: "section.option".
             pip_index_url: where packages come from, if not from PyPI.
             opts: of the component.
         """
@@ -132,7 +131,7 @@ class HeatNode(pulumi.ComponentResource):
         }
         self.python = f"{deployment.prefix}/bin/python"
         self.installed = self._install(pip_index_url)
-        self._configure(public, secret, api_server, allow_options)
+        self._configure(public, secret, api_server)
         self.digest = self._digest(self._texts)
 
     def _install(self, pip_index_url: str) -> pulumi.Resource:
@@ -149,19 +148,15 @@ class HeatNode(pulumi.ComponentResource):
         )
         return self.host.script("install", text, parent=self, after=[lock])
 
-    def _configure(
-        self,
-        public: pulumi.Input[Options],
-        secret: pulumi.Input[Options],
-        api_server: ApiServer,
-        allow_options: Sequence[str],
-    ) -> None:
+    def _configure(self, public: pulumi.Input[Options], secret: pulumi.Input[Options], api_server: ApiServer) -> None:
         deployment, prefix = self._deployment, self._deployment.prefix
         otherwise = self._overrides
         checker = self.host.file(
             "check-options",
             f"{prefix}/check-options",
-            render("heat/check-options.sh.j2", prefix=prefix, version=deployment.heat_version, allowed=allow_options),
+            render(
+                "heat/check-options.sh.j2", prefix=prefix, version=deployment.heat_version, allowed=otherwise.allowed
+            ),
             mode="0755",
             parent=self,
             after=[self.installed],
@@ -196,7 +191,15 @@ class HeatNode(pulumi.ComponentResource):
         )
         for path, text in self._more.items():
             self._file(path.rpartition("/")[2].replace(".", "-"), path, text)
-        self._file("policy", heat_conf.POLICY, render("heat/policy.yaml.j2"))
+        self._after_check.append(
+            self.host.file("check-policy", _CHECK_POLICY, (TEMPLATES / "heat/check_policy.py").read_text(), parent=self)
+        )
+        self._file(
+            "policy",
+            heat_conf.POLICY,
+            render("heat/policy.yaml.j2", rules=otherwise.policy),
+            check=f"{self.python} {_CHECK_POLICY}",
+        )
         self._file("engine-program", _ENGINE, (TEMPLATES / "heat/engine.py").read_text())
         self._file("engine-work", _WORK, (TEMPLATES / "heat/engine_work.py").read_text())
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())

@@ -50,7 +50,16 @@ class Layers:
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """What an operator says otherwise. No option is in both."""
+    """What an operator says otherwise.
+
+    Attributes:
+        public: options of heat.conf.
+        secret: those whose values are secrets; none of them is in `public`.
+        allowed: options that are none of Heat's, but of plug-ins: "section.option".
+        policy: rules by their names.
+    """
 
     public: Layers = field(default_factory=Layers)
     secret: Layers = field(default_factory=Layers)
+    allowed: tuple[str, ...] = ()
+    policy: Mapping[str, str] = field(default_factory=dict)

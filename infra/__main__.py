@@ -31,7 +31,10 @@ routes = machine_routes(Path("/proc/net/route").read_text())
 raw, secrets = configured.read(pulumi.Config())
 wanted = configured.load(stack, raw, routes, secrets)
 processes, deployment = wanted.processes, wanted.deployment
-fronted = listeners(processes, api_port=wanted.api_port, cfn_port=wanted.cfn_port)
+fronted = listeners(
+    processes, api_port=wanted.api_port, cfn_port=wanted.cfn_port,
+    api_extra=wanted.haproxy.api_extra, cfn_extra=wanted.haproxy.cfn_extra,
+)  # fmt: skip
 
 # Where everything runs: the front host, which has the original addresses, and the Heat nodes.
 hosts = find_hosts(wanted, stack=stack, root=ROOT)

@@ -48,6 +48,11 @@ class HaproxySettings:
     check_fast_interval: str = "500ms"
     check_fall: int = 3
     check_rise: int = 2
+    # Lines of one's own, as they are.
+    extra_global: tuple[str, ...] = ()
+    extra_defaults: tuple[str, ...] = ()
+    api_extra: tuple[str, ...] = ()
+    cfn_extra: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +250,7 @@ class Settings:
     options: OptionSettings = field(default_factory=OptionSettings)
     secret_options: OptionSettings = field(default_factory=OptionSettings)
     allow_options: tuple[str, ...] = ()
+    policy: str = ""
     pip_index_url: str = ""
     debian_mirror: str = ""
     generation: int = 1

@@ -17,6 +17,7 @@ import pulumi
 
 from components.overrides import Layers, Options, Overrides
 from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settings
+from infra.policy import read_policy
 from infra.reader import Reader
 from infra.rules import Routes, check
 
@@ -109,10 +110,12 @@ def secret(key: str) -> pulumi.Output[str] | str:
 
 
 def overrides(settings: Settings) -> Overrides:
-    """The options that are said otherwise; the values of secret ones are known to Pulumi alone."""
-    shape, public = settings.secret_options.layers, settings.options.layers
+    """What is said otherwise; the values of secret options are known to Pulumi alone."""
+    policy = read_policy(settings.policy) if settings.policy else {}
+    plain = Overrides(public=settings.options.layers, allowed=settings.allow_options, policy=policy)
+    shape = settings.secret_options.layers
     if not any(dataclasses.astuple(shape)):
-        return Overrides(public=public)
+        return plain
 
     def read(text: str) -> Layers:
         given = Reader("").typed(OptionSettings, json.loads(text), _SECRET_OPTIONS)
@@ -132,13 +135,13 @@ def overrides(settings: Settings) -> Overrides:
 
         return {name: later(options, of(name)) for name, options in getattr(shape, whom).items()}
 
-    secret = Layers(
+    hidden = Layers(
         all=later(shape.all, lambda layers: layers.all),
         nodes=each("nodes"),
         kinds=each("kinds"),
         processes=each("processes"),
     )
-    return Overrides(public=public, secret=secret)
+    return dataclasses.replace(plain, secret=hidden)
 
 
 def _decoded(value: str) -> Any:  # noqa: ANN401 # whatever JSON holds

@@ -24,6 +24,30 @@ _SETTINGS: dict[Name, str] = {
     ("heat_api_cfn", "workers"): "apiProcesses",
     ("heat_api_cfn", "bind_port"): "cfnPort",
 }
+# What says the same of a control plane that is there already, by the option's name; the bundled one says it itself.
+_CONTROL = {
+    "auth_encryption_key": "authEncryptionKey",
+    "auth_uri": "control.keystoneUrl",
+    "auth_url": "control.keystoneUrl",
+    "ca_file": "control.ca",
+    "cafile": "control.ca",
+    "connection": "databaseUrl",
+    "endpoint_override": "control.keystoneUrl",
+    "memcache_servers": "control.memcached",
+    "memcached_servers": "control.memcached",
+    "password": "servicePassword",
+    "project_domain_name": "control.domain",
+    "project_name": "control.project",
+    "ssl": "control.tls",
+    "ssl_ca_file": "control.ca",
+    "stack_domain_admin": "control.stackDomainAdmin",
+    "stack_domain_admin_password": "stackDomainAdminPassword",
+    "stack_user_domain_name": "control.stackDomain",
+    "transport_url": "transportUrl",
+    "user_domain_name": "control.domain",
+    "username": "control.user",
+    "www_authenticate_uri": "control.keystoneUrl",
+}
 # Options that follow from a setting that says more.
 _FOLLOWING: dict[Name, str] = {
     ("oslo_policy", "policy_file"): "policy",
@@ -178,6 +202,8 @@ def _in_our_hands(name: Name) -> str:
     setting = _SETTINGS.get(name) or _FOLLOWING.get(name)
     if name[0] in LOGINS and name[1] in _LOGIN_OPTIONS:
         setting = "controlPlane"
+    if setting == "controlPlane" and (given := _CONTROL.get(name[1])):
+        setting = f"controlPlane ({given} of an existing one)"
     return f"this program sets it, from {setting}" if setting else _OURS.get(name, "")
 
 

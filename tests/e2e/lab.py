@@ -61,7 +61,7 @@ class Stack:
         return result
 
     def set(self, key: str, value: object) -> None:
-        self.pulumi("config", "set", key, str(value))
+        self.pulumi("config", "set", *(["--path"] if "." in key else []), key, str(value))
 
     def outputs(self) -> dict[str, Any]:
         outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json").text)

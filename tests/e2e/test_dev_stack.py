@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import boto3
 import botocore.client
 import botocore.session
+import openstack
 import pytest
 from botocore.utils import parse_timestamp
 from heatclient.client import Client as HeatClient
@@ -405,6 +408,91 @@ def test_a_host_with_another_key_is_not_talked_to(stack: Stack) -> None:
     assert refused.code != 0
     assert "host key mismatch" in refused.text
     stack.up()
+
+
+def restarted(before: dict[tuple[str, str], str], after: dict[tuple[str, str], str]) -> set[tuple[str, str]]:
+    assert before.keys() == after.keys()
+    return {key for key, pid in after.items() if before[key] != pid}
+
+
+def read_by(stack: Stack, node: str, unit: str, option: str) -> str:
+    """The value of an option for a process: of the files that it reads, the last one counts."""
+    files = " ".join(f"/etc/heat/processes/{unit}/{name}.conf" for name in ("heat", "secrets", "process"))
+    return stack.on(node, f"cat {files} | sed -n 's/^{option} = //p' | tail -n 1")
+
+
+def test_an_option_reaches_the_processes_that_it_is_for_and_restarts_no_other(stack: Stack) -> None:
+    before, key = stack.pids(), "an-hmac-key-of-the-tests"
+    stack.set("options.kinds.heat-engine.DEFAULT.client_retry_limit", 5)
+    stack.set("options.nodes.node-2.DEFAULT.max_template_size", 600000)
+    stack.set("options.nodes.node-2.my_plugin.colour[0]", "red")
+    stack.pulumi("config", "set", "--path", "allowOptions[0]", "my_plugin.colour")
+    stack.pulumi("config", "set", "--secret", "--path", "secretOptions.nodes.node-2.profiler.hmac_keys", stdin=key)
+    stack.set("timeouts.proxyServer", 100)
+    stack.up()
+    after = stack.pids()
+    assert restarted(before, after) == {("node-1", "heat-engine@1"), *(key for key in after if key[0] == "node-2")}
+    for node, unit in after:
+        there = node == "node-2"
+        assert read_by(stack, node, unit, "client_retry_limit") == ("5" if unit.startswith("heat-engine@") else "")
+        assert read_by(stack, node, unit, "max_template_size") == ("600000" if there else "")
+        assert read_by(stack, node, unit, "colour") == ("red" if there else "")
+        assert read_by(stack, node, unit, "hmac_keys") == (key if there else "")
+    assert "    timeout server 100s\n" in stack.on("front", "cat /etc/haproxy/haproxy.cfg")
+    files = [file for file in (ROOT / ".state").rglob("*") if file.is_file()]
+    assert not [file for file in files if key.encode() in file.read_bytes()]
+    assert stack.on("node-2", f"find /etc/heat -type f -perm /o=r -exec grep -l {key} {{}} +", check=False) == ""
+
+
+def test_an_option_that_cannot_be_is_refused_before_anything_is_touched(stack: Stack) -> None:
+    wrong = {
+        "options.all.DEFAULT.max_stacks": "Heat 27.0.1 does not know it (did you mean max_stacks_per_tenant?)",
+        "options.all.DEFAULT.rpc_response_timeout": "this program sets it, from timeouts.rpcResponse",
+        "options.all.cache.password": "this is a secret, and here it would be kept as it is",
+        "timeouts.uwsgi": "must be longer than timeouts.rpcResponse (60 s), or",
+    }
+    for key in wrong:
+        stack.set(key, 1)
+    refused = stack.up(check=False)
+    for key in wrong:
+        stack.pulumi("config", "rm", "--path", key)
+    assert refused.code != 0
+    for key, told in wrong.items():
+        assert re.search(rf"{re.escape(key)} = [^:]*: {re.escape(told)}", refused.text)
+    assert "Traceback" not in refused.text
+    stack.up("--expect-no-changes")
+
+
+def test_a_line_that_haproxy_does_not_take_is_told_in_its_words_and_changes_nothing(stack: Stack) -> None:
+    before, conf = stack.pids(), stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg")
+    stack.set("haproxy.apiExtra[0]", "http-reqest deny if { path_beg /x }")
+    refused = stack.up(check=False)
+    assert refused.code != 0
+    assert "unknown keyword 'http-reqest' in 'listen' section" in refused.text
+    assert stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg") == conf
+    assert stack.pids() == before
+
+
+def test_rules_of_ones_own_decide_in_heat_and_lines_of_ones_own_in_haproxy(
+    stack: Stack, cloud: Any, tmp_path: Path
+) -> None:
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"stacks:index": "role:admin"\n"stacks:lst": "role:admin"\n')
+    stack.set("policy", rules)
+    stack.set("haproxy.apiExtra[0]", "http-request deny deny_status 418 if { path_beg /teapot }")
+    before = stack.pids()
+    refused = stack.up(check=False)
+    assert refused.code != 0
+    assert "stacks:lst: Heat asks for no such rule" in refused.text
+    assert stack.pids() == before
+    rules.write_text('"stacks:index": "role:admin"\n')
+    stack.up()
+    with pytest.raises(openstack.exceptions.ForbiddenException):
+        list(cloud.orchestration.stacks())
+    list(openstack.connect(cloud="heat-admin").orchestration.stacks())
+    request = f"{stack.outputs()['heat_api_url']}/teapot"
+    with pytest.raises(urllib.error.HTTPError, match="418"):
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
 
 
 def test_destroy_leaves_nothing(stack: Stack) -> None:

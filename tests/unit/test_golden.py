@@ -97,6 +97,7 @@ AS_THEY_ARE = {
     "heat/engine.py": "node-1-engine-program",
     "heat/caretaker.py": "node-1-caretaker-caretaker",
     "heat/engine_work.py": "node-1-engine-work",
+    "heat/check_policy.py": "node-1-check-policy",
     "heat/messaging_options.py": "node-1-messaging-program",
     "heat/records.py": "node-1-caretaker-records",
     "heat/requirements-27.0.1.txt": "node-1-requirements",

@@ -372,7 +372,7 @@ def test_the_check_of_a_configuration_comes_before_it_is_put_in_place() -> None:
     for name, check in checked.items():
         assert result.by_name[f"node-2-{name}"].text("create").endswith(f" {check}")
         assert "node-2-check-options" in result.before(f"node-2-{name}")
-    assert result.by_name["front-haproxy-cfg"].text("create").endswith(" haproxy -c -q -dW -f")
+    assert result.by_name["front-haproxy-cfg"].text("create").endswith(" haproxy -c -dW -f")
 
 
 # What may be read, and by whom.

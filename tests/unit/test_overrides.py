@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.heat_conf import merge
 from components.overrides import Layers
 from components.rendering import render
-from infra.model import KEY_PLAIN, KEY_SECRET, Settings
+from infra.model import KEY_PLAIN, KEY_SECRET, ControlSettings, Settings
+from infra.reader import camel
 from infra.rules import options as rules
 from infra.settings import load
 from tests.unit.program import MARK, Run, Secret, cached
 from tests.unit.sample import parsed, processes
 from tests.unit.test_graph import plain
-from tests.unit.test_settings import STACK, problems
+from tests.unit.test_settings import STACK, declared, problems
 
 
 def for_all(section: str, option: str, value: object) -> dict[str, Any]:
@@ -80,8 +84,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         for_all("DEFAULT", "transport_url", "rabbit://a:b@c"),
-        "options.all.DEFAULT.transport_url = [not a secret]: this program sets it, from controlPlane. "
-        + AWAY.format("options.all.DEFAULT.transport_url"),
+        "options.all.DEFAULT.transport_url = [not a secret]: this program sets it, from controlPlane (transportUrl of "
+        "an existing one). " + AWAY.format("options.all.DEFAULT.transport_url"),
     ),
     (
         for_all("keystone_authtoken", "user_id", "a"),
@@ -120,7 +124,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         for_all("DEFAULT", "sql_connection", "mysql://a"),
         "options.all.DEFAULT.sql_connection = mysql://a: it is [database] connection now, and this program sets it, "
-        "from controlPlane. " + AWAY.format("options.all.DEFAULT.sql_connection"),
+        "from controlPlane (databaseUrl of an existing one). " + AWAY.format("options.all.DEFAULT.sql_connection"),
     ),
     (
         {"options": {"kinds": {"heat-api": {"oslo_messaging_rabbit": {"heartbeat_rate": 3}}}}},
@@ -159,8 +163,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"secretOptions": {"all": {"database": {"connection": KEY_SECRET}}}},
-        "secretOptions.all.database.connection = [secret]: this program sets it, from controlPlane. "
-        + AWAY.format("secretOptions.all.database.connection"),
+        "secretOptions.all.database.connection = [secret]: this program sets it, from controlPlane (databaseUrl of an "
+        "existing one). " + AWAY.format("secretOptions.all.database.connection"),
     ),
     (
         for_all("DEFAULT", "debug", KEY_SECRET),
@@ -193,6 +197,42 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+LINE = "Type: pulumi config rm --path 'haproxy.{}[0]' --stack dev"
+RULES = 'rules are wanted, each on a line such as "stacks:delete": "role:admin"'
+REFUSALS += [
+    *(
+        (
+            {"haproxy": {key: [line]}},
+            f"haproxy.{key}[0] = {json.dumps(line) if chr(10) in line else line}: {rule}. {LINE.format(key)}",
+        )
+        for key, line, rule in (
+            ("apiExtra", "", "one line of haproxy.cfg is wanted"),
+            ("cfnExtra", "option a\noption b", "one line of haproxy.cfg is wanted"),
+            ("apiExtra", " listen  other", "this would begin a section of its own"),
+            ("extraGlobal", "defaults", "this would begin a section of its own"),
+            ("extraGlobal", "maxconn 10", "haproxy.globalMaxconn says this"),
+            ("extraDefaults", "maxconn 10", "haproxy.maxconn says this"),
+            ("extraDefaults", "retries 1", "haproxy.retries says this"),
+            ("extraDefaults", "balance source", "haproxy.balance says this"),
+            ("extraDefaults", "timeout  client 1m", "haproxy.timeoutClient says this"),
+            ("extraDefaults", "timeout http-request 1m", "haproxy.timeoutHttpRequest says this"),
+            ("extraDefaults", "timeout server 1m", "timeouts.proxyServer says this"),
+            ("apiExtra", "timeout server 1m", "timeouts.proxyServer says this"),
+            ("cfnExtra", "timeout server 1m", "timeouts.proxyServer says this"),
+        )
+    ),
+    (
+        {"haproxy": {"apiExtra": "option a"}},
+        "haproxy.apiExtra = option a: a list is wanted. Type: pulumi config rm --path haproxy.apiExtra --stack dev",
+    ),
+    (
+        {"policy": "no/such/file"},
+        "policy = no/such/file: it cannot be read: No such file or directory. "
+        "Type: pulumi config set policy <a file of rules> --stack dev",
+    ),
+]
+
+
 @pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
 def test_an_option_that_cannot_be_is_refused_with_what_to_type(raw: dict[str, Any], told: str) -> None:
     assert problems(raw) == (told,)
@@ -207,6 +247,9 @@ def test_what_this_program_sets_is_none_to_be_said_otherwise(name: tuple[str, st
 
 
 def test_every_setting_that_is_named_instead_exists() -> None:
+    assert {"controlPlane", "policy", *(name.partition(".")[0] for name in rules._CONTROL.values())} <= set(declared())
+    parts = [name for name in rules._CONTROL.values() if name.startswith("control.")]
+    assert {f"control.{camel(item.name)}" for item in dataclasses.fields(ControlSettings)} >= set(parts)
     for name, setting in rules._SETTINGS.items():
         value = {"region": "West", "apiPort": "8104", "cfnPort": "8100"}.get(setting, "7")
         (told,) = problems(for_all(*name, value))
@@ -389,3 +432,73 @@ def test_settings_hold_no_secret_option() -> None:
     said = {"secretOptions": {"all": {"profiler": {"hmac_keys": KEY_SECRET}}}}
     assert load(STACK, said).secret_options.layers.all == {"profiler": {"hmac_keys": KEY_SECRET}}
     assert load(STACK, {}) == Settings()
+
+
+# HAProxy's lines.
+
+
+def test_lines_of_ones_own_stand_where_they_belong_and_restart_nothing_of_heat() -> None:
+    lines = {
+        "extraGlobal": ["tune.bufsize 32768"],
+        "extraDefaults": ["option http-no-delay", "timeout http-keep-alive 5s"],
+        "apiExtra": ["http-request deny if { path_beg /x }", "tcp-request connection reject if { src 192.0.2.1 }"],
+        "cfnExtra": ["balance leastconn", "timeout queue 5m"],
+    }
+    conf = cached(haproxy=lines).by_name["front-haproxy-cfg"].text()
+    begun = {section.partition("\n")[0]: section.splitlines() for section in conf.split("\n\n")}
+    for key, section in {
+        "extraGlobal": next(name for name in begun if name.startswith("# HAProxy")),
+        "extraDefaults": "defaults",
+        "apiExtra": "listen rest_api_proxy",
+        "cfnExtra": "listen cfn_api_proxy",
+    }.items():
+        for line in lines[key]:
+            assert f"    {line}" in begun[section]
+            assert conf.count(line) == 1
+    words = [line.split()[0] for line in begun["listen rest_api_proxy"]]
+    assert words.index("tcp-request") < words.index("http-request") < words.index("use-server")
+    assert not restarted(changed_by(haproxy=lines))
+
+
+# Policy.
+
+
+def policy(tmp_path: Path, text: str) -> str:
+    (tmp_path / "policy.yaml").write_text(text)
+    return str(tmp_path / "policy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", RULES),
+        ("[]", RULES),
+        ("{}", RULES),
+        ("only words", RULES),
+        ('"stacks:delete": ["role:admin"]', f"stacks:delete is no rule: {RULES}"),
+        ("8: role:admin", f"8 is no rule: {RULES}"),
+        ('a: "b"\n: :\n- "', "it is no YAML, see its line 2"),
+    ],
+)
+def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = policy(tmp_path, text)
+    remedy = "Type: pulumi config set policy <a file of rules> --stack dev"
+    assert problems({"policy": path}) == (f"policy = {path}: {told}. {remedy}",)
+
+
+def test_the_operators_rules_come_before_those_of_this_program(tmp_path: Path) -> None:
+    before = yaml.safe_load(cached().by_name["node-1-policy"].text())
+    rules = {"stacks:delete": 'role:admin or (role:member and "x":%(y)s)', "cloudformation:ListStacks": "!"}
+    config = {"policy": policy(tmp_path, yaml.safe_dump(rules))}
+    text = cached(**config).by_name["node-2-policy"].text()
+    assert yaml.safe_load(text) == before | rules
+    assert text.count("cloudformation:ListStacks") == 1
+    assert restarted(changed_by(**config)) == ENGINES | APIS | CFN_APIS
+    assert changed_by(**config) >= {"node-1-policy", "node-2-policy"}
+
+
+def test_heat_itself_looks_at_the_policy_before_it_is_put_in_place() -> None:
+    result = cached()
+    put = result.by_name["node-2-policy"].text("create")
+    assert put.endswith(" /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/check_policy.py")
+    assert {"node-2-check-policy", "node-2-install"} <= result.before("node-2-policy")

@@ -646,12 +646,13 @@ def test_a_stack_that_says_nothing_gets_what_pulumi_yaml_says() -> None:
 
 
 def test_haproxys_defaults_are_those_that_its_description_lists() -> None:
-    listed = declared()["haproxy"]["description"].partition(": ")[2]
+    listed, _, lines = declared()["haproxy"]["description"].partition(": ")[2].partition("; ")
     told = dict(re.findall(r"(\w+) (\([^)]*\)|[^,]+)", listed))
     assert told.pop("timeoutServer") == "(timeouts.proxyServer)"
     assert HaproxySettings.timeout_server is None
-    fields = {camel(item.name): str(item.default) for item in dataclasses.fields(HaproxySettings)}
-    assert told == {key: value for key, value in fields.items() if key != "timeoutServer"}
+    fields = {camel(item.name): item.default for item in dataclasses.fields(HaproxySettings)}
+    assert [key for key, value in fields.items() if value == ()] == re.findall(r"\w+(?:Extra|Global|Defaults)\b", lines)
+    assert told == {key: str(value) for key, value in fields.items() if value not in (None, ())}
 
 
 def test_the_chain_of_timeouts_is_made_as_its_description_says() -> None:
