@@ -27,6 +27,7 @@ keep_config() {
 
 keep_config
 tools/new-stack.sh "$STACK"
+[ "$(pulumi config get hosts 2>/dev/null)" != openstack ] || tools/toolchain.sh --openstack
 case "$action" in
 up)
     # A machine that was restarted has its containers still, but stopped.
