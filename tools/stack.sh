@@ -35,6 +35,7 @@ repair) ;;
 *)
     keep_config
     tools/new-stack.sh "$STACK"
+    [ "$(pulumi config get hosts 2>/dev/null)" != openstack ] || tools/toolchain.sh --openstack
     ;;
 esac
 case "$action" in
