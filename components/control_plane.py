@@ -209,7 +209,6 @@ class BundledControlPlane(pulumi.ComponentResource):
         host: Host,
         deployment: Deployment,
         max_connections: int,
-        packages: PackageSource,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Install, configure and start every part.
@@ -219,7 +218,6 @@ class BundledControlPlane(pulumi.ComponentResource):
             host: where.
             deployment: the addresses that everything is reached at.
             max_connections: what MariaDB allows.
-            packages: where Python packages come from.
             opts: of the component.
         """
         super().__init__("heat:control:BundledControlPlane", name, {}, opts)
@@ -259,7 +257,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "region": deployment.region,
             "keystone_lock": _KEYSTONE_LOCK,
             "uv_version": UV_VERSION,
-            "packages": packages,
+            "packages": deployment.install.packages,
             "keystone_version": KEYSTONE_VERSION,
             "keystone_url": f"{services.keystone_url}/v3",
             "keystone_port": heat_conf.KEYSTONE_PORT,

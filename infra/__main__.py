@@ -16,7 +16,7 @@ from components import heat_conf  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
 from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
-from components.heat_node import HeatNode, run_one_by_one  # noqa: E402
+from components.heat_node import HeatNode, run_one_by_one, same_messages  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
@@ -44,12 +44,12 @@ public = control.public.apply(lambda known: heat_conf.merge(heat_conf.options(de
 nodes = {
     node.name: HeatNode(
         node.name, host=hosts[node.name], deployment=deployment, public=public, secret=control.secret,
-        more=control.files, api_server=wanted.api_server, pip_index_url=wanted.pip_index_url,
+        more=control.files, api_server=wanted.api_server,
     )
     for node in wanted.heat_nodes
 }  # fmt: skip
 first = next(iter(nodes.values()))
-ready = [first.sync_schema(after=control.prepare(first)), control.register(first)]
+ready = [first.sync_schema(same_messages(nodes), after=control.prepare(first)), control.register(first)]
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_one_by_one(nodes, processes, after=ready)

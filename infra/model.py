@@ -9,14 +9,17 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from components.heat_conf import CA, SYSTEM_CA, Deployment, Services
 from components.heat_node import ApiServer
 from components.hosts.containers import addresses
+from components.install import Installation, Method, PackageSource
 from components.topology import Node, Process, place
 
 FRONT = "front"
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +141,13 @@ class Settings:
     engine_workers: int = 1
     api_processes: int = 1
     api_threads: int = 8
+    install: str = "pip"
     heat_version: str = "27.0.1"
+    git_url: str = "https://opendev.org/openstack/heat"
+    git_ref: str = ""
+    constraints: str = ""
+    wheelhouse: str = ""
+    api_runner: str = "uwsgi"
     region: str = "RegionOne"
     subnet: str = "10.213.77.0/24"
     api_port: int = 8004
@@ -208,7 +217,7 @@ class Settings:
         """What every node's heat.conf is made from."""
         front = self.addresses[FRONT]
         return Deployment(
-            heat_version=self.heat_version,
+            install=self.installation,
             api_url=f"http://{front}:{self.api_port}",
             cfn_url=f"http://{front}:{self.cfn_port}",
             region=self.region,
@@ -236,9 +245,27 @@ class Settings:
         )
 
     @property
+    def constraints_file(self) -> Path:
+        """Where the constraints are on the operator's machine; a relative path starts at the checkout."""
+        return _ROOT / self.constraints
+
+    @property
+    def installation(self) -> Installation:
+        """How Heat comes onto the nodes."""
+        return Installation(
+            method=Method(self.install),
+            version=self.heat_version,
+            git_url=self.git_url,
+            git_ref=self.git_ref or self.heat_version,
+            constraints=self.constraints_file.read_text() if self.constraints else "",
+            packages=PackageSource(index_url=self.pip_index_url, wheelhouse=self.wheelhouse),
+            console=self.api_server.console,
+        )
+
+    @property
     def api_server(self) -> ApiServer:
         """How much one API process serves at once."""
-        return ApiServer(processes=self.api_processes, threads=self.api_threads)
+        return ApiServer(processes=self.api_processes, threads=self.api_threads, console=self.api_runner == "console")
 
     @property
     def haproxy_values(self) -> dict[str, object]:

@@ -8,6 +8,7 @@ from infra.model import Settings
 from infra.reader import Reader
 from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
+from infra.rules.install import check_install
 from infra.rules.together import Routes, check_together
 from infra.rules.values import check_values
 
@@ -24,6 +25,7 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
         secrets: the secret settings by their keys, as they are.
     """
     check_values(settings, reader)
+    check_install(settings, reader)
     if settings.hosts == "existing":
         check_existing_hosts(settings, reader)
     if settings.control_plane == "existing":

@@ -9,7 +9,6 @@ between its engines (engine_worker), and whether its CFN API logs in to have EC2
 import importlib.util
 import json
 import logging
-import os
 import re
 import sys
 import warnings
@@ -35,13 +34,13 @@ def main() -> None:
     """List and tell."""
     warnings.simplefilter("ignore")
     logging.disable()
-    path = sys.argv[1]
+    path = Path(sys.argv[1])
     there = {point.name for point in metadata.entry_points(group="oslo.config.opts")}
     engines = THREADS if there.issuperset(THREADS) else EVENTLET
     arguments = [f"--namespace={name}" for name in (*NAMESPACES, *engines) if name in there]
     generator.main(["--format=json", f"--output-file={path}.new", *arguments])
-    os.replace(f"{path}.new", path)
-    known = json.loads(Path(path).read_text())["options"]
+    Path(f"{path}.new").replace(path)
+    known = json.loads(path.read_text())["options"]
     # Read, not imported: an import of Heat's engine takes seconds.
     worker = importlib.util.find_spec("heat.engine.worker")
     source = Path(worker.origin).read_text() if worker and worker.origin else ""

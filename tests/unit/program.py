@@ -43,6 +43,8 @@ REMOTE = "command:remote:Command"
 # How Pulumi marks a secret between a program and its engine.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
+# What templates/heat/installed.py would tell.
+INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
 # What stands in every made-up secret and nowhere else.
 MARK = "s3cr3t"
 
@@ -166,9 +168,7 @@ class Outputs(Mocks):
             return fake_password(name.removeprefix("secret-"))
         if name == "ssh-key" or name.endswith("-host-key"):
             return fake_keys(name)
-        if name.endswith("-messaging"):
-            return "{}"
-        return ""
+        return {"messaging": "{}", "install": INSTALLED}.get(name.rpartition("-")[2], "")
 
 
 class Monitor(MockMonitor):
@@ -283,9 +283,9 @@ def cached(**config: object) -> Run:
     return _cached(json.dumps(said, sort_keys=True))
 
 
-def guide_sample() -> Run:
+def guide_sample(**config: object) -> Run:
     """The shape of the guide's sample: A is 10.0.0.1, B and C are 10.0.0.2 and 10.0.0.3."""
-    return cached(first_host=1, subnet="10.0.0.0/24")
+    return cached(first_host=1, subnet="10.0.0.0/24", **config)
 
 
 def existing_control_plane(**config: object) -> Run:

@@ -17,7 +17,9 @@ import jinja2.meta
 import pytest
 import yaml
 
+from components.install import lock_file, locked_releases
 from components.rendering import TEMPLATES, _environment
+from infra.model import Settings
 from tests.unit.program import ROOT, Resource, existing_control_plane, guide_sample
 from tests.unit.sample import parsed
 
@@ -58,7 +60,7 @@ CASES = {
     "heat/heat-api@.service": "node-1-heat-api-unit",
     "heat/heat-engine@.service": "node-1-heat-engine-unit",
     "heat/heat.conf": "node-1-heat-conf",
-    "heat/install.sh": "node-1-install",
+    "heat/install-pip.sh": "node-1-install",
     "heat/messaging.sh": "node-1-messaging",
     "heat/policy.yaml": "node-1-policy",
     "heat/process-api.conf": "node-1-heat-api-8004-conf",
@@ -74,6 +76,28 @@ CASES = {
     "local/farewell-of-the-proxy.sh": "front-haproxy-leave",
     "scripts/ready.sh": "node-1-ready",
 }
+# Other deployments, and those of their files that differ from the sample's in more than values.
+OTHERS: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
+    (
+        {"install": "apt"},
+        {"heat/install-apt.sh": "node-1-install", "heat/uwsgi-of-the-distribution.ini": "node-1-heat-api-uwsgi"},
+    ),
+    (
+        {"install": "git", "gitRef": "stable/2026.1"},
+        {"heat/install-git.sh": "node-1-install", "heat/requirements-git.txt": "node-1-requirements"},
+    ),
+    (
+        {"heatVersion": "24.1.2", "apiRunner": "console", "wheelhouse": "/srv/wheels"},
+        {
+            "heat/heat-api-console@.service": "node-1-heat-api-unit",
+            "heat/install-from-a-wheelhouse.sh": "node-1-install",
+            "heat/process-console-api.conf": "node-1-heat-api-8004-conf",
+        },
+    ),
+)
+WHERE: dict[str, tuple[dict[str, object], str]] = {name: ({}, resource) for name, resource in CASES.items()} | {
+    name: (config, resource) for config, cases in OTHERS for name, resource in cases.items()
+}
 # Files that are shipped as they are: a copy of them would prove nothing that the shipping does not.
 AS_THEY_ARE = {
     "control_plane/identity.py": "node-1-identity-program",
@@ -82,29 +106,33 @@ AS_THEY_ARE = {
     "control_plane/requirements-keystone-30.0.0.txt": "front-keystone-requirements",
     "haproxy/check_proxy.py": "front-check-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
+    "heat/installed.py": "node-1-installed-program",
     "heat/messaging_options.py": "node-1-messaging-program",
-    "heat/requirements-27.0.1.txt": "node-1-requirements",
     "heat/schema.py": "node-1-schema-program",
 }
 # Run on the operator's machine, by its text: the `create` of this resource.
 RUN_HERE = {"local/keypair.sh": "ssh-key"}
 
-SCRIPTS = sorted(name for name in CASES if name.endswith(".sh"))
+SCRIPTS = sorted(name for name in WHERE if name.endswith(".sh"))
 
 
-def recipe(name: str) -> Resource:
-    """A resource of the guide's sample, or of the same with a control plane that is there already."""
+def recipe(name: str, **config: object) -> Resource:
+    """A resource of the guide's sample, or of the same with a control plane that is there already, or otherwise set."""
+    if config:
+        return guide_sample(**config).by_name[name]
     return (existing_control_plane().by_name | guide_sample().by_name)[name]
 
 
 def shipped(name: str) -> str:
     """The text of a case, wherever this checkout is."""
-    return recipe(CASES[name]).text().replace(str(ROOT), "/the/checkout")
+    config, resource = WHERE[name]
+    return recipe(resource, **config).text().replace(str(ROOT), "/the/checkout")
 
 
 def templates() -> dict[str, str]:
     """Which template each text is from."""
-    return existing_control_plane().templates | guide_sample().templates
+    samples = [existing_control_plane(), guide_sample(), *(guide_sample(**config) for config, _ in OTHERS)]
+    return {text: template for sample in samples for text, template in sample.templates.items()}
 
 
 def written(name: str, directory: Path) -> Path:
@@ -123,7 +151,7 @@ def includes(template: str) -> Iterator[str]:
         yield from includes(name)
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(WHERE))
 def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
     path, text = GOLDEN / name, shipped(name)
     if update_golden:
@@ -143,23 +171,30 @@ def test_a_script_for_the_operators_machine_is_run_as_it_is(name: str) -> None:
     assert recipe(RUN_HERE[name]).text("create") == (TEMPLATES / name).read_text()
 
 
+@pytest.mark.parametrize("release", locked_releases())
+def test_the_list_of_packages_of_each_release_is_shipped_as_it_is(release: str) -> None:
+    assert guide_sample(heatVersion=release).by_name["node-1-requirements"].text() == lock_file(release).read_text()
+
+
 def test_every_file_below_templates_is_looked_at() -> None:
-    texts = [recipe(resource).text() for resource in CASES.values()]
+    texts = [recipe(resource, **config).text() for config, resource in WHERE.values()]
     # A text may be within another one: a script for a host in one for this machine.
     rendered = {name for inner, name in templates().items() if any(inner in text for text in texts)}
     seen = {part for template in rendered for part in includes(template)} | set(AS_THEY_ARE) | set(RUN_HERE)
+    seen |= {f"heat/{lock_file(release).name}" for release in locked_releases()}
     there = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*") if path.is_file()}
     assert seen == {name for name in there if "__pycache__" not in name}
 
 
 def test_every_golden_file_is_compared_with_something() -> None:
-    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == set(CASES)
+    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == set(WHERE)
 
 
 def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:
     """A second use of a template may differ in its values alone."""
     looked_at = {templates()[recipe(resource).text()] for resource in CASES.values()}
     as_they_are = {(TEMPLATES / name).read_text() for name in AS_THEY_ARE}
+    as_they_are.add(lock_file(Settings.heat_version).read_text())
     for resource in guide_sample().commands + existing_control_plane().commands:
         if "stdin" in resource.inputs:
             text = resource.text()
@@ -200,7 +235,7 @@ def test_every_command_line_passes_shellcheck(tmp_path: Path) -> None:
                 path = tmp_path / f"{resource.name}-{key}.sh"
                 path.write_text(f"#!/bin/sh\n{resource.text(key)}\n")
                 paths.append(path)
-    assert len(paths) > len(CASES)
+    assert len(paths) > len(WHERE)
     shellcheck(*paths)
 
 
@@ -286,13 +321,13 @@ ANALYZE = shutil.which("systemd-analyze")
 def test_systemd_knows_every_line_of_the_units(tmp_path: Path) -> None:
     assert ANALYZE
     paths = []
-    for name in sorted(CASES):
+    for name in sorted(WHERE):
         if name.endswith(".service"):
             path = tmp_path / Path(name).name.replace("@", "@8004")
             # What the unit starts is on the hosts only.
             path.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", shipped(name)))
             paths.append(path)
-    assert len(paths) == 4
+    assert len(paths) == 5
     checked = subprocess.run(
         [ANALYZE, "verify", "--man=no", "--recursive-errors=no", *paths], capture_output=True, text=True, check=False
     )

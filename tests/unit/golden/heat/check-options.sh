@@ -4,6 +4,6 @@ set -u
 if told=$(/opt/heat/27.0.1/bin/oslo-config-validator --opt-data /opt/heat/27.0.1/options.json --input-file "$1" 2>&1); then
     exit 0
 fi
-echo "Heat 27.0.1 does not know these options:" >&2
+echo 'Heat 27.0.1 does not know these options:' >&2
 echo "$told" | sed -n 's/^ERROR:oslo_config.validator:\(.*\) is not part of the sample config$/  \1/p;t;/^ERROR/p' >&2
 exit 1
