@@ -20,10 +20,10 @@ def check_install(settings: Settings, reader: Reader) -> None:
         reader.refuse("constraints", settings.constraints, "install is apt, and the distribution's packages have none")
     elif settings.constraints and not settings.constraints_file.is_file():
         rule = "there is no such file on this machine"
-        reader.refuse("constraints", settings.constraints, rule, "<the path of a constraints file>")
+        reader.refuse("constraints", settings.constraints, rule)
     if settings.wheelhouse and not re.fullmatch(r"/\S+|https?://\S+", settings.wheelhouse):
         rule = "a directory on each host (/…) or a URL of a page with links is wanted"
-        reader.refuse("wheelhouse", settings.wheelhouse, rule, "<its path>")
+        reader.refuse("wheelhouse", settings.wheelhouse, rule)
     if settings.install == Method.GIT.value:
         _check_git(settings, reader)
     else:
@@ -51,16 +51,14 @@ def _check_release(settings: Settings, reader: Reader) -> None:
         if version != default.heat_version:
             decides = "the distribution" if settings.install == Method.APT.value else "gitRef"
             reader.refuse(
-                "heatVersion", version, f"with install: {settings.install}, {decides} says which release it is"
+                "heatVersion", version, f"install is {settings.install}, and {decides} says which release it is"
             )
         return
-    if not _RELEASE.fullmatch(version):
-        reader.refuse("heatVersion", version, "a release is three numbers", default.heat_version)
-        return
     if settings.install == Method.PIP.value and not settings.constraints and not lock_file(version).exists():
-        known = ", ".join(locked_releases())
-        rule = f"no list of its packages is here (constraints name one of your own); known: {known}"
+        rule = f"no list of its packages is here; known: {', '.join(locked_releases())} (others with constraints)"
         reader.refuse("heatVersion", version, rule, default.heat_version)
-    if settings.api_runner == "console" and not has_console_apis(version):
-        rule = f"Heat {version} has no programs of its own for its APIs any more, 24 was the last"
+    elif not _RELEASE.fullmatch(version):
+        reader.refuse("heatVersion", version, "a release is three numbers", default.heat_version)
+    elif settings.api_runner == "console" and not has_console_apis(version):
+        rule = f"Heat {version} has no programs of its own for its APIs, 24 was the last that had"
         reader.refuse("apiRunner", settings.api_runner, rule, default.api_runner)
