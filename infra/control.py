@@ -47,5 +47,4 @@ def find_control_plane(wanted: Settings, front: Host) -> ControlPlane:
         host=front,
         deployment=wanted.deployment,
         max_connections=MAX_CONNECTIONS,
-        pip_index_url=wanted.pip_index_url,
     )
