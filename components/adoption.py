@@ -128,7 +128,7 @@ def adopt(original: Original, wanted: Wanted) -> Adopted:
         AdoptionError: with every problem found.
     """
     translation = translate(
-        original.files, control=wanted.control, release=wanted.deployment.heat_version, allow=wanted.allow
+        original.files, control=wanted.control, release=wanted.deployment.install.version, allow=wanted.allow
     )
     missing = [reason for reason in translation.missing if "auth_encryption_key" not in reason]
     problems = [
@@ -170,7 +170,7 @@ def _value(translation: Translation, name: Name) -> str | None:
 
 
 def _release_problems(original: Original, wanted: Wanted) -> list[str]:
-    release = wanted.deployment.heat_version
+    release = wanted.deployment.install.version
     if not original.release or understand_each_other(original.release, release):
         return []
     return [

@@ -15,6 +15,7 @@ from components import heat_conf, loopback
 from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
+from components.install import PackageSource
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
@@ -40,6 +41,7 @@ ORPHANS = {
     "priority": 0,
 }
 _CLIENT = "demo"
+_PYPI = PackageSource()
 # The names of the logins in a client's clouds.yaml.
 _CLIENT_CLOUD, _ADMIN_CLOUD = "heat", "heat-admin"
 
@@ -223,7 +225,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         deployment: pulumi.Input[Deployment],
         max_connections: int,
         protect_secrets: bool = False,
-        pip_index_url: str = "",
+        packages: PackageSource = _PYPI,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Install, configure and start every part.
@@ -235,7 +237,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             deployment: with the addresses that clients find the APIs at.
             max_connections: what MariaDB allows.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
-            pip_index_url: where Python packages come from, if not from PyPI.
+            packages: where Python packages come from.
             opts: of the component.
         """
         super().__init__("heat:control:BundledControlPlane", name, {}, opts)
@@ -280,7 +282,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "region": region,
             "keystone_lock": _KEYSTONE_LOCK,
             "uv_version": UV_VERSION,
-            "pip_index_url": pip_index_url,
+            "packages": packages,
             "keystone_version": KEYSTONE_VERSION,
             "keystone_url": f"{services.keystone_url}/v3",
             "public_keystone_url": pulumi.Output.concat(self.public_keystone_url, "/v3"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias, TypeVar
 
+from components.install import Installation
 from components.timeouts import Timeouts
 from components.topology import Kind, Process
 
@@ -42,6 +43,8 @@ STACK_USER_ROLE = "heat_stack_user"
 WORKER_THREADS = 64
 # Seconds after which a cache that was away is asked again; by default everything goes uncached for five minutes.
 _CACHE_RETRY = "10"
+# The section by which the CFN API has Keystone check EC2 signatures.
+_EC2 = "ec2authtoken"
 
 
 def process_conf(process: Process) -> str:
@@ -61,7 +64,7 @@ class Deployment:
     `api_url` and `cfn_url` are the proxy's, as clients see them: Heat signs them into the URLs that it hands out.
     """
 
-    heat_version: str
+    install: Installation
     api_url: str
     cfn_url: str
     region: str
@@ -71,7 +74,7 @@ class Deployment:
     @property
     def prefix(self) -> str:
         """Where this release of Heat is installed."""
-        return f"/opt/heat/{self.heat_version}"
+        return self.install.prefix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +170,7 @@ def service_options(services: Services) -> Options:
         "clients_keystone": {"auth_uri": services.keystone_url},
         # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
         # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
-        "ec2authtoken": {**login, **in_project, **trust, "endpoint_override": services.keystone_url},
+        _EC2: {**login, **in_project, **trust, "endpoint_override": services.keystone_url},
     }
     if services.public_keystone_url:
         # Engines keep to their own side of the cloud's network; servers in stacks are told the other.
@@ -197,17 +200,46 @@ def secret_options(secrets: Secrets) -> Options:
         "database": {"connection": secrets.database_url},
         "keystone_authtoken": service,
         "trustee": service,
-        "ec2authtoken": service,
+        _EC2: service,
     }
 
 
-def process_options(process: Process) -> Options:
+def known_to(options: Options, *, ec2_login: bool) -> Options:
+    """The same for a release whose CFN API has no login of its own: it asks Keystone without, at `auth_uri`.
+
+    Args:
+        options: of heat.conf or of secrets.conf.
+        ec2_login: whether it has one; 24.1.2, 25.0.2 and all from 26 on do.
+    """
+    if ec2_login:
+        return options
+    login = options.get(_EC2, {})
+    others = {section: values for section, values in options.items() if section != _EC2}
+    if "endpoint_override" not in login:
+        return others
+    trust = {"ca_file": login["cafile"]} if "cafile" in login else {}
+    return {**others, _EC2: {"auth_uri": f"{login['endpoint_override']}/v3", **trust}}
+
+
+# The sections by which Heat's own API programs know where to listen.
+_CONSOLE = {Kind.API: "heat_api", Kind.CFN: "heat_api_cfn"}
+
+
+def process_options(process: Process, *, console_processes: int | None = None) -> Options:
     """The options that differ between processes: `host` names the engine's own queue, and each API in its logs.
 
     An API whose file is there says to the proxy that it is not well: templates/heat/drain.inc.sh.
+
+    Args:
+        process: which.
+        console_processes: how many an API is to fork, where it is Heat's own program and not under uWSGI.
     """
     own: dict[str, dict[str, str]] = {"DEFAULT": {"host": process.name}}
-    if process.kind is not Kind.ENGINE:
-        down = f"/run/{process.kind.value}-{process.instance}/down"
-        own["healthcheck"] = {"backends": "disable_by_file", "disable_by_file_path": down}
+    if process.kind is Kind.ENGINE:
+        return own
+    down = f"/run/{process.kind.value}-{process.instance}/down"
+    own["healthcheck"] = {"backends": "disable_by_file", "disable_by_file_path": down}
+    if console_processes is not None:
+        listening = {"bind_host": process.address, "bind_port": str(process.port), "workers": str(console_processes)}
+        own[_CONSOLE[process.kind]] = listening
     return own

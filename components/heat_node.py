@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pulumi
 
 from components import heat_conf
 from components.heat_conf import Deployment, Options
+from components.install import PROGRAM, Release, refuse_mixed
 from components.overrides import Overrides
 from components.remote import Host
-from components.rendering import TEMPLATES, UV_VERSION, render
+from components.rendering import TEMPLATES, render
 from components.topology import Kind, Process, of_kind, turns
 
 # How long a process may take from its start to its first answer. It takes 6 s on a small machine.
@@ -30,29 +31,23 @@ _CHECK_POLICY = "/usr/local/lib/heat-scaleout/check_policy.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 _ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
 _WORK = "/usr/local/lib/heat-scaleout/engine_work.py"
-# Where oslo-config-generator finds the options of Heat 26 and 27 and of the libraries it uses.
-_NAMESPACES = (
-    "cotyledon", "heat.api.aws.ec2token", "heat.common.cache", "heat.common.config", "heat.common.context",
-    "heat.common.crypt", "heat.common.wsgi", "heat.engine.clients",
-    "heat.engine.clients.os.keystone.heat_keystoneclient", "heat.engine.hot.functions", "heat.engine.notification",
-    "heat.engine.resources", "keystonemiddleware.auth_token", "oslo.cache", "oslo.log", "oslo.messaging",
-    "oslo.middleware", "oslo.policy", "oslo.reports", "oslo.versionedobjects", "osprofiler",
-)  # fmt: skip
 _TITLES = {Kind.API: "ReST", Kind.CFN: "CFN"}
-_MODULES = {Kind.API: "heat.wsgi.api:application", Kind.CFN: "heat.wsgi.cfn:application"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiServer:
-    """How much one API process serves at once: `processes` times `threads` requests."""
+    """How much one API process serves at once: `processes` times `threads` requests under uWSGI.
+
+    With `console` it is Heat's own program instead, whose processes have as many threads as they need.
+    """
 
     processes: int = 1
     threads: int = 8
+    console: bool = False
 
 
-def lock_file(heat_version: str) -> Path:
-    """The list of every package, with its version, that a release of Heat is installed with."""
-    return TEMPLATES / "heat" / f"requirements-{heat_version}.txt"
+class MixedReleasesError(pulumi.RunError):
+    """Engines that cannot share a broker's vhost."""
 
 
 def _unit_path(kind: Kind) -> str:
@@ -72,12 +67,14 @@ class HeatNode(pulumi.ComponentResource):
 
     Attributes:
         installed: done when this release of Heat is there.
+        release: what has been installed, as the host tells it.
         python: Heat's own, on the host.
         files: what must be in place before a process starts.
         digest: of all of them.
     """
 
     installed: pulumi.Resource
+    release: pulumi.Output[Release]
     python: str
     files: list[pulumi.Resource]
     digest: pulumi.Output[str]
@@ -91,9 +88,8 @@ class HeatNode(pulumi.ComponentResource):
         public: pulumi.Input[Options],
         secret: pulumi.Input[Options],
         api_server: ApiServer,
-        more: Mapping[str, pulumi.Input[str]] | None = None,
         overrides: Overrides,
-        pip_index_url: str = "",
+        more: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Install Heat and put the files of the node in place.
@@ -105,9 +101,8 @@ class HeatNode(pulumi.ComponentResource):
             public: heat.conf's options.
             secret: those of secrets.conf.
             api_server: how much one API process serves at once.
-            more: files that heat.conf names, each text by its path; every process reads them.
             overrides: what an operator says otherwise.
-            pip_index_url: where packages come from, if not from PyPI.
+            more: files that heat.conf names, each text by its path; every process reads them.
             opts: of the component.
         """
         super().__init__("heat:node:HeatNode", name, {}, opts)
@@ -115,6 +110,8 @@ class HeatNode(pulumi.ComponentResource):
         self.host = host
         self._deployment = deployment
         self._overrides = overrides
+        self._install = deployment.install
+        self._api_server = api_server
         self._texts: dict[str, pulumi.Output[str]] = {}
         self.files = []
         self._shared = {
@@ -130,47 +127,44 @@ class HeatNode(pulumi.ComponentResource):
             "secrets": heat_conf.SECRETS,
         }
         self.python = f"{deployment.prefix}/bin/python"
-        self.installed = self._install(pip_index_url)
-        self._configure(public, secret, api_server)
+        self.installed = self._installed()
+        self._configure(public, secret)
         self.digest = self._digest(self._texts)
 
-    def _install(self, pip_index_url: str) -> pulumi.Resource:
-        version = self._deployment.heat_version
-        lock_path = f"/opt/heat/requirements-{version}.txt"
-        lock = self.host.file("requirements", lock_path, lock_file(version).read_text(), parent=self)
-        text = render(
-            "heat/install.sh.j2",
-            prefix=self._deployment.prefix,
-            lock=lock_path,
-            uv_version=UV_VERSION,
-            namespaces=_NAMESPACES,
-            pip_index_url=pip_index_url,
-        )
-        return self.host.script("install", text, parent=self, after=[lock])
+    def _installed(self) -> pulumi.Resource:
+        program = (TEMPLATES / "heat/installed.py").read_text()
+        files = [
+            self.host.file("installed-program", PROGRAM, program, parent=self),
+            *(self.host.file(name, path, text, parent=self) for name, (path, text) in self._install.files().items()),
+        ]
+        done = self.host.script("install", self._install.script(), parent=self, after=files)
+        # Nothing in it is a secret, and heat.conf, which depends on it, is to be seen in a preview.
+        self.release = pulumi.Output.unsecret(done.stdout.apply(Release.told))
+        return done
 
-    def _configure(self, public: pulumi.Input[Options], secret: pulumi.Input[Options], api_server: ApiServer) -> None:
+    def _configure(self, public: pulumi.Input[Options], secret: pulumi.Input[Options]) -> None:
         deployment, prefix = self._deployment, self._deployment.prefix
         otherwise = self._overrides
         checker = self.host.file(
             "check-options",
             f"{prefix}/check-options",
-            render(
-                "heat/check-options.sh.j2", prefix=prefix, version=deployment.heat_version, allowed=otherwise.allowed
-            ),
+            render("heat/check-options.sh.j2", prefix=prefix, title=self._install.title, allowed=otherwise.allowed),
             mode="0755",
             parent=self,
             after=[self.installed],
         )
         self._check = f"{prefix}/check-options"
         self._after_check: list[pulumi.Resource] = [checker]
+        # Known beforehand of a release that has a list of packages here: its heat.conf is shown in the first preview.
+        ec2_login = self._install.locked or self.release.apply(lambda release: release.ec2_login)
         self._file(
             "heat-conf",
             heat_conf.CONF,
-            pulumi.Output.all(public, otherwise.public.on_node(self.host.name)).apply(
+            pulumi.Output.all(public, otherwise.public.on_node(self.host.name), ec2_login).apply(
                 lambda known: render(
                     "heat/options.conf.j2",
                     purpose="Heat's options on every node; what is secret stands in secrets.conf.",
-                    options=heat_conf.merge(*known),
+                    options=heat_conf.known_to(heat_conf.merge(*known[:2]), ec2_login=known[2]),
                 )
             ),
             check=self._check,
@@ -178,11 +172,11 @@ class HeatNode(pulumi.ComponentResource):
         self._file(
             "secrets-conf",
             heat_conf.SECRETS,
-            pulumi.Output.all(pulumi.Output.secret(secret), otherwise.secret.on_node(self.host.name)).apply(
+            pulumi.Output.all(pulumi.Output.secret(secret), otherwise.secret.on_node(self.host.name), ec2_login).apply(
                 lambda known: render(
                     "heat/options.conf.j2",
                     purpose="What Heat must know and others must not; read after heat.conf.",
-                    options=heat_conf.merge(*known),
+                    options=heat_conf.known_to(heat_conf.merge(*known[:2]), ec2_login=known[2]),
                 )
             ),
             mode="0640",
@@ -204,7 +198,7 @@ class HeatNode(pulumi.ComponentResource):
         self._file("engine-work", _WORK, (TEMPLATES / "heat/engine_work.py").read_text())
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
         for kind in Kind:
-            if kind is not Kind.ENGINE:
+            if self._under_uwsgi(kind):
                 self._file(
                     f"{kind.value}-uwsgi",
                     _uwsgi_path(kind),
@@ -212,17 +206,18 @@ class HeatNode(pulumi.ComponentResource):
                         "heat/uwsgi.ini.j2",
                         kind=kind.value,
                         title=_TITLES[kind],
-                        module=_MODULES[kind],
+                        application=self._install.application(kind),
                         address=self.host.address,
                         timeouts=deployment.timeouts,
-                        **asdict(api_server),
+                        processes=self._api_server.processes,
+                        threads=self._api_server.threads,
                     ),
                 )
             self._file(
                 f"{kind.value}-unit",
                 _unit_path(kind),
                 render(
-                    f"heat/{'engine' if kind is Kind.ENGINE else 'api'}@.service.j2",
+                    f"heat/{self._unit_template(kind)}@.service.j2",
                     title=_TITLES.get(kind),
                     prefix=prefix,
                     files=[*self._more, *self._copies(kind, "%p@%i", "").values()],
@@ -230,10 +225,22 @@ class HeatNode(pulumi.ComponentResource):
                 ),
             )
 
+    @property
+    def _console_processes(self) -> int | None:
+        return self._api_server.processes if self._api_server.console else None
+
+    def _under_uwsgi(self, kind: Kind) -> bool:
+        return kind is not Kind.ENGINE and not self._api_server.console
+
+    def _unit_template(self, kind: Kind) -> str:
+        return "engine" if kind is Kind.ENGINE else "api" if self._under_uwsgi(kind) else "console-api"
+
     def _read(self, kind: Kind) -> list[str]:
         """The files that every process of a kind reads here, beside its own."""
         files = [heat_conf.CONF, heat_conf.SECRETS, *self._more, heat_conf.POLICY, _unit_path(kind)]
-        return [*files, _ENGINE if kind is Kind.ENGINE else _uwsgi_path(kind)]
+        if kind is Kind.ENGINE:
+            return [*files, _ENGINE]
+        return [*files, _uwsgi_path(kind)] if self._under_uwsgi(kind) else files
 
     def _copies(self, kind: Kind, unit: str, conf: str) -> dict[str, str]:
         """The files that a process has copies of, by their paths; those that heat.conf names by theirs it has not.
@@ -264,8 +271,13 @@ class HeatNode(pulumi.ComponentResource):
         )
         self.files.append(put)
 
-    def sync_schema(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Bring the database's schema up to this release, if it is behind. For one node of a deployment."""
+    def sync_schema(self, spoken: pulumi.Input[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Bring the database's schema up to this release, if it is behind. For one node of a deployment.
+
+        Args:
+            spoken: what the engines of all nodes understand: `same_messages`.
+            after: what must be done before.
+        """
         program = self.host.file(
             "schema-program",
             _SCHEMA,
@@ -273,13 +285,16 @@ class HeatNode(pulumi.ComponentResource):
             parent=self,
             after=[self.installed],
         )
-        text = render("heat/schema.sh.j2", program=_SCHEMA, **self._shared)
+        text = pulumi.Output.from_input(spoken).apply(
+            lambda known: render("heat/schema.sh.j2", program=_SCHEMA, spoken=known, **self._shared)
+        )
         return self.host.script("schema", text, parent=self, after=[program, *self.files, *after])
 
     def run(self, process: Process, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Start one process, or restart it where a file that it reads has changed, and wait until it works."""
         hidden = self._overrides.secret.of_process(process)
-        layers = [heat_conf.process_options(process), self._overrides.public.of_process(process), hidden]
+        own = heat_conf.process_options(process, console_processes=self._console_processes)
+        layers = [own, self._overrides.public.of_process(process), hidden]
         text = pulumi.Output.all(*layers).apply(
             lambda known: render(
                 "heat/options.conf.j2",
@@ -368,6 +383,17 @@ class HeatNode(pulumi.ComponentResource):
     def _digest(self, paths: Iterable[str], *more: pulumi.Input[str]) -> pulumi.Output[str]:
         """A digest of files of this node: a script with it in its text runs again when one of them changes."""
         return pulumi.Output.all(*(self._texts[path] for path in paths), *more).apply(_digest)
+
+
+def same_messages(nodes: Mapping[str, HeatNode]) -> pulumi.Output[str]:
+    """The version of the messages that the engines of all nodes understand; the program ends where they differ."""
+
+    def agreed(releases: Mapping[str, Release]) -> str:
+        if refusal := refuse_mixed(releases):
+            raise MixedReleasesError(refusal)
+        return next(iter(releases.values())).engine_worker
+
+    return pulumi.Output.all(**{name: node.release for name, node in nodes.items()}).apply(agreed)
 
 
 def run_in_turn(

@@ -16,7 +16,7 @@ from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
 from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
-from components.heat_node import run_in_turn  # noqa: E402
+from components.heat_node import run_in_turn, same_messages  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
@@ -46,7 +46,7 @@ control = find_control_plane(wanted, hosts)
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = make_nodes(wanted, hosts, control)
 first = next(iter(nodes.values()))
-ready = [first.sync_schema(after=control.prepare(first)), control.register(first)]
+ready = [first.sync_schema(same_messages(nodes), after=control.prepare(first)), control.register(first)]
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_in_turn(nodes, processes, after=ready, batch=wanted.rolling_batch)

@@ -61,7 +61,7 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
         deployment=deployment,
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
-        pip_index_url=wanted.pip_index_url,
+        packages=wanted.installation.packages,
     )
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from components.caretaker import Schedule
@@ -28,12 +29,14 @@ from components.heat_options import Name, catalogue
 from components.hosts.containers import addresses
 from components.hosts.firewall import Opening, openings
 from components.hosts.wanted import NEW, Wanted
+from components.install import Installation, Method, PackageSource
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
 from components.topology import Node, Process, place
 from infra.reader import seconds, step
 
 FRONT = "front"
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +282,13 @@ class Settings:
     engine_workers: int = 1
     api_processes: int = 1
     api_threads: int = 8
+    install: str = "pip"
     heat_version: str = "27.0.1"
+    git_url: str = "https://opendev.org/openstack/heat"
+    git_ref: str = ""
+    constraints: str = ""
+    wheelhouse: str = ""
+    api_runner: str = "uwsgi"
     region: str = "RegionOne"
     subnet: str = "10.213.77.0/24"
     api_port: int = 8004
@@ -367,7 +376,7 @@ class Settings:
     def deployment_at(self, front: str) -> Deployment:
         """The same, where clients find the front host at another address than its own."""
         return Deployment(
-            heat_version=self.heat_version,
+            install=self.installation,
             api_url=f"http://{front}:{self.api_port}",
             cfn_url=f"http://{front}:{self.cfn_port}",
             region=self.region,
@@ -394,9 +403,27 @@ class Settings:
         )
 
     @property
+    def constraints_file(self) -> Path:
+        """Where the constraints are on the operator's machine; a relative path starts at the checkout."""
+        return _ROOT / self.constraints
+
+    @property
+    def installation(self) -> Installation:
+        """How Heat comes onto the nodes."""
+        return Installation(
+            method=Method(self.install),
+            version=self.heat_version,
+            git_url=self.git_url,
+            git_ref=self.git_ref or self.heat_version,
+            constraints=self.constraints_file.read_text() if self.constraints else "",
+            packages=PackageSource(index_url=self.pip_index_url, wheelhouse=self.wheelhouse),
+            console=self.api_server.console,
+        )
+
+    @property
     def api_server(self) -> ApiServer:
         """How much one API process serves at once."""
-        return ApiServer(processes=self.api_processes, threads=self.api_threads)
+        return ApiServer(processes=self.api_processes, threads=self.api_threads, console=self.api_runner == "console")
 
     @property
     def schedule(self) -> Schedule:

@@ -36,7 +36,6 @@ def make_nodes(wanted: Settings, hosts: Mapping[str, Host], control: ControlPlan
             more=control.files,
             api_server=wanted.api_server,
             overrides=overrides,
-            pip_index_url=wanted.pip_index_url,
         )
         for node in wanted.heat_nodes
     }

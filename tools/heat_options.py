@@ -68,6 +68,10 @@ def known() -> Iterator[dict[str, Any]]:
 def merged(lists: list[dict[str, Any]]) -> str:
     """The table of several releases."""
     every = [entry["series"] for entry in lists]
+    # A release may still have an option that it reads as another one's older name: to be translated, not kept.
+    for entry in lists:
+        older = {(option["section"], name) for option in entry["options"] for name in option["was"]}
+        entry["options"] = [row for row in entry["options"] if (row["section"], row["option"]) not in older]
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in lists:
         for option in entry["options"]:

@@ -17,9 +17,22 @@ lock() {
         "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.11 - -o "$file"
 }
 
+# tested_with SERIES: bounds on the libraries that make the difference for Heat, as upstream tests that series with them;
+# none for the newest. The releases before 25 run on eventlet, which oslo's libraries have been leaving since. Not 26's
+# oslo.service, 4.5: it spawns workers where they used to be forked, and they lack what their master has set up.
+tested_with() {
+    case $1 in
+    24) echo 'eventlet~=0.39.0 keystonemiddleware~=10.9.1 oslo.db~=17.2.1 oslo.messaging~=16.1.2 oslo.service~=4.1.2' ;;
+    25) echo 'keystonemiddleware~=10.12.1 oslo.db~=17.4.0 oslo.messaging~=17.1.0 oslo.service~=4.3.0' ;;
+    26) echo 'keystonemiddleware~=12.0.0 oslo.db~=18.0.0 oslo.messaging~=17.3.0 oslo.service>=4.8' ;;
+    esac
+}
+
 for file in templates/heat/requirements-*.txt; do
     release=${file##*requirements-}
-    lock "$file" "openstack-heat==${release%.txt}"
+    release=${release%.txt}
+    # shellcheck disable=SC2046 # words
+    lock "$file" "openstack-heat==$release" $(tested_with "${release%%.*}")
 done
 for file in templates/control_plane/requirements-keystone-*.txt; do
     release=${file##*requirements-keystone-}

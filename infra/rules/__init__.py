@@ -9,6 +9,7 @@ from infra.reader import Reader
 from infra.rules.adoption import check_adoption
 from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
+from infra.rules.install import check_install
 from infra.rules.openstack import check_openstack
 from infra.rules.options import check_options
 from infra.rules.together import Routes, check_together
@@ -27,6 +28,7 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
         secrets: the secret settings by their keys, as they are.
     """
     check_values(settings, reader)
+    check_install(settings, reader)
     if settings.hosts == "existing":
         check_existing_hosts(settings, reader)
     if settings.hosts == "openstack":

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from components.heat_node import lock_file
+from components.install import Method
 from infra.model import CaretakerSettings, HaproxySettings, Settings, TimeoutSettings
 from infra.policy import read_policy
 from infra.reader import Reader, camel, seconds
@@ -16,6 +16,8 @@ from infra.reader import Reader, camel, seconds
 _CHOICES = {
     "hosts": ("containers", "openstack", "existing"),
     "control_plane": ("bundled", "existing"),
+    "install": tuple(method.value for method in Method),
+    "api_runner": ("uwsgi", "console"),
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
 _AT_LEAST_ONE = (
@@ -70,16 +72,6 @@ def check_values(settings: Settings, reader: Reader) -> None:
     for name in PORTS:
         if not 0 < getattr(settings, name) <= MAX_PORT:
             reader.refuse(camel(name), getattr(settings, name), f"a port is 1 to {MAX_PORT}", getattr(default, name))
-    if not lock_file(settings.heat_version).exists():
-        known = ", ".join(
-            sorted(path.stem.removeprefix("requirements-") for path in lock_file("*").parent.glob(lock_file("*").name))
-        )
-        reader.refuse(
-            "heatVersion",
-            settings.heat_version,
-            f"no list of its packages is here; known: {known}",
-            default.heat_version,
-        )
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.region):
         reader.refuse("region", settings.region, "a region is letters, digits and _.-", default.region)
     for entry in settings.stats_allow:

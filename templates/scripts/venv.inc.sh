@@ -1,15 +1,21 @@
-# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
-# Does nothing when it was made from the same list before. Python comes from the system, and by uv where the system's is
-# too old for what is installed.
-locked_venv() {
-    prefix=$1 lock=$2
-    cmp -s "$lock" "$prefix/requirements.txt" && return 0
+# python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
+# system's is too old for what is installed.
+python_packages() {
     # A company's own certificates are in the system's bundle, not in the ones that pip and uv bring along.
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
     fi
-{% if pip_index_url %}
-    export PIP_INDEX_URL={{ pip_index_url | sh }} UV_DEFAULT_INDEX={{ pip_index_url | sh }}
+{% if packages.index_url %}
+    export PIP_INDEX_URL={{ packages.index_url | sh }} UV_DEFAULT_INDEX={{ packages.index_url | sh }}
+{% endif %}
+{% if packages.wheelhouse %}
+    export PIP_FIND_LINKS={{ packages.wheelhouse | sh }} UV_FIND_LINKS={{ packages.wheelhouse | sh }}
+{% if packages.wheelhouse.startswith("/") %}
+    [ -d {{ packages.wheelhouse | sh }} ] || { echo {{ ("there is no directory " + packages.wheelhouse + " (wheelhouse)") | sh }}" on $(hostname)" >&2; exit 1; }
+{% endif %}
+{% if not packages.index_url %}
+    export PIP_NO_INDEX=1 UV_NO_INDEX=1
+{% endif %}
 {% endif %}
     export UV_NO_CACHE=1 UV_PYTHON_INSTALL_DIR=/opt/uv/python
     uv=/opt/uv/{{ uv_version }}/bin/uv
@@ -17,7 +23,15 @@ locked_venv() {
         python3 -m venv /opt/uv/{{ uv_version }}
         /opt/uv/{{ uv_version }}/bin/python -m pip --quiet --disable-pip-version-check --no-input install uv=={{ uv_version }}
     fi
-    [ -x "$prefix/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$prefix"
+    [ -x "$1/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$1"
+}
+
+# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
+# Does nothing when it was made from the same list before.
+locked_venv() {
+    prefix=$1 lock=$2
+    cmp -s "$lock" "$prefix/requirements.txt" && return 0
+    python_packages "$prefix"
     # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
     "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"

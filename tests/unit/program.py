@@ -49,6 +49,8 @@ FLOATING_IP = "203.0.113.7"
 # How Pulumi marks a secret between a program and its engine.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
+# What templates/heat/installed.py would tell.
+INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
 # What stands in every made-up secret and nowhere else.
 MARK = "s3cr3t"
 
@@ -213,6 +215,8 @@ class Outputs(Mocks):
             return fake_password(name.removeprefix("secret-"))
         if name == "ssh-key" or name.endswith("-host-key"):
             return fake_keys(name)
+        if name.endswith("-install"):
+            return INSTALLED
         told = {"messaging": {}, "original": original(), "original-files": files}
         for kind, found in told.items():
             if name.endswith(f"-{kind}"):
@@ -342,9 +346,9 @@ def vm_sample(**config: object) -> Run:
     return cached(hosts="openstack", subnet="10.0.0.0/24", openstack={"sshFrom": ["198.51.100.0/24"], **config})
 
 
-def guide_sample() -> Run:
+def guide_sample(**config: object) -> Run:
     """The shape of the guide's sample: A is 10.0.0.1, B and C are 10.0.0.2 and 10.0.0.3."""
-    return cached(first_host=1, subnet="10.0.0.0/24")
+    return cached(first_host=1, subnet="10.0.0.0/24", **config)
 
 
 def existing_control_plane(**config: object) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 
 from components.heat_conf import Deployment, Secrets, Services, merge, options, service_options
+from components.install import Installation
 from components.timeouts import chain
 from components.topology import Node, Process, place
 from infra.model import Settings
@@ -13,7 +14,7 @@ A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 NODES = (Node(name="node-1", address=B), Node(name="node-2", address=C))
 
 DEPLOYMENT = Deployment(
-    heat_version="27.0.1",
+    install=Installation(version="27.0.1"),
     api_url=f"http://{A}:8004",
     cfn_url=f"http://{A}:8000",
     region="RegionOne",

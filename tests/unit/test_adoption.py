@@ -16,6 +16,7 @@ from components import adoption
 from components.adopted_control_plane import keystone_known, reached, service_login
 from components.adoption import Adopted, AdoptionError, Original, Wanted, adopt
 from components.heat_conf import merge, options
+from components.install import Installation
 from infra.settings import SettingsError, load
 from tests.unit import program
 from tests.unit.adopted import adopted_heat
@@ -140,7 +141,7 @@ def test_an_api_on_the_proxys_address_is_taken(host: str) -> None:
     ("25.0.2", "26.0.2", False), ("27.0.1", "24.1.2", False),
 ])  # fmt: skip
 def test_engines_share_a_broker_only_where_they_understand_each_other(running: str, ours: str, together: bool) -> None:
-    wanted = dataclasses.replace(WANTED, deployment=dataclasses.replace(DEPLOYMENT, heat_version=ours))
+    wanted = dataclasses.replace(WANTED, deployment=dataclasses.replace(DEPLOYMENT, install=Installation(version=ours)))
     if together:
         assert adopted(wanted=wanted, release=running).public
     else:

@@ -17,7 +17,9 @@ import jinja2.meta
 import pytest
 import yaml
 
+from components.install import lock_file, locked_releases
 from components.rendering import TEMPLATES, _environment
+from infra.model import Settings
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import ROOT, Resource, Run, existing_control_plane, guide_sample, vm_sample
 from tests.unit.sample import parsed
@@ -67,7 +69,7 @@ CASES = {
     "heat/heat-caretaker@rescue.timer": "node-1-caretaker-rescue-timer",
     "heat/heat-engine@.service": "node-1-heat-engine-unit",
     "heat/heat.conf": "node-1-heat-conf",
-    "heat/install.sh": "node-1-install",
+    "heat/install-pip.sh": "node-1-install",
     "heat/messaging.sh": "node-1-messaging",
     "heat/policy.yaml": "node-1-policy",
     "heat/process-api.conf": "node-1-heat-api-8004-conf",
@@ -89,6 +91,28 @@ VM_CASES = {
     "openstack/await.sh": "front-await-node-1",
     "openstack/user-data.yaml": "node-1-machine",
 }
+# Other deployments, and those of their files that differ from the sample's in more than values.
+OTHERS: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
+    (
+        {"install": "apt"},
+        {"heat/install-apt.sh": "node-1-install", "heat/uwsgi-of-the-distribution.ini": "node-1-heat-api-uwsgi"},
+    ),
+    (
+        {"install": "git", "gitRef": "stable/2026.1"},
+        {"heat/install-git.sh": "node-1-install", "heat/requirements-git.txt": "node-1-requirements"},
+    ),
+    (
+        {"heatVersion": "24.1.2", "apiRunner": "console", "wheelhouse": "/srv/wheels"},
+        {
+            "heat/heat-api-console@.service": "node-1-heat-api-unit",
+            "heat/install-from-a-wheelhouse.sh": "node-1-install",
+            "heat/process-console-api.conf": "node-1-heat-api-8004-conf",
+        },
+    ),
+)
+WHERE: dict[str, tuple[dict[str, object], str]] = {name: ({}, resource) for name, resource in CASES.items()} | {
+    name: (config, resource) for config, cases in OTHERS for name, resource in cases.items()
+}
 # Files that are shipped as they are: a copy of them would prove nothing that the shipping does not.
 AS_THEY_ARE = {
     "adoption/original.py": "front-original-program",
@@ -103,9 +127,9 @@ AS_THEY_ARE = {
     "heat/caretaker.py": "node-1-caretaker-caretaker",
     "heat/engine_work.py": "node-1-engine-work",
     "heat/check_policy.py": "node-1-check-policy",
+    "heat/installed.py": "node-1-installed-program",
     "heat/messaging_options.py": "node-1-messaging-program",
     "heat/records.py": "node-1-caretaker-records",
-    "heat/requirements-27.0.1.txt": "node-1-requirements",
     "heat/schema.py": "node-1-schema-program",
     "heat/traversal.py": "node-1-caretaker-traversal",
     "heat/upkeep.py": "node-1-caretaker-upkeep",
@@ -115,7 +139,7 @@ RUN_HERE = {"local/keypair.sh": "ssh-key"}
 # No part of the program: tests/unit/test_verify.py runs it.
 NOT_SHIPPED = {"scripts/verify.sh.j2"}
 
-SCRIPTS = sorted(name for name in CASES | VM_CASES if name.endswith(".sh"))
+SCRIPTS = sorted(name for name in [*WHERE, *VM_CASES] if name.endswith(".sh"))
 
 
 def samples() -> list[Run]:
@@ -127,22 +151,26 @@ def commands() -> list[Resource]:
     return [resource for sample in samples() for resource in sample.commands]
 
 
-def recipe(name: str) -> Resource:
-    """A resource of the first of the samples that has it."""
+def recipe(name: str, **config: object) -> Resource:
+    """A resource of the first of the samples that has it, or of the guide's sample otherwise set."""
+    if config:
+        return guide_sample(**config).by_name[name]
     return next(sample.by_name[name] for sample in samples() if name in sample.by_name)
 
 
 def shipped(name: str) -> str:
     """The text of a case, wherever this checkout is."""
     if name in VM_CASES:
-        resource = vm_sample().by_name[VM_CASES[name]]
-        return resource.text("userData" if "userData" in resource.inputs else "stdin")
-    return recipe(CASES[name]).text().replace(str(ROOT), "/the/checkout")
+        machine = vm_sample().by_name[VM_CASES[name]]
+        return machine.text("userData" if "userData" in machine.inputs else "stdin")
+    config, resource = WHERE[name]
+    return recipe(resource, **config).text().replace(str(ROOT), "/the/checkout")
 
 
 def templates() -> dict[str, str]:
     """Which template each text is from."""
-    return {text: template for sample in samples() for text, template in sample.templates.items()}
+    others = [guide_sample(**config) for config, _ in OTHERS]
+    return {text: template for sample in [*samples(), *others] for text, template in sample.templates.items()}
 
 
 def written(name: str, directory: Path) -> Path:
@@ -161,7 +189,7 @@ def includes(template: str) -> Iterator[str]:
         yield from includes(name)
 
 
-@pytest.mark.parametrize("name", sorted(CASES | VM_CASES))
+@pytest.mark.parametrize("name", sorted([*WHERE, *VM_CASES]))
 def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
     path, text = GOLDEN / name, shipped(name)
     if update_golden:
@@ -181,26 +209,33 @@ def test_a_script_for_the_operators_machine_is_run_as_it_is(name: str) -> None:
     assert recipe(RUN_HERE[name]).text("create") == (TEMPLATES / name).read_text()
 
 
+@pytest.mark.parametrize("release", locked_releases())
+def test_the_list_of_packages_of_each_release_is_shipped_as_it_is(release: str) -> None:
+    assert guide_sample(heatVersion=release).by_name["node-1-requirements"].text() == lock_file(release).read_text()
+
+
 def test_every_file_below_templates_is_looked_at() -> None:
-    texts = [recipe(resource).text() for resource in CASES.values()]
+    texts = [recipe(resource, **config).text() for config, resource in WHERE.values()]
     # A text may be within another one: a script for a host in one for this machine.
     rendered = {name for inner, name in templates().items() if any(inner in text for text in texts)}
     rendered |= {vm_sample().templates[shipped(name)] for name in VM_CASES}
     seen = (
         {part for template in rendered for part in includes(template)} | set(AS_THEY_ARE) | set(RUN_HERE) | NOT_SHIPPED
     )
+    seen |= {f"heat/{lock_file(release).name}" for release in locked_releases()}
     there = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*") if path.is_file()}
     assert seen == {name for name in there if "__pycache__" not in name}
 
 
 def test_every_golden_file_is_compared_with_something() -> None:
-    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == set(CASES | VM_CASES)
+    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == {*WHERE, *VM_CASES}
 
 
 def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:
     """A second use of a template may differ in its values alone."""
     looked_at = {templates()[recipe(resource).text()] for resource in CASES.values()}
     as_they_are = {(TEMPLATES / name).read_text() for name in AS_THEY_ARE}
+    as_they_are.add(lock_file(Settings.heat_version).read_text())
     for resource in commands():
         if "stdin" in resource.inputs:
             text = resource.text()
@@ -241,7 +276,7 @@ def test_every_command_line_passes_shellcheck(tmp_path: Path) -> None:
                 path = tmp_path / f"{resource.name}-{key}.sh"
                 path.write_text(f"#!/bin/sh\n{resource.text(key)}\n")
                 paths.append(path)
-    assert len(paths) > len(CASES)
+    assert len(paths) > len(WHERE)
     shellcheck(*paths)
 
 
@@ -336,13 +371,13 @@ ANALYZE = shutil.which("systemd-analyze")
 def test_systemd_knows_every_line_of_the_units(tmp_path: Path) -> None:
     assert ANALYZE
     paths = []
-    for name in sorted(CASES):
+    for name in sorted(WHERE):
         if name.endswith(".service"):
             path = tmp_path / Path(name).name.replace("@", "@8004")
             # What the unit starts is on the hosts only.
             path.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", shipped(name)))
             paths.append(path)
-    assert len(paths) == 5
+    assert len(paths) == 6
     checked = subprocess.run(
         [ANALYZE, "verify", "--man=no", "--recursive-errors=no", *paths], capture_output=True, text=True, check=False
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from components.heat_conf import (
     Deployment,
+    known_to,
     merge,
     options,
     process_conf,
@@ -16,6 +17,7 @@ from components.heat_conf import (
     secret_options,
     service_options,
 )
+from components.install import Installation
 from components.rendering import render
 from components.timeouts import Timeouts, chain
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
@@ -188,6 +190,8 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
         value = getattr(DEPLOYMENT, field.name)
         if isinstance(value, Timeouts):
             other: Any = chain({"rpc_response": 1, "engine_graceful": 1})[0]
+        elif isinstance(value, Installation):
+            other = Installation(version="26.0.2")
         else:
             other = value + 1 if isinstance(value, int) else value + "0"
         changed = dataclasses.replace(DEPLOYMENT, **{field.name: other})
@@ -233,3 +237,30 @@ def test_of_an_option_in_several_layers_the_last_counts(layers: list[dict[str, d
     for layer in layers:
         expected |= {(section, name): value for section, values in layer.items() for name, value in values.items()}
     assert {(section, name): value for section, values in merged.items() for name, value in values.items()} == expected
+
+
+def test_a_release_whose_cfn_api_has_no_login_is_told_where_keystone_checks_signatures_and_no_more() -> None:
+    conf = known_to(service_options(SERVICES), ec2_login=False)
+    assert conf["ec2authtoken"] == {"auth_uri": "http://10.0.0.1:5000/v3"}
+    assert "ec2authtoken" not in known_to(SECRET_CONF, ec2_login=False)
+    for section, values in service_options(SERVICES).items():
+        assert section == "ec2authtoken" or conf[section] == values
+
+
+def test_certificates_of_ones_own_are_what_that_release_checks_keystone_against_too() -> None:
+    conf = known_to(service_options(dataclasses.replace(SERVICES, ca_file="/etc/heat/ca.pem")), ec2_login=False)
+    assert conf["ec2authtoken"] == {"auth_uri": "http://10.0.0.1:5000/v3", "ca_file": "/etc/heat/ca.pem"}
+
+
+def test_a_release_that_has_a_login_keeps_it() -> None:
+    assert known_to(service_options(SERVICES), ec2_login=True) == service_options(SERVICES)
+
+
+def test_heats_own_api_programs_are_told_where_to_listen_and_an_engine_is_not() -> None:
+    listening = {"bind_host": "10.0.0.2", "bind_port": "8004", "workers": "3"}
+    api = next(process for process in processes() if process.unit == "heat-api@8004")
+    assert process_options(api, console_processes=3) == {**process_options(api), "heat_api": listening}
+    cfn = next(process for process in processes() if process.unit == "heat-api-cfn@8000")
+    assert process_options(cfn, console_processes=3)["heat_api_cfn"] == {**listening, "bind_port": "8000"}
+    engine = next(process for process in processes() if not process.port)
+    assert process_options(engine, console_processes=3) == process_options(engine)

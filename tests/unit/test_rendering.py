@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.install import PackageSource
 from components.rendering import UV_VERSION, _environment, render, render_output
 from components.topology import Process
 from tests.unit.program import Monitor, Outputs, in_pulumi
@@ -23,7 +24,7 @@ def from_string(text: str, **values: object) -> str:
 
 def test_a_name_that_a_template_uses_and_nobody_gives_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'program' is undefined"):
-        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b")
+        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", spoken="1.9")
 
 
 def test_a_template_that_is_not_there_is_an_error() -> None:
@@ -64,7 +65,7 @@ def test_nothing_is_escaped_as_if_for_a_page() -> None:
 
 
 def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
-    values: dict[str, pulumi.Input[object]] = {"program": "p", "conf": "c", "prefix": "/opt/heat"}
+    values: dict[str, pulumi.Input[object]] = {"program": "p", "conf": "c", "prefix": "/opt/heat", "spoken": "1.9"}
 
     def body() -> None:
         for name, secrets in {"plain": "s", "secret": pulumi.Output.secret("s")}.items():
@@ -79,7 +80,7 @@ def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
 
 
 def test_the_installer_of_packages_has_a_pinned_version() -> None:
-    text = render("scripts/venv.inc.sh", uv_version=UV_VERSION, pip_index_url="")
+    text = render("scripts/venv.inc.sh", uv_version=UV_VERSION, packages=PackageSource())
     assert f"install uv=={UV_VERSION}\n" in text
 
 

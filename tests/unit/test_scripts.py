@@ -305,7 +305,7 @@ def check_options(tmp_path: Path, validator: str, *allowed: str) -> subprocess.C
     """Run templates/heat/check-options.sh.j2 with a stand-in for Heat's option check."""
     (tmp_path / "bin").mkdir()
     tool(tmp_path / "bin", "oslo-config-validator", validator)
-    text = render("heat/check-options.sh.j2", prefix=str(tmp_path), version="27.0.1", allowed=allowed)
+    text = render("heat/check-options.sh.j2", prefix=str(tmp_path), title="27.0.1", allowed=allowed)
     return subprocess.run(
         ["/bin/sh", "-c", text, "check-options", "/the/file"], capture_output=True, text=True, check=False
     )

@@ -98,8 +98,69 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"heatVersion": "1.0"},
-        "heatVersion = 1.0: no list of its packages is here; known: 27.0.1. "
-        "Type: pulumi config set heatVersion 27.0.1 --stack dev",
+        "heatVersion = 1.0: no list of its packages is here; known: 24.1.2, 25.0.2, 26.0.2, 27.0.1 (others with "
+        "constraints). Type: pulumi config set heatVersion 27.0.1 --stack dev",
+    ),
+    (
+        {"heatVersion": "26.x", "constraints": "README.md"},
+        "heatVersion = 26.x: a release is three numbers. Type: pulumi config set heatVersion 27.0.1 --stack dev",
+    ),
+    (
+        {"heatVersion": "24.1.2", "install": "apt"},
+        "heatVersion = 24.1.2: install is apt, and the distribution says which release it is. "
+        "Type: pulumi config rm heatVersion --stack dev",
+    ),
+    (
+        {"heatVersion": "24.1.2", "install": "git", "gitRef": "stable/2026.1"},
+        "heatVersion = 24.1.2: install is git, and gitRef says which release it is. "
+        "Type: pulumi config rm heatVersion --stack dev",
+    ),
+    (
+        {"install": "yum"},
+        "install = yum: this must be pip or apt or git. Type: pulumi config set install pip --stack dev",
+    ),
+    (
+        {"apiRunner": "gunicorn"},
+        "apiRunner = gunicorn: this must be uwsgi or console. Type: pulumi config set apiRunner uwsgi --stack dev",
+    ),
+    (
+        {"apiRunner": "console", "heatVersion": "25.0.2"},
+        "apiRunner = console: Heat 25.0.2 has no programs of its own for its APIs, 24 was the last that had. "
+        "Type: pulumi config set apiRunner uwsgi --stack dev",
+    ),
+    (
+        {"constraints": "no/such.txt"},
+        "constraints = no/such.txt: there is no such file on this machine. "
+        "Type: pulumi config rm constraints --stack dev",
+    ),
+    (
+        {"constraints": "README.md", "install": "apt"},
+        "constraints = README.md: install is apt, and the distribution's packages have none. "
+        "Type: pulumi config rm constraints --stack dev",
+    ),
+    (
+        {"wheelhouse": "wheels"},
+        "wheelhouse = wheels: a directory on each host (/…) or a URL of a page with links is wanted. "
+        "Type: pulumi config rm wheelhouse --stack dev",
+    ),
+    (
+        {"gitRef": "27.0.1"},
+        "gitRef = 27.0.1: install is pip, and reads no git. Type: pulumi config rm gitRef --stack dev",
+    ),
+    (
+        {"install": "git", "gitRef": "--upload-pack=x"},
+        "gitRef = --upload-pack=x: a tag, a branch or a commit is wanted. Type: pulumi config rm gitRef --stack dev",
+    ),
+    (
+        {"install": "git", "gitUrl": "--upload-pack=x"},
+        "gitUrl = --upload-pack=x: what git clone takes is wanted. "
+        "Type: pulumi config set gitUrl https://opendev.org/openstack/heat --stack dev",
+    ),
+    (
+        {"install": "git", "gitUrl": "https://me:secret@git.example/heat"},
+        "gitUrl = https://me:…@git.example/heat: everybody would see the password in it: a clone that wants none, or "
+        "the hosts' own ssh key, is wanted. "
+        "Type: pulumi config set gitUrl https://opendev.org/openstack/heat --stack dev",
     ),
     (
         {"region": "Region One"},
@@ -828,7 +889,8 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
     conf = options(deployment)["DEFAULT"]
     uwsgi = render(
         "heat/uwsgi.ini.j2",
-        kind="heat-api", title="ReST", module="m", address="a", processes=1, threads=1, timeouts=deployment.timeouts,
+        kind="heat-api", title="ReST", application="module = m", address="a", processes=1, threads=1,
+        timeouts=deployment.timeouts,
     )  # fmt: skip
     socket, mercy = (
         int(re.findall(rf"^{name} = (\d+)$", uwsgi, re.MULTILINE)[0])

@@ -19,12 +19,9 @@ packages() {
         return 1
     }
 }
-# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
-# Does nothing when it was made from the same list before. Python comes from the system, and by uv where the system's is
-# too old for what is installed.
-locked_venv() {
-    prefix=$1 lock=$2
-    cmp -s "$lock" "$prefix/requirements.txt" && return 0
+# python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
+# system's is too old for what is installed.
+python_packages() {
     # A company's own certificates are in the system's bundle, not in the ones that pip and uv bring along.
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
@@ -35,7 +32,15 @@ locked_venv() {
         python3 -m venv /opt/uv/0.13.9
         /opt/uv/0.13.9/bin/python -m pip --quiet --disable-pip-version-check --no-input install uv==0.13.9
     fi
-    [ -x "$prefix/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$prefix"
+    [ -x "$1/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$1"
+}
+
+# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
+# Does nothing when it was made from the same list before.
+locked_venv() {
+    prefix=$1 lock=$2
+    cmp -s "$lock" "$prefix/requirements.txt" && return 0
+    python_packages "$prefix"
     # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
     "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"

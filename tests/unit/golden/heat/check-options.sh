@@ -5,6 +5,6 @@ if told=$(/opt/heat/27.0.1/bin/oslo-config-validator --opt-data /opt/heat/27.0.1
     exit 0
 fi
 errors=$(echo "$told" | sed -n 's/^ERROR:oslo_config.validator:\(.*\) is not part of the sample config$/\1/p;t;/^ERROR/p')
-echo "Heat 27.0.1 does not know these options:" >&2
+echo 'Heat 27.0.1 does not know these options:' >&2
 echo "$errors" | sed 's/^/  /' >&2
 exit 1

@@ -18,12 +18,9 @@ packages() {
         return 1
     }
 }
-# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
-# Does nothing when it was made from the same list before. Python comes from the system, and by uv where the system's is
-# too old for what is installed.
-locked_venv() {
-    prefix=$1 lock=$2
-    cmp -s "$lock" "$prefix/requirements.txt" && return 0
+# python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
+# system's is too old for what is installed.
+python_packages() {
     # A company's own certificates are in the system's bundle, not in the ones that pip and uv bring along.
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
@@ -34,21 +31,27 @@ locked_venv() {
         python3 -m venv /opt/uv/0.13.9
         /opt/uv/0.13.9/bin/python -m pip --quiet --disable-pip-version-check --no-input install uv==0.13.9
     fi
-    [ -x "$prefix/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$prefix"
+    [ -x "$1/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$1"
+}
+
+# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
+# Does nothing when it was made from the same list before.
+locked_venv() {
+    prefix=$1 lock=$2
+    cmp -s "$lock" "$prefix/requirements.txt" && return 0
+    python_packages "$prefix"
     # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
     "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }
+# installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
+# and a word on what there is now, for the program.
+installed() {
+    getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
+    install -d -o heat -g heat -m 0750 /var/lib/heat
+    /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/installed.py /opt/heat/27.0.1/options.json
+}
 
 packages python3-venv curl iproute2
-getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
-install -d -o heat -g heat -m 0750 /var/lib/heat
 locked_venv /opt/heat/27.0.1 /opt/heat/requirements-27.0.1.txt
-
-# What each configuration file is checked against: made once, as it takes seconds.
-options=/opt/heat/27.0.1/options.json
-if [ ! -s "$options" ]; then
-    /opt/heat/27.0.1/bin/oslo-config-generator --format json --output-file "$options.new" \
---namespace cotyledon --namespace heat.api.aws.ec2token --namespace heat.common.cache --namespace heat.common.config --namespace heat.common.context --namespace heat.common.crypt --namespace heat.common.wsgi --namespace heat.engine.clients --namespace heat.engine.clients.os.keystone.heat_keystoneclient --namespace heat.engine.hot.functions --namespace heat.engine.notification --namespace heat.engine.resources --namespace keystonemiddleware.auth_token --namespace oslo.cache --namespace oslo.log --namespace oslo.messaging --namespace oslo.middleware --namespace oslo.policy --namespace oslo.reports --namespace oslo.versionedobjects --namespace osprofiler 2>/dev/null
-    mv "$options.new" "$options"
-fi
+installed

@@ -1,0 +1,15 @@
+# installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
+# and a word on what there is now, for the program.
+installed() {
+    getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
+    install -d -o heat -g heat -m 0750 /var/lib/heat
+{% if console %}
+    for program in heat-api heat-api-cfn; do
+        if [ ! -x {{ prefix | sh }}/bin/"$program" ]; then
+            echo {{ ("Heat " + title) | sh }}" on $(hostname) has no program $program any more: its APIs run under uWSGI (apiRunner)" >&2
+            exit 1
+        fi
+    done
+{% endif %}
+    {{ prefix | sh }}/bin/python {{ program }} {{ prefix | sh }}/options.json
+}

@@ -1,0 +1,65 @@
+"""Heat as the distribution packages it, on a node of its own. The tests go on from one another."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import openstack
+import pytest
+
+from tests.e2e.lab import ROOT, Stack
+
+NAME = "e2e-apt"
+UNITS = ("heat-engine", "heat-api", "heat-api-cfn")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """One node, and one process of each kind. tests/e2e/run.sh clears away what a failure leaves."""
+    subprocess.run([ROOT / "tools/new-stack.sh", NAME], check=True)
+    made = Stack(NAME)
+    made.set("subnet", "10.213.80.0/24")
+    made.set("install", "apt")
+    for key in ("nodes", "engines", "apis", "cfnApis"):
+        made.set(key, 1)
+    made.up()
+    yield made
+    made.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def test_what_runs_is_the_distributions_heat_under_the_plans_units(stack: Stack) -> None:
+    origin = stack.on("node-1", "dpkg-query -S /usr/bin/heat-engine")
+    assert origin == "heat-engine: /usr/bin/heat-engine"
+    assert stack.on("node-1", "ls /opt/heat/*/pyvenv.cfg 2>/dev/null | grep -c /apt/", check=False) == "0"
+    for (node, unit), pid in stack.pids().items():
+        assert "/usr/bin/" in stack.on(node, f"tr '\\0' ' ' </proc/{pid}/cmdline; readlink /proc/{pid}/exe"), unit
+
+
+def test_what_the_packages_would_start_does_not_run_and_will_not(stack: Stack) -> None:
+    for unit in UNITS:
+        assert stack.on("node-1", f"systemctl is-enabled {unit}; systemctl is-active {unit}", check=False).split() == [
+            "masked",
+            "inactive",
+        ]
+
+
+def test_a_stack_is_made_through_the_proxy(stack: Stack) -> None:
+    config = openstack.config.OpenStackConfig(config_files=[stack.outputs()["clouds_yaml"]], load_envvars=False)
+    cloud = openstack.connection.Connection(config=config.get_one("heat"))
+    group = {
+        "type": "OS::Heat::ResourceGroup",
+        "properties": {"count": 2, "resource_def": {"type": "OS::Heat::RandomString"}},
+    }
+    made = cloud.orchestration.create_stack(
+        name="apt", template={"heat_template_version": "2018-08-31", "resources": {"group": group}}
+    )
+    cloud.orchestration.wait_for_status(
+        made, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=120
+    )
+    cloud.orchestration.delete_stack(made)
+    cloud.orchestration.wait_for_delete(made, interval=0.5, wait=120)
+
+
+def test_a_second_up_changes_nothing(stack: Stack) -> None:
+    stack.up("--expect-no-changes")

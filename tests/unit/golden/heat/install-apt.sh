@@ -1,0 +1,52 @@
+# Heat as the distribution packages it, with links to it below a prefix of ours.
+set -eu
+# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
+# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+packages() {
+    missing=
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    # shellcheck disable=SC2016,SC2086 # the inner shell's; words
+    told=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/lock/heat-scaleout-apt sh -c '
+        apt-get -qq -o DPkg::Lock::Timeout=600 update &&
+            apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold \
+                install -y --no-install-recommends "$@"' sh $missing 2>&1) || {
+        echo "apt-get cannot install$missing on $(hostname):" >&2
+        echo "$told" | tail -n 20 >&2
+        return 1
+    }
+}
+# installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
+# and a word on what there is now, for the program.
+installed() {
+    getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
+    install -d -o heat -g heat -m 0750 /var/lib/heat
+    /opt/heat/apt/bin/python /usr/local/lib/heat-scaleout/installed.py /opt/heat/apt/options.json
+}
+
+# The packages have units of their own, which may not start here: the processes of Heat are those of the plan.
+for unit in heat-engine heat-api heat-api-cfn; do
+    if systemctl is-active --quiet "$unit.service"; then
+        echo "$unit.service of the distribution runs on $(hostname), beside what is planned there; type there, as root: systemctl disable --now $unit" >&2
+        exit 1
+    fi
+    [ "$(systemctl is-enabled "$unit.service" 2>/dev/null)" = masked ] || systemctl --quiet mask "$unit.service" 2>/dev/null
+done
+packages heat-engine heat-api heat-api-cfn uwsgi-plugin-python3 python3-pymysql python3-pymemcache python3-openstacksdk \
+    curl iproute2
+
+bin=/opt/heat/apt/bin
+install -d "$bin" /opt/heat/apt/etc
+for program in heat-engine heat-api heat-api-cfn heat-wsgi-api heat-wsgi-api-cfn heat-manage oslo-config-validator; do
+    if [ -x "/usr/bin/$program" ]; then ln -sfn "/usr/bin/$program" "$bin/$program"; fi
+done
+ln -sfn /usr/bin/python3 "$bin/python"
+ln -sfn /etc/heat /opt/heat/apt/etc/heat
+# The distribution's uWSGI loads its Python as a plugin, which is called after the version.
+plugin=$(python3 -c 'import sys; print("python%d%d" % sys.version_info[:2])')
+printf '#!/bin/sh\nexec /usr/bin/uwsgi-core --plugin %s "$@"\n' "$plugin" >"$bin/uwsgi.new"
+chmod 0755 "$bin/uwsgi.new"
+mv "$bin/uwsgi.new" "$bin/uwsgi"
+installed

@@ -1,0 +1,242 @@
+"""Each way to install Heat, and which installations may work together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from components.install import (
+    Installation,
+    Method,
+    PackageSource,
+    Release,
+    engine_worker,
+    has_console_apis,
+    lock_file,
+    locked_releases,
+    refuse_mixed,
+)
+from components.rendering import TEMPLATES
+from components.topology import Kind
+from infra.settings import load
+from tests.unit import program
+from tests.unit.program import guide_sample
+
+PIP = Installation(version="27.0.1")
+GIT = Installation(method=Method.GIT, version="27.0.1", git_url="https://git.example/heat", git_ref="stable/2026.1")
+APT = Installation(method=Method.APT)
+
+
+def release(version: str) -> Release:
+    return Release(version=version, engine_worker=engine_worker(version), ec2_login=True)
+
+
+def test_each_installation_has_a_place_of_its_own_on_a_host() -> None:
+    constrained = dataclasses.replace(PIP, constraints="oslo.messaging===18.2.0\n")
+    others = [
+        PIP,
+        Installation(version="26.0.2"),
+        constrained,
+        dataclasses.replace(PIP, constraints="oslo.messaging===18.3.1\n"),
+        GIT,
+        dataclasses.replace(GIT, git_ref="master"),
+        dataclasses.replace(GIT, constraints="oslo.messaging===18.2.0\n"),
+        APT,
+    ]
+    assert len({installation.prefix for installation in others}) == len(others)
+    assert PIP.prefix == "/opt/heat/27.0.1"
+    assert GIT.prefix == "/opt/heat/git-stable-2026.1"
+    assert APT.prefix == "/opt/heat/apt"
+    assert constrained.prefix.startswith("/opt/heat/27.0.1-")
+
+
+@pytest.mark.parametrize("version", locked_releases())
+def test_a_release_with_a_list_of_packages_is_installed_from_it_and_its_digests_are_verified(version: str) -> None:
+    installation = Installation(version=version)
+    assert installation.locked
+    path, text = installation.files()["requirements"]
+    assert text == lock_file(version).read_text()
+    assert f"openstack-heat=={version} \\\n" in text
+    assert f"locked_venv /opt/heat/{version} {path}\n" in installation.script()
+    assert "--require-hashes" in installation.script()
+
+
+def test_with_constraints_the_operators_versions_count_and_no_list_of_ours() -> None:
+    installation = dataclasses.replace(PIP, constraints="oslo.messaging===18.2.0\n")
+    assert not installation.locked
+    files = installation.files()
+    assert files["constraints"][1] == "oslo.messaging===18.2.0\n"
+    assert files["requirements"][1].splitlines()[0] == "openstack-heat==27.0.1"
+    words = f"{installation.prefix} {files['requirements'][0]} {files['constraints'][0]}"
+    assert f"constrained_venv {words}\n" in installation.script()
+
+
+def test_git_installs_what_it_has_cloned() -> None:
+    assert GIT.files()["requirements"][1].splitlines()[0] == f"openstack-heat @ file://{GIT.prefix}/source"
+    assert "git clone --quiet --no-checkout https://git.example/heat " in GIT.script()
+    assert "'refs/remotes/origin/stable/2026.1^{commit}'" in GIT.script()
+
+
+def test_apt_needs_no_file_and_nothing_of_pips() -> None:
+    assert APT.files() == {}
+    assert "pip" not in APT.script()
+
+
+def test_the_units_that_the_distribution_would_start_are_masked_before_its_packages_are_there() -> None:
+    script = APT.script()
+    assert script.index("systemctl --quiet mask") < script.index("\npackages heat-engine")
+
+
+@pytest.mark.parametrize(
+    ("packages", "said"),
+    [
+        (PackageSource(), []),
+        (PackageSource(index_url="http://pypi.example/simple"), ["PIP_INDEX_URL=http://pypi.example/simple"]),
+        (PackageSource(wheelhouse="/srv/wheels"), ["UV_FIND_LINKS=/srv/wheels", "UV_NO_INDEX=1", "[ -d /srv/wheels ]"]),
+        (PackageSource(wheelhouse="http://wheels.example/"), ["UV_FIND_LINKS=http://wheels.example/", "UV_NO_INDEX=1"]),
+        (
+            PackageSource(index_url="http://pypi.example/simple", wheelhouse="/srv/wheels"),
+            ["UV_DEFAULT_INDEX=http://pypi.example/simple", "UV_FIND_LINKS=/srv/wheels", "[ -d /srv/wheels ]"],
+        ),
+    ],
+)
+def test_packages_come_from_where_it_is_said(packages: PackageSource, said: list[str]) -> None:
+    script = dataclasses.replace(PIP, packages=packages).script()
+    words = ("PIP_INDEX_URL=", "FIND_LINKS=", "NO_INDEX=", "[ -d /srv/wheels ]", "UV_DEFAULT_INDEX=")
+    for word in said:
+        assert word in script
+    for word in words:
+        assert word in script or not any(word in part for part in said)
+    assert ("NO_INDEX=" in script) is (bool(packages.wheelhouse) and not packages.index_url)
+
+
+def test_keystone_comes_from_the_same_place() -> None:
+    assert "UV_FIND_LINKS=/srv/wheels" in guide_sample(wheelhouse="/srv/wheels").by_name["front-install"].text()
+
+
+def test_the_distributions_apis_are_loaded_as_the_distribution_does() -> None:
+    """Debian 12 and Ubuntu have releases from before there were modules for it."""
+    assert APT.application(Kind.API) == "wsgi-file = /opt/heat/apt/bin/heat-wsgi-api"
+    assert APT.application(Kind.CFN) == "wsgi-file = /opt/heat/apt/bin/heat-wsgi-api-cfn"
+    assert PIP.application(Kind.CFN) == "module = heat.wsgi.cfn:application"
+
+
+def test_heat_24_is_the_last_with_programs_of_its_own_for_its_apis() -> None:
+    assert [version for version in locked_releases() if has_console_apis(version)] == ["24.1.2"]
+
+
+def test_what_only_a_host_can_tell_of_console_apis_is_told_before_anything_starts() -> None:
+    assert "heat-api-cfn" in dataclasses.replace(GIT, console=True).script().partition("no program $program")[0]
+    assert "no program $program" not in GIT.script()
+
+
+@pytest.mark.parametrize(
+    ("version", "spoken"),
+    [("19.0.0", "1.4"), ("24.1.2", "1.4"), ("25.0.2", "1.4"), ("26.0.2", "1.9"), ("27.0.1", "1.9")],
+)
+def test_what_the_engines_of_a_release_say_to_each_other_is_known(version: str, spoken: str) -> None:
+    assert engine_worker(version) == spoken
+
+
+@pytest.mark.parametrize("version", ["17.0.0", "28.0.0"])
+def test_of_other_releases_it_is_not_guessed(version: str) -> None:
+    with pytest.raises(ValueError, match=f"Heat {version} exchange is not known"):
+        engine_worker(version)
+
+
+@pytest.mark.parametrize(("one", "other"), [("24.1.2", "25.0.2"), ("26.0.2", "27.0.1"), ("19.0.0", "24.1.2")])
+def test_releases_that_understand_each_other_may_share_a_vhost(one: str, other: str) -> None:
+    assert refuse_mixed({"node-1": release(one), "node-2": release(other)}) == ""
+
+
+def test_releases_that_do_not_are_named_with_where_they_are() -> None:
+    engines = {"node-1": release("26.0.2"), "node-2": release("25.0.2"), "10.0.0.1 (not ours)": release("24.1.2")}
+    told = refuse_mixed(engines)
+    assert (
+        "engine_worker 1.4: node-2 (Heat 25.0.2), 10.0.0.1 (not ours) (Heat 24.1.2); "
+        "engine_worker 1.9: node-1 (Heat 26.0.2)" in told
+    )
+    assert "vhost of its own" in told
+
+
+def test_no_process_starts_and_no_schema_changes_where_nodes_have_mixed_releases(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = program.Outputs.stdout
+
+    def told(name: str) -> str:
+        if name == "node-2-install":
+            return json.dumps({"version": "25.0.2", "engine_worker": "1.4", "ec2_login": True})
+        return original(name)
+
+    monkeypatch.setattr(program.Outputs, "stdout", staticmethod(told))
+    with pytest.raises(pulumi.RunError, match=r"node-2 \(Heat 25.0.2\)"):
+        program.run(subnet="10.0.0.0/24")
+
+
+def test_a_relative_path_of_constraints_starts_at_the_checkout() -> None:
+    wanted = load("dev", {"constraints": "requirements.txt"})
+    assert wanted.installation.constraints == (program.ROOT / "requirements.txt").read_text()
+
+
+def test_git_takes_the_releases_tag_where_it_is_told_no_other() -> None:
+    assert load("dev", {"install": "git"}).installation.git_ref == "27.0.1"
+    assert load("dev", {"install": "git", "gitRef": "master"}).installation.git_ref == "master"
+
+
+def installed(tmp_path: Path, *, worker: str, options: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run templates/heat/installed.py where there is just as much of Heat as it looks at."""
+    engine = tmp_path / "heat/engine"
+    engine.mkdir(parents=True)
+    for package in (tmp_path / "heat", engine):
+        (package / "__init__.py").touch()
+    (engine / "worker.py").write_text(worker)
+    metadata = tmp_path / "openstack_heat-25.0.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: openstack-heat\nVersion: 25.0.2\n")
+    (metadata / "entry_points.txt").write_text("[oslo.config.opts]\ncotyledon = x:y\noslo.log = x:y\nnot.ours = x:y\n")
+    oslo = tmp_path / "oslo_config"
+    oslo.mkdir()
+    (oslo / "__init__.py").touch()
+    known = {"options": {"ec2authtoken": {"opts": [{"name": name} for name in options]}}}
+    (oslo / "generator.py").write_text(
+        "from pathlib import Path\n"
+        "def main(arguments):\n"
+        "    kind, output, *namespaces = arguments\n"
+        "    assert kind == '--format=json'\n"
+        "    assert namespaces == ['--namespace=oslo.log', '--namespace=cotyledon'], namespaces\n"
+        f"    Path(output.partition('=')[2]).write_text({json.dumps(known)!r})\n"
+    )
+    return subprocess.run(
+        [sys.executable, TEMPLATES / "heat/installed.py", tmp_path / "options.json"],
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_installation_tells_what_it_is(tmp_path: Path) -> None:
+    worker = "class WorkerService:\n    RPC_API_VERSION = '1.4'\n"
+    done = installed(tmp_path, worker=worker, options=["auth_uri", "auth_type"])
+    assert done.returncode == 0, done.stderr
+    assert Release.told("noise\n" + done.stdout) == Release(version="25.0.2", engine_worker="1.4", ec2_login=True)
+    assert "auth_uri" in (tmp_path / "options.json").read_text()
+
+
+def test_an_older_one_tells_that_its_cfn_api_has_no_login(tmp_path: Path) -> None:
+    worker = "class WorkerService:\n    RPC_API_VERSION = '1.4'\n"
+    done = installed(tmp_path, worker=worker, options=["auth_uri"])
+    assert not Release.told(done.stdout).ec2_login
+
+
+def test_an_installation_whose_messages_have_no_version_is_not_guessed_at(tmp_path: Path) -> None:
+    done = installed(tmp_path, worker="", options=["auth_uri"])
+    assert done.returncode != 0
+    assert "no version of the messages between engines is found" in done.stderr
