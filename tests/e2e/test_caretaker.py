@@ -47,8 +47,8 @@ GROUP = {
 
 def run(stack: Stack, task: str, *, grace: int = 180, days: int = 90) -> str:
     """A run on node-1 as its timer starts it, but for these numbers; what it says."""
-    changed = f"s/^ExecStart=//p; s/%i/{task}/; s/--grace=[0-9]*/--grace={grace}/; s/--days=[0-9]*/--days={days}/"
-    told = stack.on("node-1", f"cd / && exec runuser -u heat -- $(sed -n '{changed}' {UNIT} | tail -n 1) 2>&1")
+    words = f"s///; s/%i/{task}/; s/--grace=[0-9]*/--grace={grace}/; s/--days=[0-9]*/--days={days}/; p"
+    told = stack.on("node-1", f"cd / && exec runuser -u heat -- $(sed -n '/^ExecStart=/{{{words}}}' {UNIT}) 2>&1")
     print(told)
     return told
 
