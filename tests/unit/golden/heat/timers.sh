@@ -3,13 +3,11 @@
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
+# A timer that runs takes another time from its file with this. One that is started anew may go off at once.
 systemctl daemon-reload
-systemctl --quiet enable heat-caretaker@rescue.timer
-systemctl restart heat-caretaker@rescue.timer
-systemctl --quiet enable heat-caretaker@clean.timer
-systemctl restart heat-caretaker@clean.timer
-systemctl --quiet enable heat-caretaker@purge.timer
-systemctl restart heat-caretaker@purge.timer
+systemctl --quiet enable --now heat-caretaker@rescue.timer
+systemctl --quiet enable --now heat-caretaker@clean.timer
+systemctl --quiet enable --now heat-caretaker@purge.timer
 for file in /etc/systemd/system/heat-caretaker@*.timer; do
     timer=$(basename "$file")
     case "$timers" in *" $timer "*) continue ;; esac

@@ -36,6 +36,7 @@ ssh -F "$work/config" leaving 'heat-scaleout run leave' >"$work/told" 2>&1 <<'EN
 set -eu
 timers='  '
 
+# A timer that runs takes another time from its file with this. One that is started anew may go off at once.
 systemctl daemon-reload
 for file in /etc/systemd/system/heat-caretaker@*.timer; do
     timer=$(basename "$file")
