@@ -43,6 +43,7 @@ class AdoptedControlPlane(pulumi.ComponentResource):
     """What a heat.conf names. Its attributes are those of ControlPlane."""
 
     keystone_url: pulumi.Output[str]
+    public_keystone_url: pulumi.Output[str]
     public: pulumi.Output[Options]
     secret: pulumi.Output[Options]
     service: pulumi.Output[ServiceLogin]
@@ -102,7 +103,9 @@ class AdoptedControlPlane(pulumi.ComponentResource):
         # The translation has taken apart what may be read and what may not.
         self.public = pulumi.Output.unsecret(placed.apply(lambda known: known.public))
         self.secret = placed.apply(lambda known: known.secret)
-        self.keystone_url = pulumi.Output.unsecret(adopted.apply(lambda known: known.keystone_url))
+        self.keystone_url = self.public_keystone_url = pulumi.Output.unsecret(
+            adopted.apply(lambda known: known.keystone_url)
+        )
         self.service = adopted.apply(lambda known: service_login(known.login))
         self.logins = self.service.apply(
             lambda known: {"heat-service": Login(user=known.user, project=known.project, password=known.password)}

@@ -79,7 +79,7 @@ class Check(pulumi.ComponentResource):
             fronted: the ReST and the CFN listener.
             nodes: by name.
             processes: the plan.
-            deployment: where things are.
+            deployment: how many workers an engine has.
             control: says where Keystone is, and who Heat is there.
             after: what must be done before, such as the last process stopped.
             opts: of the component.
@@ -96,6 +96,8 @@ class Check(pulumi.ComponentResource):
         api, cfn = (
             {
                 "listener": listener.name,
+                # Where the proxy listens, which may not be where clients find it.
+                "url": f"http://{front.address}:{listener.port}",
                 "backends": {
                     f"{process.node}-{process.port}": f"{process.unit} on {process.node} ({process.address})"
                     for process in listener.processes
@@ -106,8 +108,8 @@ class Check(pulumi.ComponentResource):
         spec = {
             "socket": "/run/haproxy/admin.sock",
             "seconds": _SECONDS,
-            "api": {**api, "url": deployment.api_url},
-            "cfn": {**cfn, "url": deployment.cfn_url},
+            "api": api,
+            "cfn": cfn,
         }
         program_text = (TEMPLATES / "haproxy/check_proxy.py").read_text()
         program = front.file("check-program", _PROGRAM, program_text, parent=self)

@@ -6,7 +6,7 @@ For trying Heat out and for small clouds: one of each, no TLS between them. Ever
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import pulumi
@@ -64,7 +64,8 @@ class ControlPlane(Protocol):
     """What Heat leans on, wherever it comes from.
 
     Attributes:
-        keystone_url: without version.
+        keystone_url: without version, as hosts of ours reach it.
+        public_keystone_url: the same for clients.
         public: the options of heat.conf that it makes.
         secret: those of secrets.conf.
         service: Heat's own user in Keystone.
@@ -75,6 +76,7 @@ class ControlPlane(Protocol):
     """
 
     keystone_url: pulumi.Output[str]
+    public_keystone_url: pulumi.Output[str]
     public: pulumi.Output[Options]
     secret: pulumi.Output[Options]
     service: pulumi.Output[ServiceLogin]
@@ -203,6 +205,7 @@ class BundledControlPlane(pulumi.ComponentResource):
     """All of it on one host. Its attributes are those of ControlPlane."""
 
     keystone_url: pulumi.Output[str]
+    public_keystone_url: pulumi.Output[str]
     public: pulumi.Output[Options]
     secret: pulumi.Output[Options]
     service: pulumi.Output[ServiceLogin]
@@ -216,8 +219,10 @@ class BundledControlPlane(pulumi.ComponentResource):
         name: str,
         *,
         host: Host,
-        deployment: Deployment,
+        region: str,
+        deployment: pulumi.Input[Deployment],
         max_connections: int,
+        protect_secrets: bool = False,
         pip_index_url: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -226,8 +231,10 @@ class BundledControlPlane(pulumi.ComponentResource):
         Args:
             name: the component's name.
             host: where.
-            deployment: the addresses that everything is reached at.
+            region: Keystone's.
+            deployment: with the addresses that clients find the APIs at.
             max_connections: what MariaDB allows.
+            protect_secrets: keep what its data can be read with from being taken away by mistake.
             pip_index_url: where Python packages come from, if not from PyPI.
             opts: of the component.
         """
@@ -236,7 +243,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         self._installed: list[pulumi.Resource] = []
         self._deployment = deployment
         self._passwords = {
-            purpose: password(f"secret-{purpose}", self)
+            purpose: password(f"secret-{purpose}", self, protect=protect_secrets)
             for purpose in (
                 "database-heat", "database-keystone", "broker", "keystone-admin", "keystone-heat", "stack-domain-admin",
                 "client", "auth-encryption-key",
@@ -248,7 +255,12 @@ class BundledControlPlane(pulumi.ComponentResource):
         )
         self.files, self.ca_file = {}, services.ca_file
         self.keystone_url = pulumi.Output.from_input(services.keystone_url)
-        self.public = pulumi.Output.from_input(heat_conf.service_options(services))
+        self.public_keystone_url = host.outside.apply(lambda address: f"http://{address}:{heat_conf.KEYSTONE_PORT}")
+        self.public = self.public_keystone_url.apply(
+            lambda url: heat_conf.service_options(
+                services if url == services.keystone_url else replace(services, public_keystone_url=url)
+            )
+        )
         self.service = self._passwords["keystone-heat"].apply(
             lambda known: ServiceLogin(
                 user=services.user, password=known, project=services.project, domain=services.domain
@@ -265,12 +277,13 @@ class BundledControlPlane(pulumi.ComponentResource):
         # What the templates say of this host, but for its secrets: those go to the few texts that need them.
         self._values: dict[str, pulumi.Input[Any]] = {
             "address": host.address,
-            "region": deployment.region,
+            "region": region,
             "keystone_lock": _KEYSTONE_LOCK,
             "uv_version": UV_VERSION,
             "pip_index_url": pip_index_url,
             "keystone_version": KEYSTONE_VERSION,
             "keystone_url": f"{services.keystone_url}/v3",
+            "public_keystone_url": pulumi.Output.concat(self.public_keystone_url, "/v3"),
             "keystone_port": heat_conf.KEYSTONE_PORT,
             "keystone_processes": _KEYSTONE_PROCESSES,
             "password_hash_rounds": _HASH_ROUNDS,
@@ -307,9 +320,9 @@ class BundledControlPlane(pulumi.ComponentResource):
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat: its user, its domain, its services and a client's project. Run on a Heat node."""
-        spec = pulumi.Output.all(self._secrets, self.logins).apply(
+        spec = pulumi.Output.all(self._secrets, self.logins, self._deployment).apply(
             lambda known: identity(
-                self._deployment,
+                known[2],
                 self._services,
                 admin=self._user(known[1][_ADMIN_CLOUD]),
                 secrets=known[0],

@@ -82,6 +82,7 @@ class ExistingControlPlane(pulumi.ComponentResource):
     """A control plane that others run. Its attributes are those of ControlPlane."""
 
     keystone_url: pulumi.Output[str]
+    public_keystone_url: pulumi.Output[str]
     public: pulumi.Output[Options]
     secret: pulumi.Output[Options]
     service: pulumi.Output[ServiceLogin]
@@ -94,22 +95,24 @@ class ExistingControlPlane(pulumi.ComponentResource):
         self,
         name: str,
         *,
-        deployment: Deployment,
+        deployment: pulumi.Input[Deployment],
         services: Services,
         ca: str,
         given: Given,
         manage: Manage,
+        protect_secrets: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Put together what Heat is told of it.
 
         Args:
             name: the component's name.
-            deployment: the addresses of the APIs.
+            deployment: with the addresses that clients find the APIs at.
             services: where everything is, and Heat's names in Keystone.
             ca: the certificates of an operator's own, or "".
             given: what the operator gives.
             manage: what may be made.
+            protect_secrets: keep what is made here, to log in or to read data with, from being taken away by mistake.
             opts: of the component.
         """
         super().__init__("heat:control:ExistingControlPlane", name, {}, opts)
@@ -117,11 +120,11 @@ class ExistingControlPlane(pulumi.ComponentResource):
         self.ready = []
         self.files, self.ca_file = {heat_conf.CA: ca} if ca else {}, services.ca_file
         made = {
-            purpose: password(f"secret-{purpose}", self)
+            purpose: password(f"secret-{purpose}", self, protect=protect_secrets)
             for purpose in ("database-heat", "broker", "keystone-heat", "stack-domain-admin", "auth-encryption-key")
         }
         self._known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**made, **vars(given))
-        self.keystone_url = pulumi.Output.from_input(services.keystone_url)
+        self.keystone_url = self.public_keystone_url = pulumi.Output.from_input(services.keystone_url)
         self.public = pulumi.Output.from_input(heat_conf.service_options(services))
         self._secrets: pulumi.Output[Secrets] = pulumi.Output.secret(self._known.apply(self._put_together))
         self.secret = self._secrets.apply(heat_conf.secret_options)
@@ -181,27 +184,27 @@ class ExistingControlPlane(pulumi.ComponentResource):
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat where it may be made to, else see that it does. Run on a Heat node."""
-        services, deployment = self._services, self._deployment
+        services = self._services
         if self._manage.keystone:
-            spec = pulumi.Output.all(self._known, self._secrets).apply(
-                lambda both: identity(
-                    deployment,
+            spec = pulumi.Output.all(self._known, self._secrets, self._deployment).apply(
+                lambda known: identity(
+                    known[2],
                     services,
                     admin=ServiceLogin(
                         user=self._manage.admin_user,
-                        password=both[0]["keystone_admin_password"],
+                        password=known[0]["keystone_admin_password"],
                         project=self._manage.admin_project,
                         domain=services.domain,
                     ),
-                    secrets=both[1],
+                    secrets=known[1],
                 )
             )
             return self._run(node, "identity", IDENTITY, "Keystone knows Heat.", spec)
-        wanted = self._secrets.apply(self._expected)
+        wanted = pulumi.Output.all(self._secrets, self._deployment).apply(lambda both: self._expected(*both))
         return self._run(node, "keystone-check", KEYSTONE_CHECK, "Keystone knows Heat.", wanted, shown=True)
 
-    def _expected(self, known: Secrets) -> dict[str, Any]:
-        services, deployment = self._services, self._deployment
+    def _expected(self, known: Secrets, deployment: Deployment) -> dict[str, Any]:
+        services = self._services
         return {
             "url": f"{services.keystone_url}/v3",
             "ca": services.ca_file,

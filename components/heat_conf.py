@@ -78,11 +78,13 @@ class Deployment:
 class Services:
     """Where Heat finds what it leans on, and under which names Keystone knows Heat; no secrets.
 
-    `keystone_url` has no version and no slash at its end. `ca_file` is a path on the nodes, of the certificates that
-    what is reached by TLS is checked against; "" where Keystone's can be left to the libraries.
+    `keystone_url` has no version and no slash at its end; `public_keystone_url` is where clients find the same
+    Keystone, if they cannot where Heat does. `ca_file` is a path on the nodes, of the certificates that what is reached
+    by TLS is checked against; "" where Keystone's can be left to the libraries.
     """
 
     keystone_url: str
+    public_keystone_url: str = ""
     memcached: tuple[str, ...] = ()
     ca_file: str = ""
     database_tls: bool = False
@@ -155,13 +157,22 @@ def service_options(services: Services) -> Options:
             "stack_user_domain_name": services.stack_domain,
             "stack_domain_admin": services.stack_domain_admin,
         },
-        "keystone_authtoken": {**login, **in_project, **trust, "www_authenticate_uri": f"{services.keystone_url}/v3"},
+        "keystone_authtoken": {
+            **login,
+            **in_project,
+            **trust,
+            "www_authenticate_uri": f"{services.public_keystone_url or services.keystone_url}/v3",
+        },
         "trustee": {**login, **trust},
         "clients_keystone": {"auth_uri": services.keystone_url},
         # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
         # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
         "ec2authtoken": {**login, **in_project, **trust, "endpoint_override": services.keystone_url},
     }
+    if services.public_keystone_url:
+        # Engines keep to their own side of the cloud's network; servers in stacks are told the other.
+        found["clients_keystone"]["endpoint_type"] = "internalURL"
+        found["DEFAULT"]["server_keystone_endpoint_type"] = "public"
     if services.ca_file:
         found["clients"] = {"ca_file": services.ca_file}
     if services.broker_tls:

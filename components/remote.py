@@ -32,7 +32,7 @@ _ROOT = "root"
 class Jump:
     """A host on the way to another one, which takes the same key. Its own `host_key` is verified as well."""
 
-    address: str
+    address: pulumi.Input[str]
     host_key: pulumi.Input[str]
     user: str = _ROOT
     port: int = 22
@@ -64,6 +64,8 @@ class Host:
         machine: the resource that stands for the machine itself; when it is replaced, the host is set up again. A host
             without one has booted long ago, and is not waited for.
         generation: another number than before has everything run again, as the host may no longer be as it was left.
+        outside: where it is reached from outside its network, by this program and by clients, if not at its address.
+        after: what must be done before it is logged in to.
     """
 
     def __init__(
@@ -75,9 +77,12 @@ class Host:
         parent: pulumi.Resource,
         machine: pulumi.Resource | None = None,
         generation: int = 1,
+        outside: pulumi.Input[str] | None = None,
+        after: Sequence[pulumi.Resource] = (),
     ) -> None:
         self.name = name
         self.address = address
+        self.outside = pulumi.Output.from_input(address if outside is None else outside)
         self._login = login
         self._machine = [machine] if machine else []
         # A comment for the shell: what runs is the same, and its text is another one.
@@ -90,18 +95,18 @@ class Host:
             "sh -s",
             stdin=render("scripts/ready.sh.j2", name=name, address=address, free_mb=FREE_MB),
             parent=parent,
-            after=(),
+            after=after,
             dials=self._first_dials(),
         )
         self._first = [self.ready]
 
     def _first_dials(self) -> int:
         """How often the first command fails to log in before it is said why."""
-        if self._machine:
-            return BOOT_DIALS
         # Behind a jump host the provider tries again on the connection that has just failed, and what it then reports
         # is "EOF": only the first attempt tells a wrong key.
-        return 0 if self._login.jump else DIALS
+        if self._login.jump:
+            return 0
+        return BOOT_DIALS if self._machine else DIALS
 
     def use_after(self, others: Sequence[pulumi.Resource]) -> None:
         """Run nothing more here before all of these are done."""
@@ -176,16 +181,18 @@ class Host:
             after: what has to be there still when it runs.
         """
         login, jump = self._login, self._login.jump
-        script = pulumi.Output.all(login.host_key, jump.host_key if jump else "").apply(
-            lambda keys: render(
+        way = [jump.address, jump.host_key] if jump else []
+        script = pulumi.Output.all(self.outside, login.host_key, *way).apply(
+            lambda known: render(
                 "local/farewell.sh.j2",
                 name=self.name,
-                host=self.address,
+                host=known[0],
                 port=login.port,
                 user=login.user,
-                host_key=keys[0],
+                host_key=known[1],
                 jump=jump,
-                jump_key=keys[1],
+                jump_host=known[2] if jump else "",
+                jump_key=known[3] if jump else "",
                 command=f"{self._sudo}heat-scaleout run {shlex.quote(name)}",
                 script=text,
                 undone=undone,
@@ -223,7 +230,7 @@ class Host:
         return command.remote.Command(
             f"{self.name}-{name}",
             connection=command.remote.ConnectionArgs(
-                host=self.address,
+                host=self.outside,
                 port=login.port,
                 user=login.user,
                 private_key=login.private_key,

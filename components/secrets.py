@@ -1,7 +1,7 @@
 """Secrets that nobody has to invent: made once on the operator's machine, kept encrypted in the stack's state.
 
 Each is a resource of its own, made by its name's first `up` and unchanged ever after; to make a new one, replace it:
-`pulumi up --target-replace URN --target-dependents`.
+`pulumi up --target-replace URN --target-dependents`. A protected one cannot be lost by a `destroy` that was a mistake.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from components.rendering import render
 _KEEP = 'printf %s "$PULUMI_COMMAND_STDOUT"'
 
 
-def _generated(name: str, create: str, parent: pulumi.Resource) -> pulumi.Output[str]:
+def _generated(name: str, create: str, parent: pulumi.Resource, *, protect: bool) -> pulumi.Output[str]:
     made = command.local.Command(
         name,
         create=create,
         update=_KEEP,
         logging=command.local.Logging.NONE,
-        opts=pulumi.ResourceOptions(parent=parent, additional_secret_outputs=["stdout", "stderr"]),
+        opts=pulumi.ResourceOptions(
+            parent=parent, protect=protect or None, additional_secret_outputs=["stdout", "stderr"]
+        ),
     )
     return pulumi.Output.secret(made.stdout)
 
@@ -29,14 +31,14 @@ def _generated(name: str, create: str, parent: pulumi.Resource) -> pulumi.Output
 class KeyPair:
     """An ed25519 key pair: `private_key` in OpenSSH's format, `public_key` as "ssh-ed25519 AAAA…" (not a secret)."""
 
-    def __init__(self, name: str, parent: pulumi.Resource) -> None:
-        both = _generated(name, render("local/keypair.sh"), parent)
+    def __init__(self, name: str, parent: pulumi.Resource, *, protect: bool = False) -> None:
+        both = _generated(name, render("local/keypair.sh"), parent, protect=protect)
         self.private_key = both.apply(lambda text: text.rpartition("ssh-ed25519 ")[0])
         self.public_key = pulumi.Output.unsecret(
             both.apply(lambda text: "ssh-ed25519 " + text.rpartition("ssh-ed25519 ")[2].strip())
         )
 
 
-def password(name: str, parent: pulumi.Resource) -> pulumi.Output[str]:
+def password(name: str, parent: pulumi.Resource, *, protect: bool = False) -> pulumi.Output[str]:
     """32 hexadecimal digits, 128 bits: good in URLs, INI files, SQL and as Heat's auth_encryption_key."""
-    return _generated(name, "od -An -N16 -tx1 /dev/urandom | tr -d ' \\n'", parent)
+    return _generated(name, "od -An -N16 -tx1 /dev/urandom | tr -d ' \\n'", parent, protect=protect)

@@ -67,10 +67,10 @@ Check(
 )  # fmt: skip
 
 clouds = ClientConfig(
-    "clients", path=state / "clouds.yaml", keystone_url=control.keystone_url, region=wanted.region,
+    "clients", path=state / "clouds.yaml", keystone_url=control.public_keystone_url, region=wanted.region,
     logins=control.logins,
 )  # fmt: skip
-keystone_url = pulumi.Output.concat(control.keystone_url, "/v3")
-told = outputs.describe(wanted, keystone_url=keystone_url, clouds_yaml=clouds.path)
+keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")
+told = outputs.describe(wanted, front=front.outside, keystone_url=keystone_url, clouds_yaml=clouds.path)
 for name, value in told.items():
     pulumi.export(name, value)

@@ -26,11 +26,16 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
     """
     if wanted.adopt:
         return _adopted(wanted, hosts)
+    front = hosts[FRONT]
+    deployment = front.outside.apply(wanted.deployment_at)
+    # Data that stay are of no use without what they are read with.
+    protect = wanted.hosts == "openstack" and wanted.openstack.protect
     if wanted.control_plane == "existing":
         control = wanted.control
         return ExistingControlPlane(
             "control-plane",
-            deployment=wanted.deployment,
+            deployment=deployment,
+            protect_secrets=protect,
             services=wanted.services,
             ca=Path(control.ca).read_text() if control.ca else "",
             given=Given(
@@ -51,8 +56,10 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
         )
     return BundledControlPlane(
         "control-plane",
-        host=hosts[FRONT],
-        deployment=wanted.deployment,
+        host=front,
+        region=wanted.region,
+        deployment=deployment,
+        protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
         pip_index_url=wanted.pip_index_url,
     )

@@ -8,7 +8,8 @@ from components.hosts.containers import ContainerHosts
 from components.hosts.existing import ExistingHosts
 from components.remote import Host, Jump, Login
 from infra.model import HostSettings, Settings
-from infra.settings import secret
+from infra.reader import Reader
+from infra.settings import SettingsError, secret
 
 
 def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
@@ -19,6 +20,8 @@ def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
         stack: the stack's name.
         root: the checkout.
     """
+    if wanted.hosts == "openstack":
+        return _openstack_hosts(wanted, stack)
     if wanted.hosts == "existing":
         return ExistingHosts(
             "hosts", addresses=wanted.addresses, logins=_logins(wanted), generation=wanted.generation
@@ -31,6 +34,39 @@ def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
         owner=root,
         cache=root / ".state/cache",
         debian_mirror=wanted.debian_mirror,
+        generation=wanted.generation,
+    ).hosts
+
+
+# What to type against what a cloud lacks, where it is not the setting's value that has to be another one.
+_RAISE = "openstack quota show, and have it raised"
+
+
+def _openstack_hosts(wanted: Settings, stack: str) -> dict[str, Host]:
+    # The provider's package is large, and no other stack needs it.
+    from pulumi_openstack import Provider  # noqa: PLC0415
+
+    from components.hosts.cloud import CloudError, look_up  # noqa: PLC0415
+    from components.hosts.openstack import OpenstackHosts  # noqa: PLC0415
+
+    order = wanted.wanted_of_cloud(stack)
+    provider = Provider("openstack", cloud=order.cloud or None)
+    try:
+        cloud = look_up(provider, order)
+    except CloudError as error:
+        reader = Reader(stack)
+        for lack in error.lacks:
+            remedy = _RAISE if lack.key == "hosts" else ""
+            reader.refuse(lack.key, lack.value, lack.rule, "<another value>", remedy)
+        raise SettingsError(stack, reader.problems) from None
+    key = secret("sshPrivateKey") or None if order.key_pair else None
+    return OpenstackHosts(
+        "hosts",
+        stack=stack,
+        provider=provider,
+        wanted=order,
+        cloud=cloud,
+        private_key=key,
         generation=wanted.generation,
     ).hosts
 

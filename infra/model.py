@@ -13,10 +13,21 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeAlias
 
 from components.caretaker import Schedule
-from components.heat_conf import CA, SYSTEM_CA, Deployment, Services
+from components.heat_conf import (
+    BROKER_PORT,
+    CA,
+    DATABASE_PORT,
+    KEYSTONE_PORT,
+    MEMCACHED_PORT,
+    SYSTEM_CA,
+    Deployment,
+    Services,
+)
 from components.heat_node import ApiServer
 from components.heat_options import Name, catalogue
 from components.hosts.containers import addresses
+from components.hosts.firewall import Opening, openings
+from components.hosts.wanted import NEW, Wanted
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
 from components.topology import Node, Process, place
@@ -170,6 +181,37 @@ class ExistingSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenstackSettings:
+    """The VMs of `hosts: openstack`, and what else is made for them. None named: what Pulumi.yaml says of each."""
+
+    EXAMPLE: ClassVar[str] = "image"
+
+    cloud: str = ""
+    image: str = "debian-12"
+    front_flavor: str = "m1.medium"
+    node_flavor: str = "m1.small"
+    boot_volume: int = 0
+    external_network: str = ""
+    floating_ip: str = NEW
+    network: str = ""
+    first_address: str = ""
+    dns_servers: tuple[str, ...] = ()
+    availability_zones: tuple[str, ...] = ()
+    anti_affinity: str = "soft"
+    ssh_from: tuple[str, ...] = ()
+    clients_from: tuple[str, ...] = ()
+    key_pair: str = ""
+    user: str = "heat-scaleout"
+    tags: tuple[str, ...] = ()
+    protect: bool = False
+    rebuild: str = ""
+
+
+# Nova's names for how close the members of a group may be, by what the settings call it.
+SERVER_GROUPS = {"soft": "soft-anti-affinity", "hard": "anti-affinity", "none": ""}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ControlSettings:
     """The control plane of `controlPlane: existing`, but for its secrets."""
 
@@ -207,6 +249,7 @@ class Settings:
 
     hosts: str = "containers"
     existing: ExistingSettings = field(default_factory=ExistingSettings)
+    openstack: OpenstackSettings = field(default_factory=OpenstackSettings)
     ssh_private_key: str = ""
     control_plane: str = "bundled"
     control: ControlSettings = field(default_factory=ControlSettings)
@@ -266,7 +309,8 @@ class Settings:
         """The address of each host."""
         if self.hosts == "existing":
             return {name: host.address for name, host in self.existing.by_name.items()}
-        return addresses(self.network, self.host_names)
+        first = self.openstack.first_address if self.hosts == "openstack" else ""
+        return addresses(self.network, self.host_names, first)
 
     @property
     def heat_nodes(self) -> tuple[Node, ...]:
@@ -312,7 +356,10 @@ class Settings:
     @property
     def deployment(self) -> Deployment:
         """What every node's heat.conf is made from."""
-        front = self.addresses[FRONT]
+        return self.deployment_at(self.addresses[FRONT])
+
+    def deployment_at(self, front: str) -> Deployment:
+        """The same, where clients find the front host at another address than its own."""
         return Deployment(
             heat_version=self.heat_version,
             api_url=f"http://{front}:{self.api_port}",
@@ -358,5 +405,46 @@ class Settings:
 
     @property
     def stats_networks(self) -> tuple[str, ...]:
-        """Who may see HAProxy's statistics."""
-        return self.stats_allow or ((self.subnet,) if self.hosts == "containers" else tuple(self.addresses.values()))
+        """Who may see HAProxy's statistics, beside the front host."""
+        usual = {"containers": (self.subnet,), "existing": tuple(self.addresses.values())}
+        return self.stats_allow or usual.get(self.hosts, ())
+
+    @property
+    def openings(self) -> tuple[Opening, ...]:
+        """What a cloud lets through to the hosts."""
+        bundled, openstack = self.control_plane == "bundled", self.openstack
+        return openings(
+            self.processes,
+            client_ports=(self.api_port, self.cfn_port, *((KEYSTONE_PORT,) if bundled else ())),
+            node_ports=(DATABASE_PORT, BROKER_PORT, KEYSTONE_PORT, MEMCACHED_PORT) if bundled else (),
+            stats_port=self.stats_port,
+            clients_from=openstack.clients_from or openstack.ssh_from,
+            stats_from=self.stats_networks,
+            ssh_from=openstack.ssh_from,
+        )
+
+    def wanted_of_cloud(self, stack: str) -> Wanted:
+        """What is looked up and made in a cloud."""
+        openstack = self.openstack
+        return Wanted(
+            hosts=self.addresses,
+            openings=self.openings,
+            mark=f"heat-scaleout-{stack}",
+            subnet=self.subnet,
+            cloud=openstack.cloud,
+            image=openstack.image,
+            front_flavor=openstack.front_flavor,
+            node_flavor=openstack.node_flavor,
+            boot_volume=openstack.boot_volume,
+            external_network=openstack.external_network,
+            floating_ip=openstack.floating_ip,
+            network=openstack.network,
+            key_pair=openstack.key_pair,
+            availability_zones=openstack.availability_zones,
+            server_group=SERVER_GROUPS[openstack.anti_affinity],
+            user=openstack.user,
+            dns_servers=openstack.dns_servers,
+            tags=openstack.tags,
+            protect=openstack.protect,
+            rebuild=openstack.rebuild,
+        )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pulumi
+
 from components import heat_conf
 from components.control_plane import ControlPlane
 from components.heat_node import HeatNode
 from components.remote import Host
 from infra import settings as configured
-from infra.model import Settings
+from infra.model import FRONT, Settings
 
 
 def make_nodes(wanted: Settings, hosts: Mapping[str, Host], control: ControlPlane) -> dict[str, HeatNode]:
@@ -21,7 +23,9 @@ def make_nodes(wanted: Settings, hosts: Mapping[str, Host], control: ControlPlan
         control: what Heat leans on.
     """
     deployment, overrides = wanted.deployment, configured.overrides(wanted)
-    public = control.public.apply(lambda known: heat_conf.merge(heat_conf.options(deployment), known))
+    # Clients are told the front host's address as they find it.
+    own = hosts[FRONT].outside.apply(lambda address: heat_conf.options(wanted.deployment_at(address)))
+    public = pulumi.Output.all(own, control.public).apply(lambda layers: heat_conf.merge(*layers))
     nodes = {
         node.name: HeatNode(
             node.name,

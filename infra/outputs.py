@@ -8,21 +8,22 @@ from infra.model import Settings
 
 
 def describe(
-    settings: Settings, *, keystone_url: pulumi.Input[str], clouds_yaml: pulumi.Input[str]
+    settings: Settings, *, front: pulumi.Output[str], keystone_url: pulumi.Input[str], clouds_yaml: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[object]]:
     """The stack's outputs.
 
     Args:
         settings: the deployment.
+        front: where clients find the front host.
         keystone_url: Keystone, version 3.
         clouds_yaml: the file with the logins of clients, on the operator's machine.
     """
-    deployment, front = settings.deployment, settings.addresses[settings.host_names[0]]
+    deployment = front.apply(settings.deployment_at)
     return {
-        "heat_api_url": deployment.api_url,
-        "heat_cfn_url": f"{deployment.cfn_url}/v1/",
+        "heat_api_url": deployment.apply(lambda known: known.api_url),
+        "heat_cfn_url": deployment.apply(lambda known: f"{known.cfn_url}/v1/"),
         "keystone_url": keystone_url,
-        "haproxy_stats_url": f"http://{front}:{settings.stats_port}/",
+        "haproxy_stats_url": front.apply(lambda address: f"http://{address}:{settings.stats_port}/"),
         "nodes": [{"name": name, "address": address} for name, address in settings.addresses.items()],
         "processes": [
             {

@@ -37,6 +37,7 @@ repair) ;;
     tools/new-stack.sh "$STACK"
     ;;
 esac
+[ "$(pulumi config get hosts 2>/dev/null)" != openstack ] || tools/toolchain.sh --openstack
 case "$action" in
 up)
     # A machine that was restarted has its containers still, but stopped.

@@ -21,15 +21,16 @@ from components.secrets import KeyPair
 _FIRST_HOST = 10
 
 
-def addresses(subnet: ipaddress.IPv4Network, names: Sequence[str]) -> dict[str, str]:
-    """An address for each host, by its place: .10, .11 and so on.
+def addresses(subnet: ipaddress.IPv4Network, names: Sequence[str], first: str = "") -> dict[str, str]:
+    """An address for each host, by its place: .10, .11 and so on, or from `first` on.
 
     Raises:
         ValueError: the subnet is too small.
     """
-    if _FIRST_HOST + len(names) >= subnet.num_addresses:
-        raise ValueError(f"{subnet} has no room for {len(names)} hosts from its address {_FIRST_HOST} on")
-    return {name: str(subnet[_FIRST_HOST + place]) for place, name in enumerate(names)}
+    start = int(ipaddress.IPv4Address(first)) - int(subnet.network_address) if first else _FIRST_HOST
+    if start < 1 or start + len(names) >= subnet.num_addresses:
+        raise ValueError(f"{subnet} has no room for {len(names)} hosts from its address {first or start} on")
+    return {name: str(subnet[start + place]) for place, name in enumerate(names)}
 
 
 def mac_address(address: str) -> str:

@@ -9,6 +9,7 @@ from infra.reader import Reader
 from infra.rules.adoption import check_adoption
 from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
+from infra.rules.openstack import check_openstack
 from infra.rules.options import check_options
 from infra.rules.together import Routes, check_together
 from infra.rules.values import check_values
@@ -28,6 +29,8 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
     check_values(settings, reader)
     if settings.hosts == "existing":
         check_existing_hosts(settings, reader)
+    if settings.hosts == "openstack":
+        check_openstack(settings, reader)
     if settings.adopt:
         check_adoption(settings, reader)
     elif settings.control_plane == "existing":

@@ -12,16 +12,13 @@ from infra.reader import Reader, camel
 from infra.rules.values import MAX_PORT
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_USER = re.compile(r"[a-z_][a-z0-9_.-]*")
+USER = re.compile(r"[a-z_][a-z0-9_.-]*")
 
 
 def check_existing_hosts(settings: Settings, reader: Reader) -> None:
     """The hosts that are there already, each for itself and all of them together."""
     existing, remedy = settings.existing, f"make hostkeys STACK={reader.stack}"
-    if settings.ssh_private_key not in (KEY_SECRET, KEY_AGENT):
-        rule = "the private key has to be a secret" if settings.ssh_private_key else "no key and no ssh agent is there"
-        set_key = f"pulumi config set --secret sshPrivateKey --stack {reader.stack} <~/.ssh/id_ed25519"
-        reader.refuse("sshPrivateKey", settings.ssh_private_key or "(none)", rule, remedy=set_key)
+    check_private_key(settings, reader)
     if not existing.nodes:
         rule = "at least one host is wanted that runs Heat"
         reader.refuse("existing.nodes", [], rule, remedy=reader.set("existing.nodes[0].name", "node-1"))
@@ -29,7 +26,7 @@ def check_existing_hosts(settings: Settings, reader: Reader) -> None:
         reader.refuse("nodes", settings.nodes, "the nodes are those of existing.nodes", len(existing.nodes))
     users = {"existing.user": existing.user} | {f"{path}.user": host.user for path, host in existing.by_path.items()}
     for key, user in users.items():
-        if not _USER.fullmatch(user) and (user or key == "existing.user"):
+        if not USER.fullmatch(user) and (user or key == "existing.user"):
             reader.refuse(key, user, "root or a user with passwordless sudo is wanted", ExistingSettings.user)
     for path, host in existing.by_path.items():
         if error := _not_an_address(host.address) if path != "existing.jump" else _not_a_host(host.address):
@@ -42,6 +39,14 @@ def check_existing_hosts(settings: Settings, reader: Reader) -> None:
         if isinstance(host, NodeSettings):
             _check_node(path, host, reader)
     _refuse_twins(existing, reader)
+
+
+def check_private_key(settings: Settings, reader: Reader) -> None:
+    """The key that hosts know already: there, and a secret."""
+    if settings.ssh_private_key not in (KEY_SECRET, KEY_AGENT):
+        rule = "the private key has to be a secret" if settings.ssh_private_key else "no key and no ssh agent is there"
+        set_key = f"pulumi config set --secret sshPrivateKey --stack {reader.stack} <~/.ssh/id_ed25519"
+        reader.refuse("sshPrivateKey", settings.ssh_private_key or "(none)", rule, remedy=set_key)
 
 
 def _check_node(path: str, node: NodeSettings, reader: Reader) -> None:

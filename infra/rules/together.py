@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, WORKER_THREADS
-from components.hosts.containers import addresses, free_subnet, overlapping
+from components.hosts.containers import free_subnet, overlapping
 from components.timeouts import LINKS, chain
 from components.topology import Kind, PlacementError
 from infra.model import FRONT, Settings
@@ -31,12 +31,12 @@ OTHER_CONNECTIONS = 200
 def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
     """What only holds or fails between values; each is known to be good in itself."""
     network = settings.network
-    if settings.hosts == "containers":
-        if found := overlapping(network, routes):
-            rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
-            reader.refuse("subnet", settings.subnet, rule, free_subnet(routes))
+    if settings.hosts == "containers" and (found := overlapping(network, routes)):
+        rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
+        reader.refuse("subnet", settings.subnet, rule, free_subnet(routes))
+    if settings.hosts != "existing":
         try:
-            addresses(network, settings.host_names)
+            _ = settings.addresses
         except ValueError as error:
             reader.refuse("subnet", settings.subnet, f"{error}", "<a larger IPv4 subnet>")
             return

@@ -12,7 +12,7 @@ from infra.model import CaretakerSettings, HaproxySettings, Settings, TimeoutSet
 from infra.reader import Reader, camel, seconds
 
 _CHOICES = {
-    "hosts": ("containers", "existing"),
+    "hosts": ("containers", "openstack", "existing"),
     "control_plane": ("bundled", "existing"),
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
@@ -57,16 +57,16 @@ def check_values(settings: Settings, reader: Reader) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.region):
         reader.refuse("region", settings.region, "a region is letters, digits and _.-", default.region)
     for entry in settings.stats_allow:
-        if error := _not_a_network(ipaddress.ip_network, entry):
+        if error := not_a_network(ipaddress.ip_network, entry):
             reader.refuse("statsAllow", list(settings.stats_allow), error)
-    if error := _not_a_network(ipaddress.IPv4Network, settings.subnet):
+    if error := not_a_network(ipaddress.IPv4Network, settings.subnet):
         reader.refuse("subnet", settings.subnet, error, default.subnet)
     _check_at_least_one("timeouts", settings.timeouts, reader)
     _check_caretaker(settings.caretaker, reader)
     _check_haproxy(settings.haproxy, reader)
 
 
-def _not_a_network(kind: Callable[[str], object], text: str) -> str:
+def not_a_network(kind: Callable[[str], object], text: str) -> str:
     """Why a text is no network of this kind; empty where it is one."""
     try:
         kind(text)

@@ -18,12 +18,16 @@ INTERFACES = ("public", "internal", "admin")
 
 
 def connect(url: str, region: str, ca: str, **login: str) -> Any:  # noqa: ANN401 # openstacksdk's types are its own
-    """A connection with nothing from the environment. A server that resets a connection is asked again."""
+    """A connection with nothing from the environment. A server that resets a connection is asked again.
+
+    Keystone is asked where it was found, whatever its catalogue says: that may be for clients elsewhere.
+    """
     return openstack.connect(
         auth={"auth_url": url, **login},
         region_name=region,
         cacert=ca or None,
         identity_api_version="3",
+        identity_endpoint_override=url,
         identity_connect_retries=10,
         load_yaml_config=False,
         load_envvars=False,

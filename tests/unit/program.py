@@ -33,6 +33,7 @@ from components.hosts import containers
 from infra.model import Settings
 from infra.reader import camel
 from infra.settings import SECRETS
+from tests.unit.fake_cloud import FakeCloud, unlimited
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "heat-scaleout"
@@ -40,6 +41,10 @@ STACK = "sample"
 
 LOCAL = "command:local:Command"
 REMOTE = "command:remote:Command"
+
+FLOATING = "openstack:networking/floatingIp:FloatingIp"
+# The one that the cloud gives to the front host.
+FLOATING_IP = "203.0.113.7"
 
 # How Pulumi marks a secret between a program and its engine.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -165,7 +170,7 @@ class Run:
 
     def host_of(self, resource: Resource) -> str:
         """The name of the host that a remote command runs on."""
-        names = {node["address"]: node["name"] for node in self.outputs["nodes"]}
+        names = {node["address"]: node["name"] for node in self.outputs["nodes"]} | {FLOATING_IP: "front"}
         return str(names[resource.connection["host"]])
 
     @functools.cached_property
@@ -182,16 +187,20 @@ class Run:
 
 
 class Outputs(Mocks):
-    def __init__(self, *, preview: bool) -> None:
+    def __init__(self, *, preview: bool, cloud: FakeCloud | None = None) -> None:
         self._preview = preview
+        self._cloud = cloud
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        raise AssertionError(f"the program asks a provider: {args.token}")
+        assert self._cloud is not None, f"the program asks a provider: {args.token}"
+        assert "pulumi:providers:openstack::openstack::" in args.provider, args.provider
+        return self._cloud.answer(args.token, dict(args.args)), []
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         if self._preview:
             return None, {}
-        return f"{args.name}-id", {**args.inputs, "stdout": self.stdout(args.name), "stderr": ""}
+        made = {"address": FLOATING_IP} if args.typ == FLOATING else {"stdout": self.stdout(args.name), "stderr": ""}
+        return f"{args.name}-id", {**args.inputs, **made}
 
     @staticmethod
     def stdout(name: str) -> str:
@@ -280,16 +289,21 @@ def in_pulumi(
         asyncio.set_event_loop(None)
 
 
-def run(*, preview: bool = False, first_host: int | None = None, **config: object) -> Run:
+def run(
+    *, preview: bool = False, first_host: int | None = None, cloud: FakeCloud | None = None, **config: object
+) -> Run:
     """Run infra/__main__.py with these settings.
 
     Args:
         preview: nothing is known of any resource.
         first_host: the address of the front host in its subnet, if not the usual one.
+        cloud: what there is in the cloud that VMs come from; by default all that is wanted.
         config: the stack's settings, by their keys.
     """
     result = Run()
-    monitor = Monitor(Outputs(preview=preview), result.registered)
+    if config.get("hosts") == "openstack" and cloud is None:
+        cloud = unlimited()
+    monitor = Monitor(Outputs(preview=preview, cloud=cloud), result.registered)
     interrupt, path = signal.getsignal(signal.SIGINT), list(sys.path)
     first = containers._FIRST_HOST if first_host is None else first_host
     try:
@@ -321,6 +335,11 @@ def cached(**config: object) -> Run:
     defaults = {camel(item.name): item.default for item in dataclasses.fields(Settings)}
     said = {key: value for key, value in config.items() if key not in defaults or value != defaults[key]}
     return _cached(json.dumps(said, sort_keys=True))
+
+
+def vm_sample(**config: object) -> Run:
+    """The same on VMs of a cloud."""
+    return cached(hosts="openstack", subnet="10.0.0.0/24", openstack={"sshFrom": ["198.51.100.0/24"], **config})
 
 
 def guide_sample() -> Run:

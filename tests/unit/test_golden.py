@@ -19,7 +19,7 @@ import yaml
 
 from components.rendering import TEMPLATES, _environment
 from tests.unit.adopted import adopted_heat
-from tests.unit.program import ROOT, Resource, Run, existing_control_plane, guide_sample
+from tests.unit.program import ROOT, Resource, Run, existing_control_plane, guide_sample, vm_sample
 from tests.unit.sample import parsed
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -84,6 +84,11 @@ CASES = {
     "local/farewell-of-the-proxy.sh": "front-haproxy-leave",
     "scripts/ready.sh": "node-1-ready",
 }
+# The same of the sample on VMs, for what only they have.
+VM_CASES = {
+    "openstack/await.sh": "front-await-node-1",
+    "openstack/user-data.yaml": "node-1-machine",
+}
 # Files that are shipped as they are: a copy of them would prove nothing that the shipping does not.
 AS_THEY_ARE = {
     "adoption/original.py": "front-original-program",
@@ -109,7 +114,7 @@ RUN_HERE = {"local/keypair.sh": "ssh-key"}
 # No part of the program: tests/unit/test_verify.py runs it.
 NOT_SHIPPED = {"scripts/verify.sh.j2"}
 
-SCRIPTS = sorted(name for name in CASES if name.endswith(".sh"))
+SCRIPTS = sorted(name for name in CASES | VM_CASES if name.endswith(".sh"))
 
 
 def samples() -> list[Run]:
@@ -128,6 +133,9 @@ def recipe(name: str) -> Resource:
 
 def shipped(name: str) -> str:
     """The text of a case, wherever this checkout is."""
+    if name in VM_CASES:
+        resource = vm_sample().by_name[VM_CASES[name]]
+        return resource.text("userData" if "userData" in resource.inputs else "stdin")
     return recipe(CASES[name]).text().replace(str(ROOT), "/the/checkout")
 
 
@@ -152,7 +160,7 @@ def includes(template: str) -> Iterator[str]:
         yield from includes(name)
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(CASES | VM_CASES))
 def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
     path, text = GOLDEN / name, shipped(name)
     if update_golden:
@@ -176,6 +184,7 @@ def test_every_file_below_templates_is_looked_at() -> None:
     texts = [recipe(resource).text() for resource in CASES.values()]
     # A text may be within another one: a script for a host in one for this machine.
     rendered = {name for inner, name in templates().items() if any(inner in text for text in texts)}
+    rendered |= {vm_sample().templates[shipped(name)] for name in VM_CASES}
     seen = (
         {part for template in rendered for part in includes(template)} | set(AS_THEY_ARE) | set(RUN_HERE) | NOT_SHIPPED
     )
@@ -184,7 +193,7 @@ def test_every_file_below_templates_is_looked_at() -> None:
 
 
 def test_every_golden_file_is_compared_with_something() -> None:
-    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == set(CASES)
+    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == set(CASES | VM_CASES)
 
 
 def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:
@@ -275,6 +284,8 @@ def test_json_and_yaml_can_be_read() -> None:
     assert definitions["policies"][0]["definition"] == {"expires": 1800000}
     clouds = yaml.safe_load(shipped("local/clouds.yaml"))["clouds"]
     assert {cloud["auth"]["auth_url"] for cloud in clouds.values()} == {"http://10.0.0.1:5000/v3"}
+    user_data = yaml.safe_load(shipped("openstack/user-data.yaml"))
+    assert user_data["ssh_keys"]["ed25519_private"].startswith("-----BEGIN PRIVATE KEY-----\n")
     policy = yaml.safe_load(shipped("heat/policy.yaml"))
     assert all(name.startswith("cloudformation:") for name in policy)
 

@@ -202,6 +202,24 @@ def test_certificates_of_ones_own_are_what_keystone_and_the_broker_are_checked_a
     assert conf["oslo_messaging_rabbit"] == {"ssl": "true", "ssl_ca_file": "/etc/heat/ca.pem"}
 
 
+def test_clients_may_find_keystone_elsewhere_and_engines_keep_to_where_it_is() -> None:
+    conf = service_options(dataclasses.replace(SERVICES, public_keystone_url="http://192.0.2.1:5000"))
+    told = {(section, name): value for section, options in conf.items() for name, value in options.items()}
+    assert {key for key, value in told.items() if "192.0.2.1" in value} == {
+        ("keystone_authtoken", "www_authenticate_uri")
+    }
+    # Which of Keystone's endpoints in the catalogue: the engines' own, and the one that servers in stacks are told.
+    assert conf["clients_keystone"]["endpoint_type"] == "internalURL"
+    assert conf["DEFAULT"]["server_keystone_endpoint_type"] == "public"
+
+
+def test_where_clients_find_keystone_where_engines_do_nothing_is_said_of_it() -> None:
+    conf = service_options(SERVICES)
+    assert "endpoint_type" not in conf["clients_keystone"]
+    assert "server_keystone_endpoint_type" not in conf["DEFAULT"]
+    assert conf["keystone_authtoken"]["www_authenticate_uri"] == f"{SERVICES.keystone_url}/v3"
+
+
 def test_without_a_cache_none_is_named() -> None:
     conf = service_options(dataclasses.replace(SERVICES, memcached=()))
     assert "cache" not in conf

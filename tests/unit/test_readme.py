@@ -11,9 +11,7 @@ from typing import Any
 
 import yaml
 
-from infra.model import Settings
-from infra.outputs import describe
-from tests.unit.program import ROOT
+from tests.unit.program import ROOT, cached
 
 
 def _code(value: object) -> str:
@@ -29,7 +27,7 @@ def settings_table() -> str:
 
 
 def output_names() -> list[str]:
-    return list(describe(Settings(), keystone_url="", clouds_yaml="clouds.yaml"))
+    return list(cached().outputs)
 
 
 def outputs_table() -> str:

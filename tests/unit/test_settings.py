@@ -56,7 +56,8 @@ def declared() -> dict[str, dict[str, Any]]:
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"hosts": "vms"},
-        "hosts = vms: this must be containers or existing. Type: pulumi config set hosts containers --stack dev",
+        "hosts = vms: this must be containers or openstack or existing. "
+        "Type: pulumi config set hosts containers --stack dev",
     ),
     (
         {"controlPlane": "none"},

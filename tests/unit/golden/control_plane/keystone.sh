@@ -3,6 +3,7 @@
 set -eu
 
 url=http://10.0.0.1:5000/v3
+public_url=http://10.0.0.1:5000/v3
 region=RegionOne
 venv=/opt/keystone/30.0.0
 password=s3cr3t.keystone-admin...........
@@ -87,7 +88,7 @@ fi
 (
     OS_BOOTSTRAP_PASSWORD=$password
     export OS_BOOTSTRAP_PASSWORD
-    manage bootstrap bootstrap --bootstrap-region-id "$region" --bootstrap-public-url "$url" \
+    manage bootstrap bootstrap --bootstrap-region-id "$region" --bootstrap-public-url "$public_url" \
         --bootstrap-internal-url "$url" --bootstrap-admin-url "$url"
 ) &
 bootstrap=$!

@@ -1,0 +1,277 @@
+"""What a cloud lacks is told before anything is made, all of it at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.hosts.cloud import short
+from infra.settings import SettingsError
+from tests.unit.fake_cloud import FakeCloud, unlimited
+from tests.unit.program import Run, run
+
+SSH_FROM = {"sshFrom": ["198.51.100.0/24"]}
+
+
+def up(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -> Run:
+    return run(cloud=cloud, hosts="openstack", openstack=SSH_FROM | (openstack or {}), **more)
+
+
+def lacks(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -> tuple[str, ...]:
+    """What is told where the cloud does not do."""
+    with pytest.raises(SettingsError) as error:
+        up(cloud, openstack, **more)
+    return error.value.problems
+
+
+def test_a_cloud_that_has_all_of_it_will_do() -> None:
+    assert up(FakeCloud()).by_name["front-machine"].inputs["imageId"] == "image-1"
+
+
+NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
+    (
+        FakeCloud(images={}),
+        {},
+        "openstack.image = debian-12: the cloud has no image that this project may use. "
+        "Type: pulumi config set --path openstack.image <another value> --stack sample",
+    ),
+    (
+        FakeCloud(),
+        {"frontFlavor": "m1.huge"},
+        "openstack.frontFlavor = m1.huge: the cloud has no flavor that this project may use. "
+        "Type: pulumi config set --path openstack.frontFlavor <another value> --stack sample",
+    ),
+    (
+        FakeCloud(networks=[]),
+        {},
+        "openstack.externalNetwork = (none): the cloud has no external network that this project may use. "
+        "Type: pulumi config set --path openstack.externalNetwork <another value> --stack sample",
+    ),
+    (
+        FakeCloud(networks=[{"id": name, "name": name, "external": True} for name in ("one", "two")]),
+        {},
+        "openstack.externalNetwork = (none): the cloud has more than one external network that this may mean. "
+        "Type: pulumi config set --path openstack.externalNetwork <another value> --stack sample",
+    ),
+    (
+        FakeCloud(),
+        {"network": "nowhere", "firstAddress": "10.213.77.20"},
+        "openstack.network = nowhere: the cloud has no network that this project may use. "
+        "Type: pulumi config set --path openstack.network <another value> --stack sample",
+    ),
+    (
+        FakeCloud(),
+        {"network": "office"},
+        "subnet = 10.213.77.0/24: the cloud has no subnet like this in network office that this project may use. "
+        "Type: pulumi config set subnet <another value> --stack sample",
+    ),
+    (
+        FakeCloud(),
+        {"floatingIp": "203.0.113.10"},
+        "openstack.floatingIp = 203.0.113.10: the cloud has no floating IP that this project may use. "
+        "Type: pulumi config set --path openstack.floatingIp <another value> --stack sample",
+    ),
+    (
+        FakeCloud(floating_ips={"203.0.113.9": "10.9.9.9"}),
+        {"floatingIp": "203.0.113.9"},
+        "openstack.floatingIp = 203.0.113.9: it leads to 10.9.9.9 already. "
+        "Type: pulumi config set --path openstack.floatingIp <another value> --stack sample",
+    ),
+    (
+        FakeCloud(),
+        {"availabilityZones": ["nova", "az-9"]},
+        "openstack.availabilityZones[1] = az-9: the cloud has no such zone for servers; it has nova, az-2. "
+        "Type: pulumi config set --path 'openstack.availabilityZones[1]' <another value> --stack sample",
+    ),
+    (
+        FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 30, "minRamMb": 0}}),
+        {},
+        "openstack.nodeFlavor = m1.small: the disk has 20 GB, and the image wants 30. "
+        "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
+    ),
+    (
+        FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 30, "minRamMb": 0}}),
+        {"bootVolume": 40, "frontFlavor": "m1.small"},
+        "",
+    ),
+    (
+        FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 0, "minRamMb": 3000}}),
+        {},
+        "openstack.nodeFlavor = m1.small: it has 2048 MB of memory, and the image wants 3000. "
+        "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
+    ),
+    (
+        FakeCloud(flavors={"tiny": {"id": "f", "ram": 2048, "vcpus": 1, "disk": 0}, **FakeCloud().flavors}),
+        {"nodeFlavor": "tiny"},
+        "openstack.bootVolume = 0: flavor tiny has no disk of its own. "
+        "Type: pulumi config set --path openstack.bootVolume <another value> --stack sample",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cloud", "openstack", "told"), NOT_THERE, ids=[told for _, _, told in NOT_THERE])
+def test_what_is_not_there_is_told_with_what_to_type(cloud: FakeCloud, openstack: dict[str, Any], told: str) -> None:
+    if told:
+        assert lacks(cloud, openstack) == (told,)
+    else:
+        up(cloud, openstack)
+
+
+def test_an_existing_key_pair_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/user/0/agent")
+    (told,) = lacks(FakeCloud(key_pairs={}), {"keyPair": "mine"})
+    assert told.startswith("openstack.keyPair = mine: the cloud has no key pair that this project may use.")
+
+
+def test_all_that_is_not_there_is_told_at_once_and_nothing_is_made() -> None:
+    empty = FakeCloud(images={}, flavors={}, networks=[], network_quota={"router": 0}, zones=())
+    with pytest.raises(SettingsError) as error:
+        up(empty, {"availabilityZones": ["az-1"]})
+    keys = [problem.partition(" = ")[0] for problem in error.value.problems]
+    assert keys == [
+        "openstack.image", "openstack.frontFlavor", "openstack.nodeFlavor", "openstack.externalNetwork",
+        "openstack.availabilityZones[0]", "hosts",
+    ]  # fmt: skip
+    assert str(error.value).startswith("6 settings of stack sample cannot be used:\n  * openstack.image = debian-12: ")
+
+
+def test_a_cloud_that_lets_nobody_in_is_told_once_in_its_own_words() -> None:
+    cloud = FakeCloud(lets_in=False)
+    (told,) = lacks(cloud)
+    assert told.startswith(
+        "openstack.cloud = (from the environment): Error creating OpenStack identity client: got 401 instead. Type: "
+    )
+    assert [name for name, _ in cloud.asked] == ["getAuthScope"]
+
+
+# Quotas.
+
+
+@given(st.integers(0, 100), st.integers(-1, 100), st.integers(0, 100))
+def test_a_quota_does_as_long_as_what_is_wanted_fits_beside_what_is_used(wanted: int, limit: int, used: int) -> None:
+    fits = limit == -1 or wanted == 0 or wanted <= limit - used
+    assert (short("cores", wanted=wanted, limit=limit, used=used) == "") == fits
+
+
+QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
+    # Two cores of the front host and one of each of the two nodes.
+    (
+        FakeCloud(limits={"maxTotalCores": 20, "totalCoresUsed": 17}),
+        {},
+        "nodes = 2: cores: 4 wanted, and the project's quota has 3 of 20 left. "
+        "Type: pulumi config set nodes <another value> --stack sample",
+    ),
+    (
+        FakeCloud(limits={"maxTotalInstances": 2}),
+        {},
+        "nodes = 2: servers: 3 wanted, and the project's quota has 2 of 2 left. "
+        "Type: pulumi config set nodes <another value> --stack sample",
+    ),
+    (
+        FakeCloud(limits={"maxTotalRamSize": 8191}),
+        {},
+        "nodes = 2: MB of memory: 8192 wanted, and the project's quota has 8191 of 8191 left. "
+        "Type: pulumi config set nodes <another value> --stack sample",
+    ),
+    (
+        FakeCloud(limits={"maxServerGroupMembers": 1}),
+        {},
+        "nodes = 2: servers in a group: 2 wanted, and the project's quota has 1 of 1 left. "
+        "Type: pulumi config set nodes <another value> --stack sample",
+    ),
+    (
+        FakeCloud(limits={"totalServerGroupsUsed": 10}),
+        {},
+        "hosts = openstack: server groups: 1 wanted, and the project's quota has 0 of 10 left. "
+        "Type: openstack quota show, and have it raised",
+    ),
+    # Three hosts, the router and DHCP, beside three that others have.
+    (
+        FakeCloud(network_quota={"port": 7}),
+        {},
+        "nodes = 2: ports: 5 wanted, and the project's quota has 4 of 7 left. "
+        "Type: pulumi config set nodes <another value> --stack sample",
+    ),
+    *(
+        (
+            FakeCloud(network_quota={key: limit}),
+            {},
+            f"hosts = openstack: {what}: {wanted} wanted, and the project's quota has {limit} of {limit} left. "
+            "Type: openstack quota show, and have it raised",
+        )
+        for key, limit, wanted, what in (
+            ("network", 0, 1, "networks"),
+            ("subnet", 0, 1, "subnets"),
+            ("router", 0, 1, "routers"),
+            ("floatingip", 0, 1, "floating IPs"),
+            ("securityGroup", 1, 2, "security groups"),
+            # Three ways in for clients and one for the operator, four for nodes; two APIs' and one more on nodes; four
+            # ways out.
+            ("securityGroupRule", 14, 15, "rules of security groups"),
+        )
+    ),
+    (
+        FakeCloud(volume_quota={"volumes": 2}),
+        {"bootVolume": 20},
+        "nodes = 2: volumes: 3 wanted, and the project's quota has 2 of 2 left. "
+        "Type: pulumi config set nodes <another value> --stack sample",
+    ),
+    (
+        FakeCloud(volume_quota={"gigabytes": 59}),
+        {"bootVolume": 20},
+        "openstack.bootVolume = 20: GB in volumes: 60 wanted, and the project's quota has 59 of 59 left. "
+        "Type: pulumi config set --path openstack.bootVolume <another value> --stack sample",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cloud", "openstack", "told"), QUOTAS, ids=[told.partition(". ")[0] for _, _, told in QUOTAS])
+def test_a_quota_that_is_too_small_is_told_by_what_is_left_of_it(
+    cloud: FakeCloud, openstack: dict[str, Any], told: str
+) -> None:
+    assert lacks(cloud, openstack) == (told,)
+
+
+def test_hosts_that_are_there_already_are_not_counted_again() -> None:
+    """Three of ours use up the whole of a quota: nothing is wanted, and a fourth one is one more."""
+    full = {"maxTotalCores": 4, "totalCoresUsed": 4, "maxTotalInstances": 3, "totalInstancesUsed": 3}
+    up(FakeCloud(ours=3, limits=full, network_quota={"port": 6}))
+    told = lacks(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
+    assert [problem.partition(". ")[0] for problem in told] == [
+        "nodes = 3: ports: 1 wanted, and the project's quota has 0 of 6 left",
+        "nodes = 3: servers: 1 wanted, and the project's quota has 0 of 3 left",
+        "nodes = 3: cores: 1 wanted, and the project's quota has 0 of 4 left",
+    ]
+
+
+def test_fewer_hosts_than_there_are_want_nothing() -> None:
+    up(FakeCloud(ours=4, limits={"maxTotalInstances": 4, "totalInstancesUsed": 4}), nodes=1)
+
+
+def test_a_quota_that_is_not_told_to_this_user_is_for_the_cloud_to_refuse() -> None:
+    up(FakeCloud(refuses=("getLimitsV2", "getQuotaV2", "getQuotasetV3", "getPortIds")), {"bootVolume": 20})
+
+
+def test_no_volume_is_asked_for_where_none_is_booted_from() -> None:
+    cloud = FakeCloud()
+    up(cloud)
+    assert "getQuotasetV3" not in {name for name, _ in cloud.asked}
+
+
+def test_a_cloud_without_volumes_boots_from_none() -> None:
+    (told,) = lacks(FakeCloud(has_volumes=False), {"bootVolume": 20})
+    assert told.startswith("openstack.bootVolume = 20: the cloud has no volumes. Type: ")
+
+
+def test_a_network_that_is_there_needs_no_other() -> None:
+    none_left = {"network": 0, "subnet": 0, "router": 0}
+    up(FakeCloud(network_quota=none_left), {"network": "office"}, subnet="192.168.7.0/24")
+
+
+def test_a_preview_looks_as_well() -> None:
+    with pytest.raises(SettingsError):
+        run(preview=True, cloud=FakeCloud(images={}), hosts="openstack", openstack=SSH_FROM)
+    run(preview=True, cloud=unlimited(), hosts="openstack", openstack=SSH_FROM)

@@ -1,0 +1,196 @@
+"""What may be said of VMs, and what is told where it may not: as far as that needs no cloud to be asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.model import KEY_PLAIN, KEY_SECRET, Settings
+from infra.settings import SettingsError, load
+
+STACK = "dev"
+
+
+def vms(*, more: dict[str, Any] | None = None, **openstack: Any) -> dict[str, Any]:
+    """A stack's file with VMs; a part that is None is left out."""
+    parts = {"sshFrom": ["198.51.100.7/32"]} | openstack
+    return {"hosts": "openstack", "openstack": {key: part for key, part in parts.items() if part is not None}} | (
+        more or {}
+    )
+
+
+def problems(raw: dict[str, Any]) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as error:
+        load(STACK, raw)
+    return error.value.problems
+
+
+def test_one_that_says_from_where_it_is_logged_in_to_is_a_deployment() -> None:
+    wanted = load(STACK, vms())
+    assert wanted.addresses == {"front": "10.213.77.10", "node-1": "10.213.77.11", "node-2": "10.213.77.12"}
+    assert wanted.stats_networks == ()
+
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    (
+        vms(sshFrom=None),
+        "openstack.sshFrom = []: nobody could log in to the front host, not even this program. "
+        "Type: pulumi config set --path 'openstack.sshFrom[0]' <address>/32 --stack dev",
+    ),
+    (
+        vms(sshFrom=["198.51.100.7/24"]),
+        "openstack.sshFrom[0] = 198.51.100.7/24: 198.51.100.7/24 has host bits set. "
+        "Type: pulumi config set --path 'openstack.sshFrom[0]' <address>/32 --stack dev",
+    ),
+    (
+        vms(clientsFrom=["0.0.0.0/0", "everywhere"]),
+        "openstack.clientsFrom[1] = everywhere: Expected 4 octets in 'everywhere'. "
+        "Type: pulumi config set --path 'openstack.clientsFrom[1]' <address>/32 --stack dev",
+    ),
+    *(
+        (
+            raw,
+            f"openstack.{key} = (none): a name is wanted that the cloud has for it. "
+            f"Type: pulumi config set --path openstack.{key} {usual} --stack dev",
+        )
+        for raw, key, usual in (
+            (vms(image=""), "image", "debian-12"),
+            (vms(frontFlavor=""), "frontFlavor", "m1.medium"),
+            (vms(nodeFlavor=""), "nodeFlavor", "m1.small"),
+        )
+    ),
+    (
+        vms(bootVolume=-1),
+        "openstack.bootVolume = -1: GB are wanted, or 0 for the disk that the flavor has. "
+        "Type: pulumi config set --path openstack.bootVolume 0 --stack dev",
+    ),
+    (
+        vms(antiAffinity="some"),
+        "openstack.antiAffinity = some: this must be soft or hard or none. "
+        "Type: pulumi config set --path openstack.antiAffinity soft --stack dev",
+    ),
+    (
+        vms(protect="yes"),
+        "openstack.protect = yes: true or false is wanted. "
+        "Type: pulumi config set --path openstack.protect false --stack dev",
+    ),
+    (
+        vms(floatingIp="public"),
+        "openstack.floatingIp = public: this must be new, none or the IPv4 address of one that the project has. "
+        "Type: pulumi config set --path openstack.floatingIp new --stack dev",
+    ),
+    (
+        vms(dnsServers=["192.0.2.53", "dns.example"]),
+        "openstack.dnsServers[1] = dns.example: an IPv4 address is wanted. "
+        "Type: pulumi config set --path 'openstack.dnsServers[1]' <address> --stack dev",
+    ),
+    (
+        vms(user="heat scaleout"),
+        "openstack.user = heat scaleout: root or the name of a user is wanted. "
+        "Type: pulumi config set --path openstack.user heat-scaleout --stack dev",
+    ),
+    (
+        vms(tags=["heat", "a,b"]),
+        "openstack.tags[1] = a,b: a tag is 1 to 60 characters, without comma and slash. "
+        "Type: pulumi config rm --path 'openstack.tags[1]' --stack dev",
+    ),
+    (
+        vms(firstAddress="10.213.77.20"),
+        "openstack.firstAddress = 10.213.77.20: this is for a network that is there: openstack.network. "
+        "Type: pulumi config rm --path openstack.firstAddress --stack dev",
+    ),
+    (
+        vms(network="office", firstAddress="twenty"),
+        "openstack.firstAddress = twenty: an IPv4 address is wanted. "
+        "Type: pulumi config set --path openstack.firstAddress <address> --stack dev",
+    ),
+    (
+        vms(network="office", firstAddress="10.0.0.20"),
+        "openstack.firstAddress = 10.0.0.20: it is not in subnet 10.213.77.0/24. "
+        "Type: pulumi config set --path openstack.firstAddress <address> --stack dev",
+    ),
+    (
+        vms(network="office", firstAddress="10.213.77.253"),
+        "subnet = 10.213.77.0/24: 10.213.77.0/24 has no room for 3 hosts from its address 10.213.77.253 on. "
+        "Type: pulumi config set subnet <a larger IPv4 subnet> --stack dev",
+    ),
+    (
+        vms(more={"subnet": "10.0.0.0/28", "nodes": 5}),
+        "subnet = 10.0.0.0/28: 10.0.0.0/28 has no room for 6 hosts from its address 10 on. "
+        "Type: pulumi config set subnet <a larger IPv4 subnet> --stack dev",
+    ),
+    (
+        vms(rebuild="node-3"),
+        "openstack.rebuild = node-3: there is no such host; there are front, node-1, node-2. "
+        "Type: pulumi config rm --path openstack.rebuild --stack dev",
+    ),
+    (
+        vms(rebuild="front"),
+        "openstack.rebuild = front: with the front host would go the database, and with it all that Heat knows of its "
+        "stacks. Type: pulumi config rm --path openstack.rebuild --stack dev",
+    ),
+    (
+        vms(keyPair="mine"),
+        "sshPrivateKey = (none): no key and no ssh agent is there. "
+        "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
+    ),
+    (
+        vms(keyPair="mine", more={"sshPrivateKey": KEY_PLAIN}),
+        f"sshPrivateKey = {KEY_PLAIN}: the private key has to be a secret. "
+        "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
+    ),
+    (
+        vms(flavour="m1.small"),
+        "openstack.flavour: there is no such setting, did you mean openstack.frontFlavor? "
+        "Type: pulumi config rm --path openstack.flavour --stack dev",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
+def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], told: str) -> None:
+    assert problems(raw) == (told,)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    wrong = vms(sshFrom=None, image="", antiAffinity="some", tags=[""], firstAddress="x")
+    assert [problem.partition(" = ")[0] for problem in problems(wrong)] == [
+        "openstack.image", "openstack.antiAffinity", "openstack.tags[0]", "openstack.sshFrom", "openstack.firstAddress",
+    ]  # fmt: skip
+
+
+def test_a_key_pair_that_is_there_goes_with_a_private_key() -> None:
+    assert load(STACK, vms(keyPair="mine", more={"sshPrivateKey": KEY_SECRET})).openstack.key_pair == "mine"
+
+
+def test_hosts_in_a_network_that_is_there_follow_the_first() -> None:
+    wanted = load(STACK, vms(network="office", firstAddress="10.213.77.200"))
+    assert list(wanted.addresses.values()) == ["10.213.77.200", "10.213.77.201", "10.213.77.202"]
+    assert load(STACK, vms(network="office")).addresses["front"] == "10.213.77.10"
+
+
+def elsewhere(**openstack: Any) -> Settings:
+    """VMs whose control plane is there already."""
+    secrets = {
+        "databaseUrl": "mysql+pymysql://heat:hunter2@db.example/heat",
+        "transportUrl": "rabbit://heat:hunter2@mq.example:5672/heat",
+        "servicePassword": "hunter2",
+        "stackDomainAdminPassword": "hunter2",
+    }
+    control: dict[str, Any] = {"controlPlane": "existing", "control": {"keystoneUrl": "http://192.0.2.5:5000"}}
+    raw = vms(more={**control, **dict.fromkeys(secrets, KEY_SECRET)}, **openstack)
+    return load(STACK, raw, (), secrets)
+
+
+def test_the_front_host_may_be_made_anew_where_the_database_is_elsewhere() -> None:
+    assert elsewhere(rebuild="front").openstack.rebuild == "front"
+
+
+def test_where_the_control_plane_is_elsewhere_clients_reach_the_apis_alone_and_nodes_nothing() -> None:
+    opened = {(one.at, one.port, one.source) for one in elsewhere().openings if one.port != 22}
+    operator = "198.51.100.7/32"
+    assert opened == {
+        ("front", 8004, operator), ("front", 8000, operator), ("nodes", 8004, "front"), ("nodes", 8000, "front"),
+    }  # fmt: skip
