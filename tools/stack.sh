@@ -38,6 +38,7 @@ repair) ;;
     [ "$(pulumi config get hosts 2>/dev/null)" != openstack ] || tools/toolchain.sh --openstack
     ;;
 esac
+[ "$(pulumi config get hosts 2>/dev/null)" != openstack ] || tools/toolchain.sh --openstack
 case "$action" in
 up)
     # A machine that was restarted has its containers still, but stopped.

@@ -385,6 +385,14 @@ def test_the_one_vm_that_is_named_is_made_anew_from_what_is_wanted_now() -> None
         assert list(machine.request.replaceOnChanges) == ["imageId"]
 
 
+def test_another_generation_has_everything_run_again_and_makes_no_vm_anew() -> None:
+    old, new = (cached(hosts="openstack", openstack={"sshFrom": [OPERATOR]}, generation=number) for number in (1, 2))
+    for resource in old.remote:
+        assert new.by_name[resource.name].text("create") != resource.text("create"), resource.name
+    for name, resource in made(old).items():
+        assert new.by_name[name].inputs == resource.inputs, name
+
+
 def test_an_address_is_free_before_its_next_holder_takes_it() -> None:
     result = vm_sample()
     for name in (*of_type(result, PORT), *of_type(result, INSTANCE)):
