@@ -15,7 +15,7 @@ from components import heat_conf, loopback
 from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
-from components.install import PackageSource
+from components.install import PackageSource, engine_worker
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
@@ -31,7 +31,10 @@ _HASH_ROUNDS = 8
 _KEYSTONE_PROCESSES = 4
 # Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
 _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
-_BROKER_USER = _BROKER_VHOST = "heat"
+_BROKER_USER = "heat"
+# Engines that do not understand one another lose what the others send (components/install.py): of each version of their
+# messages they have a vhost of their own.
+_BROKER_VHOSTS = {"1.9": "heat", "1.4": "heat-1.4"}
 # RabbitMQ's policy for the queues that an engine leaves behind: each of its worker processes has some named by a new id
 # at every start. Half an hour, in milliseconds, as oslo.messaging's own reply queues have it.
 ORPHANS = {
@@ -190,12 +193,17 @@ def run_program(
     return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
 
 
-def _secrets(address: str, passwords: Mapping[str, str]) -> Secrets:
+def broker_vhost(heat_version: str) -> str:
+    """The vhost of a release's engines and APIs."""
+    return _BROKER_VHOSTS[engine_worker(heat_version)]
+
+
+def _secrets(address: str, vhost: str, passwords: Mapping[str, str]) -> Secrets:
     """What Heat's secrets.conf is made from, with everything at one address."""
     return Secrets(
         database_url=f"mysql+pymysql://heat:{passwords['database-heat']}@{address}/heat?charset=utf8mb4",
         transport_url=loopback.transport_url(
-            _BROKER_USER, passwords["broker"], [f"{address}:{heat_conf.BROKER_PORT}"], _BROKER_VHOST
+            _BROKER_USER, passwords["broker"], [f"{address}:{heat_conf.BROKER_PORT}"], vhost
         ),
         service_password=passwords["keystone-heat"],
         domain_admin_password=passwords["stack-domain-admin"],
@@ -223,6 +231,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         host: Host,
         region: str,
         deployment: pulumi.Input[Deployment],
+        heat_version: str,
         max_connections: int,
         protect_secrets: bool = False,
         packages: PackageSource = _PYPI,
@@ -235,6 +244,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             host: where.
             region: Keystone's.
             deployment: with the addresses that clients find the APIs at.
+            heat_version: which release uses it.
             max_connections: what MariaDB allows.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
             packages: where Python packages come from.
@@ -268,7 +278,9 @@ class BundledControlPlane(pulumi.ComponentResource):
                 user=services.user, password=known, project=services.project, domain=services.domain
             )
         )
-        self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, known))
+        self._secrets = pulumi.Output.all(**self._passwords).apply(
+            lambda known: _secrets(host.address, broker_vhost(heat_version), known)
+        )
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.logins = pulumi.Output.all(**self._passwords).apply(
             lambda known: {
@@ -294,7 +306,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "innodb_buffer_pool_mb": 256,
             "broker_port": heat_conf.BROKER_PORT,
             "broker_user": _BROKER_USER,
-            "broker_vhost": _BROKER_VHOST,
+            "broker_vhosts": list(_BROKER_VHOSTS.values()),
             "orphans": ORPHANS,
             "cache_port": heat_conf.MEMCACHED_PORT,
             "cache_mb": 128,

@@ -60,6 +60,7 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
         region=wanted.region,
         deployment=deployment,
         protect_secrets=protect,
+        heat_version=wanted.heat_version,
         max_connections=MAX_CONNECTIONS,
         packages=wanted.installation.packages,
     )
