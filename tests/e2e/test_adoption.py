@@ -5,7 +5,6 @@ The machine is made by tests/e2e/single_machine/setup.sh, without this program. 
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import subprocess
 import threading
@@ -17,10 +16,9 @@ from typing import Any
 import openstack
 import pytest
 
-from components.hosts.containers import mac_address
-from components.rendering import TEMPLATES, render
-from tests.e2e.lab import ROOT, Stack, engine, wait_for
-from tests.e2e.test_existing_hosts import container, sh
+from components.rendering import TEMPLATES
+from tests.e2e.lab import ROOT, Stack, wait_for
+from tests.e2e.machines import container, key_pair, machines
 
 NAME = "e2e-adopt"
 NETWORK = f"heat-{NAME}"
@@ -64,44 +62,25 @@ class Client(threading.Thread):
 @pytest.fixture(scope="module")
 def login(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The operator's private key."""
-    path = tmp_path_factory.mktemp("operator") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
-    return path
+    return key_pair(tmp_path_factory.mktemp("operator"))
 
 
 @pytest.fixture(scope="module")
-def machines(login: Path) -> Iterator[None]:
-    """A, with a Heat of the operator's own, and two bare hosts."""
-    recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
-    image_script = render("containers/image.sh.j2", cache=str(ROOT / ".state/cache"), debian_mirror="", recipe=recipe)
-    command, image = sh(image_script).splitlines()
-    flags = sh(render("containers/flags.sh.j2", engine=command, image=image)).split()
-    network = render("containers/network.sh.j2", engine=command, name=NETWORK, subnet="10.213.90.0/24", owner=NAME)
-    try:
-        sh(network, "create")
-        for name, address in ADDRESSES.items():
-            placed = ["--network", NETWORK, "--ip", address, "--mac-address", mac_address(address)]
-            # As root of a real machine has it: HAProxy can bind beside what listens.
-            more = ["--cap-add", "SYS_PTRACE"] if name == "front" else []
-            container("run", "-d", "--name", f"{NETWORK}-{name}", "--hostname", name, *placed, *flags, *more, image)
+def hosts(login: Path) -> Iterator[None]:
+    """A, and two bare hosts."""
+    # As root of a real machine has it: who listens can be seen, and HAProxy bind beside it.
+    with machines(NAME, ADDRESSES, {"front": ["--cap-add", "SYS_PTRACE"]}):
         for name in ADDRESSES:
             Stack(NAME).on(
                 name,
-                "set -eu; timeout 60 systemctl is-system-running --wait >/dev/null || true;"
-                "ssh-keygen -A; systemctl reset-failed ssh; systemctl restart ssh;"
                 "install -d -m 0700 /root/.ssh; cat >/root/.ssh/authorized_keys",
                 stdin=login.with_suffix(".pub").read_text(),
             )
         yield
-    finally:
-        for name in ADDRESSES:
-            subprocess.run([*engine(), "kill", f"{NETWORK}-{name}"], capture_output=True, check=False)
-            subprocess.run([*engine(), "rm", "-f", f"{NETWORK}-{name}"], capture_output=True, check=False)
-        sh(network, "delete")
 
 
 @pytest.fixture(scope="module")
-def cloud(machines: None) -> Any:  # noqa: ARG001 # they have to be there
+def cloud(hosts: None) -> Any:  # noqa: ARG001 # they have to be there
     """The operator's Heat on A, made by hand, as its client sees it."""
     began = time.monotonic()
     there = f"{NETWORK}-front:/root/by-hand/"

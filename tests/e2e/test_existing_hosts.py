@@ -5,7 +5,6 @@ They are containers here, for the program machines like any other. The tests go 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,10 +15,9 @@ import openstack
 import pytest
 import yaml
 
-from components.hosts.containers import mac_address
 from components.remote import FREE_MB
-from components.rendering import TEMPLATES, render
-from tests.e2e.lab import ROOT, Stack, engine
+from tests.e2e.lab import ROOT, Stack
+from tests.e2e.machines import container, key_pair, machines
 from tests.unit.sample import parsed
 
 NAME = "e2e-existing"
@@ -27,18 +25,6 @@ NETWORK = f"heat-{NAME}"
 ADDRESSES = {"front": "10.213.79.10", "node-1": "10.213.79.11", "node-2": "10.213.79.12"}
 PATHS = {"front": "existing.front", "node-1": "existing.nodes[0]", "node-2": "existing.nodes[1]"}
 SUDO = "echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/operator"
-
-
-def sh(text: str, *words: str) -> str:
-    done = subprocess.run(["sh", "-s", *words], input=text, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def container(*words: str) -> str:
-    done = subprocess.run([*engine(), *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def machine_ids() -> list[str]:
@@ -52,46 +38,27 @@ def machine_ids() -> list[str]:
 @pytest.fixture(scope="module")
 def login(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The operator's private key."""
-    path = tmp_path_factory.mktemp("operator") / "id_ed25519"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
-    return path
+    return key_pair(tmp_path_factory.mktemp("operator"))
 
 
 @pytest.fixture(scope="module")
-def machines(login: Path) -> Iterator[None]:
+def hosts(login: Path) -> Iterator[None]:
     """Three hosts; the nodes take the operator's key from the front host alone. node-1 has no sudo for them yet."""
-    recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
-    image_script = render("containers/image.sh.j2", cache=str(ROOT / ".state/cache"), debian_mirror="", recipe=recipe)
-    command, image = sh(image_script).splitlines()
-    flags = sh(render("containers/flags.sh.j2", engine=command, image=image)).split()
-    subnet = ADDRESSES["front"].rpartition(".")[0] + ".0/24"
-    network = render("containers/network.sh.j2", engine=command, name=NETWORK, subnet=subnet, owner=NAME)
-    try:
-        sh(network, "create")
-        for name, address in ADDRESSES.items():
-            placed = ["--network", NETWORK, "--ip", address, "--mac-address", mac_address(address)]
-            container("run", "-d", "--name", f"{NETWORK}-{name}", "--hostname", name, *placed, *flags, image)
+    with machines(NAME, ADDRESSES):
         for name in ADDRESSES:
             only = "" if name == "front" else f'from="{ADDRESSES["front"]}" '
             Stack(NAME).on(
                 name,
-                "set -eu; timeout 60 systemctl is-system-running --wait >/dev/null || true;"
-                "ssh-keygen -A; systemctl reset-failed ssh; systemctl restart ssh;"
                 "useradd --create-home --no-user-group --shell /bin/bash operator;"
                 "install -d -m 0700 -o operator /home/operator/.ssh; cat >/home/operator/.ssh/authorized_keys;"
                 + ("" if name == "node-1" else SUDO),
                 stdin=only + login.with_suffix(".pub").read_text(),
             )
         yield
-    finally:
-        for name in ADDRESSES:
-            subprocess.run([*engine(), "kill", f"{NETWORK}-{name}"], capture_output=True, check=False)
-            subprocess.run([*engine(), "rm", "-f", f"{NETWORK}-{name}"], capture_output=True, check=False)
-        sh(network, "delete")
 
 
 @pytest.fixture(scope="module")
-def stack(machines: None, login: Path) -> Stack:  # noqa: ARG001 # they have to be there
+def stack(hosts: None, login: Path) -> Stack:  # noqa: ARG001 # they have to be there
     """A stack on them, all set but for the hosts' keys. tests/e2e/run.sh clears it away."""
     subprocess.run([ROOT / "tools/new-stack.sh", NAME], check=True)
     made = Stack(NAME)
