@@ -138,6 +138,7 @@ def adopt(original: Original, wanted: Wanted) -> Adopted:
         *_listener_problems(translation, wanted),
         *_disagreements(translation, wanted),
         *_login_problems(translation),
+        *_open_secrets(translation, wanted),
     ]
     files, told = _files(translation, original, wanted)
     problems += told
@@ -149,21 +150,18 @@ def adopt(original: Original, wanted: Wanted) -> Adopted:
         public = merge(public, {section: {option: own[section][option]}})
     if _POLICY not in files:
         public = merge(public, {_POLICY[0]: {_POLICY[1]: own[_POLICY[0]][_POLICY[1]]}})
-    secret = _without(translation.secret, _BY_SETTING)
-    return Adopted(
-        public=_without(public, [(section, option) for section, options in secret.items() for option in options]),
-        secret=secret,
-        files=files,
-        notes=tuple(_notes(translation, wanted)),
-    )
+    return Adopted(public=public, secret=translation.secret, files=files, notes=tuple(_notes(translation, wanted)))
 
 
-def _without(options: Options, names: Collection[Name]) -> dict[str, dict[str, str]]:
-    kept = {
-        section: {option: value for option, value in values.items() if (section, option) not in names}
-        for section, values in options.items()
-    }
-    return {section: values for section, values in kept.items() if values}
+def _open_secrets(translation: Translation, wanted: Wanted) -> list[str]:
+    """What this program says in heat.conf, for all to read, and the adopted file with a secret in it."""
+    own = heat_conf.options(wanted.deployment)
+    return [
+        f"{label((section, option))} has a login in it, and stands where everybody can read it: take the login out"
+        for section, values in translation.secret.items()
+        for option in values
+        if option in own.get(section, {})
+    ]
 
 
 def _value(translation: Translation, name: Name) -> str | None:

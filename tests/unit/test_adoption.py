@@ -93,11 +93,13 @@ def test_what_it_does_not_say_is_ours() -> None:
 
 
 def test_an_option_is_never_both_public_and_secret() -> None:
-    result = adopted("[DEFAULT]\nheat_metadata_server_url = http://user:told-to-nobody@heat.example:8000\n")
+    result = adopted("[DEFAULT]\nstack_domain_admin_password = told-to-nobody\n")
     for section, values in result.secret.items():
         assert not values.keys() & result.public.get(section, {}).keys()
-    assert "told-to-nobody" in result.secret["DEFAULT"]["heat_metadata_server_url"]
+    assert "told-to-nobody" in result.secret["DEFAULT"].values()
     assert "told-to-nobody" not in repr(result)
+    (told,) = problems("[DEFAULT]\nheat_metadata_server_url = http://user:told-to-nobody@heat.example:8000\n")
+    assert told.startswith("[DEFAULT] heat_metadata_server_url has a login in it")
 
 
 # What has to agree.

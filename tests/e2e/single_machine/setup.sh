@@ -36,17 +36,15 @@ wait "$keystone_venv"
 # All of it is reached from other machines too, as devstack has it; Heat itself is told of 127.0.0.1.
 printf '[mysqld]\nbind-address = 0.0.0.0\nmax_connections = 1000\n' >/etc/mysql/mariadb.conf.d/99-operator.cnf
 sed -i 's/^-l .*/-l 0.0.0.0/' /etc/memcached.conf
+systemctl start rabbitmq-server &
+broker=$!
 systemctl restart mariadb memcached
-systemctl start rabbitmq-server
 mariadb <<'END_OF_SQL'
 CREATE DATABASE keystone CHARACTER SET utf8mb3;
 CREATE DATABASE heat CHARACTER SET utf8mb4;
 GRANT ALL ON keystone.* TO keystone@localhost IDENTIFIED BY 'keystone-db';
 GRANT ALL ON heat.* TO heat@'%' IDENTIFIED BY 'heat-db-s3cr3t';
 END_OF_SQL
-rabbitmqctl --quiet add_user stackrabbit rabbit-s3cr3t
-rabbitmqctl --quiet set_permissions stackrabbit '.*' '.*' '.*'
-
 useradd --system --home-dir /var/lib/keystone --create-home keystone 2>/dev/null || true
 install -d -o keystone -m 0700 /etc/keystone /etc/keystone/fernet-keys /etc/keystone/credential-keys
 cat >/etc/keystone/keystone.conf <<'END_OF_CONF'
@@ -68,15 +66,22 @@ ExecStart=$keystone/bin/uwsgi --http-socket 0.0.0.0:5000 --module keystone.wsgi.
 WantedBy=multi-user.target
 END_OF_UNIT
 as_keystone() { runuser -u keystone -- "$keystone/bin/keystone-manage" "$@" >/dev/null 2>&1; }
-as_keystone fernet_setup --keystone-user keystone --keystone-group keystone
-as_keystone credential_setup --keystone-user keystone --keystone-group keystone
+as_keystone fernet_setup --keystone-user keystone --keystone-group keystone &
+fernet=$!
+as_keystone credential_setup --keystone-user keystone --keystone-group keystone &
+credential=$!
 as_keystone db_sync
+wait "$fernet"
+wait "$credential"
 as_keystone bootstrap --bootstrap-password admin-s3cr3t --bootstrap-region-id RegionOne \
     --bootstrap-public-url "http://$address:5000/v3" --bootstrap-internal-url "http://$address:5000/v3" \
     --bootstrap-admin-url "http://$address:5000/v3"
 systemctl daemon-reload
 systemctl --quiet enable --now keystone
 
+wait "$broker"
+rabbitmqctl --quiet add_user stackrabbit rabbit-s3cr3t
+rabbitmqctl --quiet set_permissions stackrabbit '.*' '.*' '.*'
 useradd --system --home-dir /var/lib/heat --create-home heat 2>/dev/null || true
 install -d -o heat -g heat -m 0750 /etc/heat /etc/heat/heat.conf.d /var/log/heat
 install -o root -g heat -m 0640 heat.conf /etc/heat/heat.conf
@@ -87,10 +92,12 @@ cat >/etc/heat/policy.yaml <<'END_OF_POLICY'
 "cloudformation:ListStacks": "role:reader"
 "stacks:index": "role:reader and project_id:%(project_id)s"
 END_OF_POLICY
+runuser -u heat -- "$heat/bin/heat-manage" db_sync >/dev/null 2>&1 &
+schema=$!
 until "$heat/bin/python" identity.py "http://127.0.0.1:5000/v3" "$address" 2>/tmp/identity; do
     grep -qE 'ConnectFailure|refused' /tmp/identity || { cat /tmp/identity >&2; exit 1; }
 done
-runuser -u heat -- "$heat/bin/heat-manage" db_sync >/dev/null 2>&1
+wait "$schema"
 
 cat >/etc/systemd/system/heat-api.service <<END_OF_UNIT
 [Service]
