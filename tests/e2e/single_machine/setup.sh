@@ -25,11 +25,10 @@ venv "$heat" heat.txt &
 heat_venv=$!
 venv "$keystone" keystone.txt &
 keystone_venv=$!
-# Erlang's mapper of ports is started by its package before it can bind, in a container without IPv6.
-command -v rabbitmqctl >/dev/null && command -v mariadbd >/dev/null && command -v memcached >/dev/null || {
+if ! { command -v rabbitmqctl && command -v mariadbd && command -v memcached; } >/dev/null; then
     apt-get -qq update >/dev/null
     apt-get -qq install -y --no-install-recommends mariadb-server rabbitmq-server memcached >/dev/null
-}
+fi
 wait "$heat_venv"
 wait "$keystone_venv"
 
