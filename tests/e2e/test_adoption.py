@@ -6,6 +6,7 @@ The machine is made by tests/e2e/single_machine/setup.sh, without this program. 
 from __future__ import annotations
 
 import http.client
+import re
 import subprocess
 import threading
 import time
@@ -227,9 +228,10 @@ def test_heat_is_scaled_out_while_a_client_polls_it(stack: Stack, cloud: Any) ->
     assert listening(stack) == dict.fromkeys(APIS, "haproxy")
     for client in clients:
         assert client.asked > 100
+        # No gap at all: every connection was taken, by the one or by the other.
         assert client.failed == []
-        assert client.longest < 1
-    assert "requests failed" in result.text
+    print("\n".join(gaps := re.findall(r"\S+ was [\d.]+ s without an answer at most; .*", result.text)))
+    assert {gap.partition(" ")[0] for gap in gaps if "; 0 of " in gap} == {f"{A}:8004", f"{A}:8000"}
     assert MARK not in result.text
     # A's own engine, and one on each node.
     assert engines(stack) == 3
