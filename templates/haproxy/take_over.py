@@ -22,6 +22,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -149,9 +150,11 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def command_of(pid: int) -> list[str]:
-    """A process's command line."""
+    """A process's command line; where it has given itself a title, as Heat's engine does, the one that stands there."""
     with contextlib.suppress(OSError):
-        return [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")]
+        text = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0"))
+        titled = re.fullmatch(r"\S+: master process \[(.*)\]", text)
+        return shlex.split(titled[1]) if titled else text.split("\0")
     return []
 
 
@@ -276,7 +279,13 @@ def originals(ports: Iterable[int]) -> list[dict[str, Any]]:
 
 def engines() -> list[dict[str, Any]]:
     """The engines that ran here before."""
-    pids = [pid for pid in processes() if any(Path(word).name == "heat-engine" for word in command_of(pid)[:3])]
+    pids = []
+    for pid in processes():
+        with contextlib.suppress(OSError):
+            # Its own interpreter: whoever only speaks of it, as journalctl does, is another program.
+            named = any(Path(word).name == "heat-engine" for word in command_of(pid)[:2])
+            if named and "python" in target(f"/proc/{pid}/exe"):
+                pids.append(pid)
     return [entry(pid, 0, r"heat|h-eng") | {"ports": []} for pid in top(pids)]
 
 
