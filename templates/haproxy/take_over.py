@@ -206,6 +206,7 @@ def unit_of(pid: int) -> str:
 def described(pid: int) -> dict[str, Any]:
     """All that it takes to start a process again as it was."""
     status = status_of(pid)
+    environment = [os.fsdecode(word) for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in word]
     output = []
     for number in (1, 2):
         path = target(f"/proc/{pid}/fd/{number}")
@@ -221,9 +222,8 @@ def described(pid: int) -> dict[str, Any]:
         "groups": [int(group) for group in status["Groups"].split()],
         "umask": int(status["Umask"], 8),
         "output": output,
-        "environment": [
-            os.fsdecode(word) for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in word
-        ],
+        # A title may have been written over it.
+        "environment": environment or [f"PATH={os.defpath}"],
     }
 
 
