@@ -366,6 +366,23 @@ def start(entries: list[dict[str, Any]]) -> None:
         run("systemctl", "reload", "apache2")
 
 
+def start_engines(entries: list[dict[str, Any]]) -> None:
+    """Start these, and see that they run.
+
+    Raises:
+        TakeOverError: one does not.
+    """
+    start(entries)
+    for one in entries:
+        if one["kind"] == "unit" and not until(lambda: active(one["name"]), START):  # noqa: B023 # asked at once
+            raise TakeOverError(f"{one['name']} does not start again: journalctl -u {one['name']}")
+
+
+def active(unit: str) -> bool:
+    """Whether a unit runs."""
+    return properties(unit, "ActiveState").get("ActiveState") == "active"
+
+
 def launch(place: int) -> None:
     """Become a process of the record, and return at once."""
     one = json.loads(RECORD.read_text())["entries"][place]
@@ -504,7 +521,7 @@ class Watch(threading.Thread):
 def proxy_start() -> tuple[str, ...]:
     """The command that has HAProxy run with the configuration that is in place; all else is done before."""
     run("systemctl", "--quiet", "enable", "haproxy")
-    if properties("haproxy", "ActiveState").get("ActiveState") == "active":
+    if active("haproxy"):
         return ("systemctl", "kill", "--signal", "USR2", "--kill-who", "main", "haproxy")
     run("systemctl", "reset-failed", "haproxy", check=False)
     return ("systemctl", "start", "haproxy")
@@ -587,7 +604,7 @@ def take(spec: dict[str, Any]) -> None:
     if spec["keep_engine"] and stopped:
         keep = [one["name"] for one in stopped if one["kind"] == "unit"]
         unguard(keep)
-        start(stopped)
+        start_engines(stopped)
         record["entries"] = [one for one in record["entries"] if not one.get("engine")]
         record["guarded"] = [unit for unit in record["guarded"] if unit not in keep]
         print(f"started {' and '.join(one['name'] for one in stopped)} again")
@@ -659,7 +676,7 @@ def give_back(spec: dict[str, Any]) -> None:
     unguard(record["guarded"])
     apis = [one for one in record["entries"] if not one.get("engine")]
     ports = sorted({port for one in apis for port in one["ports"]})
-    start([one for one in record["entries"] if one.get("engine")])
+    start_engines([one for one in record["entries"] if one.get("engine")])
     listeners = {name: where for name, where in spec["listeners"].items() if where[1] in ports}
     watches = [Watch(*where) for where in listeners.values()]
     for watch in watches:
