@@ -159,8 +159,9 @@ def origin(stack: Stack) -> dict[str, str]:
     """What must be on A after all as it was before."""
     looks = {
         "units": "systemctl is-enabled heat-api heat-engine; systemctl is-active heat-api heat-engine",
-        "files": "find /etc/heat /etc/systemd/system /etc/haproxy -type f -not -path '*/adopted/*' 2>/dev/null"
-        " | sort | xargs sha256sum",
+        # What packages have brought stays.
+        "files": "find /etc/heat /etc/systemd/system /etc/haproxy/haproxy.cfg -type f"
+        " -not -path '*/haproxy.service.d/*' 2>/dev/null | sort | xargs sha256sum",
         "listening": "ss -Hltn 'sport = :8004 or sport = :8000' | awk '{print $4}' | sort",
         "cfn": "pid=$(ss -Hltnp 'sport = :8000' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p');"
         "stat -c %U /proc/$pid; readlink /proc/$pid/cwd /proc/$pid/fd/1; cat /proc/$pid/comm;"
