@@ -41,7 +41,9 @@ def ordered(seed: str, wanted: Sequence[str]) -> list[Fault]:
     return [fault for name in names for fault in groups[name]]
 
 
-def accounted(window: Window, lives: Sequence[Life], *, planned: bool, seconds: float) -> dict[str, Any]:
+def accounted(
+    window: Window, lives: Sequence[Life], *, planned: bool, rescued: int = 0, seconds: float = 0
+) -> dict[str, Any]:
     """What a fault did."""
     ended = ends(lives)
     return {
@@ -58,7 +60,7 @@ def accounted(window: Window, lives: Sequence[Life], *, planned: bool, seconds: 
         "lost": ended["lost"],
         "stuck": ended["stuck"],
         "wrong": ended["failed"],
-        "rescued": sum(life.rescued for life in lives),
+        "rescued": rescued,
         "seconds_to_whole": round(seconds, 1),
     }
 
@@ -66,7 +68,7 @@ def accounted(window: Window, lives: Sequence[Life], *, planned: bool, seconds: 
 def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: float) -> dict[str, Any]:
     """One fault, from a healthy stack to a healthy stack."""
     load, began = scene.load, time.time()
-    first = len(load.lives)
+    first, before = len(load.lives), scene.rescued()
     window = load.record.begin(fault.name)
     scene.broken = []
     load.go_on()
@@ -81,13 +83,15 @@ def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: floa
     # Each of a stack's three steps has that much.
     load.rest(3 * patience + 30)
     lives = load.lives[first:]
-    done = accounted(window, lives, planned=fault.planned, seconds=seconds) | {"broken": scene.broken}
+    rescued = sum(max(0, count - before.get(node, 0)) for node, count in scene.rescued().items())
+    done = accounted(window, lives, planned=fault.planned, rescued=rescued, seconds=seconds)
+    done |= {"broken": scene.broken}
     print(" ".join(f"{key}={value}" for key, value in done.items() if key != "broken"), flush=True)
     for failure in window.failures[:20]:
         print(f"    {failure.at} :{failure.port} {failure.method} {failure.path}: {failure.what}")
     for life in lives:
-        if life.end != "complete" or life.rescued:
-            print(f"    {life.name}: {life.end or 'goes on'}{', rescued' * life.rescued}: {life.told}")
+        if life.end != "complete" or life.hit:
+            print(f"    {life.name}: {life.end or 'goes on'}{', an engine died on it' * life.hit}: {life.told}")
     for told in scene.broken:
         print(f"    {told}")
     if window.failures:
@@ -133,7 +137,7 @@ def main() -> int:
         time.sleep(1)
     load.rest(3 * asked.patience + 30)
     done.append(
-        accounted(steady, load.lives[first:], planned=True, seconds=0)
+        accounted(steady, load.lives[first:], planned=True)
         | {"broken": [], "failures": [asdict(failure) for failure in steady.failures]}
     )
     load.stop()

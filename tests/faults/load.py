@@ -22,7 +22,7 @@ from tests.faults.cloud import Cloud
 
 _POLL = 1.0
 # What Heat says of a resource that was in the hands of an engine that died.
-_RESCUED = b"Worker went down"
+_HIT = b"Worker went down"
 
 
 def chance(*seed: object) -> random.Random:
@@ -144,14 +144,14 @@ class Life:
     """A stack, and what became of it.
 
     `end` is "complete", or "refused" (its creation failed and it is not there), "lost" (accepted, and not there),
-    "stuck" (IN_PROGRESS beyond patience), "failed" (Heat says so). `rescued`: an engine died on it, and it completed
-    all the same.
+    "stuck" (IN_PROGRESS beyond patience), "failed" (Heat says so). `hit`: an engine died with one of its
+    resources in hand, which another one has replaced.
     """
 
     name: str
     window: Window
     end: str = ""
-    rescued: bool = False
+    hit: bool = False
     seconds: float = 0.0
     told: str = ""
 
@@ -332,7 +332,7 @@ class Load:
         if not self._settled(life, client, path, self._patience, "UPDATE_COMPLETE", "CREATE_COMPLETE"):
             return
         events = self._ask(client, "GET", f"{path}/events", right=has(b"CREATE_COMPLETE"))
-        life.rescued = bool(events and _RESCUED in events.body)
+        life.hit = bool(events and _HIT in events.body)
         if self._delete(life, client, identity, self._patience):
             life.end = "complete"
 

@@ -105,6 +105,15 @@ class Scene:
                 return device.name
         raise AssertionError(f"no device here is the other end of {host}'s")
 
+    def rescued(self) -> dict[str, int]:
+        """How many stacks the caretaker has set going again, by the node that did; one that is down counts nothing."""
+        counted = {}
+        for node in self.nodes():
+            told = self.stack.on(node, "cat /var/lib/heat/caretaker/*.prom", check=False)
+            found = re.findall(r"(?m)^heat_caretaker_stacks_rescued_total\S* (\d+)", told)
+            counted[node] = sum(map(int, found))
+        return counted
+
     def servers(self) -> dict[str, str]:
         """The state of each API, as the proxy sees it."""
         with _DIRECT.open(self.outputs["haproxy_stats_url"] + ";csv", timeout=10) as answer:
