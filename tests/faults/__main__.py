@@ -169,4 +169,5 @@ def _sources(outputs: dict[str, Any]) -> list[str]:
     return addresses
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
