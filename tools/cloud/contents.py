@@ -1,0 +1,141 @@
+"""What is in the cloud: services, projects, users, flavors, the image, the external network, made where they are missing.
+
+`identity` is what the services themselves need, before they start; `resources` is what a project finds. Logs in by the
+clouds.yaml beside the cloud's state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keystoneauth1.exceptions
+import openstack
+from openstack import exceptions
+
+# Each service's user has the name of the service. Path and port: where its API is.
+_SERVICES = {
+    "glance": ("image", ":9292"),
+    "placement": ("placement", ":8778"),
+    "nova": ("compute", ":8774/v2.1"),
+    "neutron": ("network", ":9696"),
+}
+# Memory in MiB, and the root disk in GiB: the image's own size, for then nothing has to be made larger.
+_DISK = 5
+_FLAVORS = {"heat.front": 4096, "heat.node": 2048}
+IMAGE = "debian-12"
+NETWORK = "public"
+PROJECT = "heat"
+
+
+def identity(cloud: Any, host: str, password: str) -> None:
+    """Keystone's part: the services' users and addresses, an ordinary project and its member."""
+    keystone = cloud.identity
+    domain = keystone.find_domain("default")
+    roles = {name: keystone.find_role(name) or keystone.create_role(name=name) for name in ("admin", "service", "member")}
+
+    def project(name: str) -> Any:
+        return keystone.find_project(name) or keystone.create_project(name=name, domain_id=domain.id)
+
+    def user(name: str, where: Any, *named: str) -> None:
+        found = keystone.find_user(name) or keystone.create_user(name=name, password=password, domain_id=domain.id)
+        for role in named:
+            keystone.assign_project_role_to_user(where, found, roles[role])
+
+    services = project("service")
+    for name, (kind, where) in _SERVICES.items():
+        user(name, services, "admin", "service")
+        service = keystone.find_service(name) or keystone.create_service(name=name, type=kind)
+        known = {endpoint.interface for endpoint in keystone.endpoints(service_id=service.id)}
+        for interface in {"public", "internal", "admin"} - known:
+            keystone.create_endpoint(
+                service_id=service.id, interface=interface, url=f"http://{host}{where}", region_id="RegionOne"
+            )
+    user(PROJECT, project(PROJECT), "member")
+
+
+def resources(cloud: Any, subnet: ipaddress.IPv4Network, image: Path) -> None:
+    """What a project finds in the cloud: flavors, the image, the network that floating IPs are of."""
+    for name, memory in _FLAVORS.items():
+        if not cloud.compute.find_flavor(name):
+            cloud.compute.create_flavor(name=name, ram=memory, vcpus=1, disk=_DISK)
+    if not cloud.image.find_image(IMAGE):
+        cloud.create_image(
+            IMAGE, filename=str(image), disk_format="qcow2", container_format="bare", visibility="public", wait=True
+        )
+    network = cloud.network.find_network(NETWORK) or cloud.network.create_network(
+        name=NETWORK,
+        is_router_external=True,
+        provider_network_type="flat",
+        provider_physical_network=NETWORK,
+    )
+    if not cloud.network.find_subnet(NETWORK):
+        # The container's own bridge: its gateway is the machine, and the containers' addresses come before these.
+        cloud.network.create_subnet(
+            name=NETWORK,
+            network_id=network.id,
+            ip_version=4,
+            cidr=str(subnet),
+            gateway_ip=str(subnet[1]),
+            is_dhcp_enabled=False,
+            allocation_pools=[{"start": str(subnet[100]), "end": str(subnet[199])}],
+        )
+
+
+def verdicts(cloud: Any) -> Iterator[str]:
+    """What is not at work yet, of Nova's services and Neutron's agents."""
+    services = {service.binary: service.state for service in cloud.compute.services()}
+    for binary in ("nova-conductor", "nova-scheduler", "nova-compute"):
+        if services.get(binary) != "up":
+            yield f"{binary} is {services.get(binary, 'not there')}"
+    agents = {agent.binary: agent.is_alive for agent in cloud.network.agents()}
+    for name in ("linuxbridge", "l3", "dhcp", "metadata"):
+        if not agents.get(f"neutron-{name}-agent"):
+            yield f"neutron-{name}-agent is not there"
+
+
+def wait(cloud: Any, seconds: float) -> None:
+    """Wait until all is at work.
+
+    Raises:
+        SystemExit: not in time; with what is missing.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            missing = list(verdicts(cloud))
+        except (exceptions.SDKException, keystoneauth1.exceptions.ClientException) as error:
+            missing = [str(error)]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"cloud: not at work within {seconds:.0f} s: {'; '.join(missing)}")
+        time.sleep(1)
+
+
+def main() -> None:
+    """Make what the command names."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=["identity", "resources", "wait"])
+    parser.add_argument("--clouds", required=True, help="the clouds.yaml")
+    parser.add_argument("--host", default="", help="the address of the services")
+    parser.add_argument("--subnet", type=ipaddress.IPv4Network, help="the container's bridge")
+    parser.add_argument("--image", type=Path, help="the image's file")
+    given = parser.parse_args()
+    os.environ["OS_CLIENT_CONFIG_FILE"] = given.clouds
+    cloud = openstack.connect(cloud="lab-admin")
+    if given.part == "identity":
+        identity(cloud, given.host, cloud.auth["password"])
+    elif given.part == "resources":
+        resources(cloud, given.subnet, given.image)
+    else:
+        wait(cloud, 180)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Prints the path of the image that the cloud's instances boot, in the form that Glance takes. Made of the containers'
+# base image and tools/cloud/guest.sh, and kept in .state/cache.
+#
+#   tools/cloud/guest-image.sh "$(tools/cloud/image.sh)"
+set -eu
+cd "$(dirname "$0")/../.."
+# shellcheck source=tools/cloud/lab.inc.sh
+. tools/cloud/lab.inc.sh
+{
+    read -r engine
+    read -r image
+    read -r flags
+    read -r base
+} <<END
+$1
+END
+recipe=$({ echo "$base"; cat tools/cloud/guest.sh; } | sha256sum | cut -c1-12)
+file=$PWD/.state/cache/debian-12-$recipe.qcow2
+builder=$cloud-guest-$$
+
+discard() {
+    $engine kill "$1" >/dev/null 2>&1 || true
+    $engine rm -f "$1" >/dev/null 2>&1 || true
+}
+
+build() {
+    trap 'discard "$builder"; discard "$builder-disk"' EXIT
+    # shellcheck disable=SC2086 # words
+    $engine run -d --name "$builder" $flags "$base" >/dev/null
+    $engine exec -i "$builder" sh -s <tools/cloud/guest.sh
+    # A file system without partitions: what an instance that is a container mounts.
+    # shellcheck disable=SC2086 # words
+    $engine export "$builder" | $engine run -i --rm --name "$builder-disk" --network none $flags --systemd=false \
+        --entrypoint '["sh", "-ec"]' "$image" "
+        mkdir /work /work/root
+        tar -C /work/root -x --exclude 'dev/*'
+        truncate -s 5G /work/disk
+        mke2fs -q -t ext4 -d /work/root /work/disk >&2
+        qemu-img convert -f raw -O qcow2 /work/disk /work/disk.qcow2
+        cat /work/disk.qcow2" >"$file.new"
+    mv "$file.new" "$file"
+}
+
+[ -f "$file" ] || { echo "cloud: making the instances' image, once" >&2; build >&2; }
+echo "$file"
