@@ -134,7 +134,7 @@ def main() -> None:
     elif given.part == "resources":
         resources(cloud, given.subnet, given.image)
     else:
-        wait(cloud, 180)
+        wait(cloud, 900)
 
 
 if __name__ == "__main__":

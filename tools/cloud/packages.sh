@@ -1,9 +1,9 @@
 #!/bin/sh
 # Runs in a container of the base image: the packages of the cloud, none of them started.
 set -eu
-# What would change the machine's own kernel, from a container that may.
-for unit in systemd-sysctl.service systemd-modules-load.service systemd-machined.service systemd-udevd.service \
-    getty@.service console-getty.service lxc.service lxc-net.service; do
+# What would change the machine's own kernel, from a container that may; and what has no place in one.
+for unit in systemd-sysctl.service systemd-modules-load.service systemd-udevd.service systemd-machined.service \
+    proc-sys-fs-binfmt_misc.automount getty@.service console-getty.service lxc.service lxc-net.service ssh.service; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -15,6 +15,8 @@ apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends \
     keystone glance-api placement-api nova-api nova-conductor nova-scheduler nova-compute nova-compute-lxc \
     libvirt-daemon-system libvirt-daemon-driver-lxc libvirt-clients \
     neutron-api neutron-rpc-server neutron-linuxbridge-agent neutron-l3-agent neutron-dhcp-agent neutron-metadata-agent \
-    ebtables ipset iptables conntrack dnsmasq-base qemu-utils e2fsprogs >/dev/null
+    ebtables ipset conntrack dnsmasq-base qemu-utils >/dev/null
 apt-get -qq clean
+# libvirt would have machined make the instances' cgroups, which it cannot do in a container.
+rm /usr/share/dbus-1/system-services/org.freedesktop.machine1.service
 rm /usr/sbin/policy-rc.d

@@ -51,10 +51,14 @@ $engine network inspect "$cloud" >/dev/null 2>&1 || {
 if $engine container inspect "$cloud" >/dev/null 2>&1; then
     $engine start "$cloud" >/dev/null
 else
-    # It makes bridges, network namespaces, loop devices and containers of its own.
+    # It makes bridges, network namespaces, loop devices and containers of its own. For these libvirt wants cgroups as
+    # it finds them on a machine: a namespace of them, and nothing mounted over them.
+    flags=$(printf '%s' "$flags" | sed 's| --cgroupns=host --volume [^ ]*| --cgroupns=private|')
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$cloud" --hostname cloud --label heat-scaleout="$PWD" --network "$cloud" --ip "$address" \
-        $flags --privileged "$image" >/dev/null
+        $flags --privileged --cpu-shares 4096 "$image" sh -c '
+            umount /sys/fs/cgroup/systemd/release_agent /sys/fs/cgroup/systemd 2>/dev/null || true
+            exec /sbin/init' >/dev/null
 fi
 if ! inside test -e /opt/cloud/complete </dev/null; then
     say "setting it up"
