@@ -28,7 +28,7 @@ up: tools engine ## everything: set up, then bring the stack up (STACK=dev)
 	@echo "To go on:  . ./env.sh; pulumi stack output; pulumi config set engines 4; pulumi up"
 
 .PHONY: down
-down: tools ## take the stack and all that it made away
+down: tools cloud-down ## take the stack and all that it made away, and the test cloud
 	@tools/stack.sh down $(STACK)
 
 .PHONY: verify
@@ -38,6 +38,14 @@ verify: tools ## are the hosts as they were left? A table of what is not, and ex
 .PHONY: repair
 repair: tools ## put right what verify finds: the next generation of everything, one process at a time (STACK=dev)
 	@tools/stack.sh repair $(STACK)
+
+.PHONY: cloud
+cloud: tools engine ## an OpenStack cloud in a container, for tests: kept between runs
+	@tools/cloud/up.sh
+
+.PHONY: cloud-down
+cloud-down: ## take that cloud away, with all that is in it
+	@tools/cloud/down.sh
 
 .PHONY: hostkeys
 hostkeys: tools ## the keys of existing hosts: fetched once, shown, and pinned when you say yes (STACK=dev)
@@ -54,7 +62,7 @@ check: venv ## ruff, mypy, shellcheck
 	@.venv/bin/mypy
 	@# Scripts with blanks to fill in are checked as they are rendered, by tests/unit/test_golden.py.
 	@.venv/bin/shellcheck -x env.sh tools/*.sh tools/*/*.sh tools/command_provider/pulumi-resource-command \
-		.ci/run tests/e2e/*.sh tests/faults/run.sh templates/local/*.sh templates/scripts/heat-scaleout.sh
+		.ci/run tests/e2e/*.sh tests/faults/run.sh tests/openstack/run.sh templates/local/*.sh templates/scripts/heat-scaleout.sh
 
 .PHONY: e2e
 e2e: tools engine ## the real thing in containers, from nothing to nothing, under names of its own
@@ -63,6 +71,10 @@ e2e: tools engine ## the real thing in containers, from nothing to nothing, unde
 .PHONY: e2e-faults
 e2e-faults: tools engine ## change and break a stack under load, and count: SEED=, FAULTS=engines,broker, SHORT=1
 	@tests/faults/run.sh
+
+.PHONY: e2e-openstack
+e2e-openstack: tools engine ## VMs of an OpenStack cloud, from nothing to nothing, in the cloud that `make cloud` starts
+	@tests/openstack/run.sh
 
 .PHONY: conformance
 conformance: tools ## the stand-in for Pulumi's command plugin against the real one, where PULUMI_MIRROR has it

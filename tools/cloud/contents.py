@@ -1,7 +1,7 @@
-"""What is in the cloud: services, projects, users, flavors, the image, the external network, made where they are missing.
+"""What is in the cloud: services, users, flavors, the image, the external network, made where they are missing.
 
-`identity` is what the services themselves need, before they start; `resources` is what a project finds. Logs in by the
-clouds.yaml beside the cloud's state.
+`identity` is what the services themselves need, before they start; `resources` is what a project finds; `clear` takes
+away what a project's member has made. Logs in by the cloud's clouds.yaml.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keystoneauth1.exceptions
 import openstack
 from openstack import exceptions
+
+# A connection of openstacksdk, or what it finds: of neither it says the type.
+_Sdk: TypeAlias = Any
 
 # Each service's user has the name of the service. Path and port: where its API is.
 _SERVICES = {
@@ -33,16 +36,18 @@ NETWORK = "public"
 PROJECT = "heat"
 
 
-def identity(cloud: Any, host: str, password: str) -> None:
+def identity(cloud: _Sdk, host: str, password: str) -> None:
     """Keystone's part: the services' users and addresses, an ordinary project and its member."""
     keystone = cloud.identity
     domain = keystone.find_domain("default")
-    roles = {name: keystone.find_role(name) or keystone.create_role(name=name) for name in ("admin", "service", "member")}
+    roles = {
+        name: keystone.find_role(name) or keystone.create_role(name=name) for name in ("admin", "service", "member")
+    }
 
-    def project(name: str) -> Any:
+    def project(name: str) -> _Sdk:
         return keystone.find_project(name) or keystone.create_project(name=name, domain_id=domain.id)
 
-    def user(name: str, where: Any, *named: str) -> None:
+    def user(name: str, where: _Sdk, *named: str) -> None:
         found = keystone.find_user(name) or keystone.create_user(name=name, password=password, domain_id=domain.id)
         for role in named:
             keystone.assign_project_role_to_user(where, found, roles[role])
@@ -59,7 +64,7 @@ def identity(cloud: Any, host: str, password: str) -> None:
     user(PROJECT, project(PROJECT), "member")
 
 
-def resources(cloud: Any, subnet: ipaddress.IPv4Network, image: Path) -> None:
+def resources(cloud: _Sdk, subnet: ipaddress.IPv4Network, image: Path) -> None:
     """What a project finds in the cloud: flavors, the image, the network that floating IPs are of."""
     for name, memory in _FLAVORS.items():
         if not cloud.compute.find_flavor(name):
@@ -87,7 +92,60 @@ def resources(cloud: Any, subnet: ipaddress.IPv4Network, image: Path) -> None:
         )
 
 
-def verdicts(cloud: Any) -> Iterator[str]:
+def _made(cloud: _Sdk) -> Iterator[tuple[str, _Sdk]]:
+    """What there is in the project that somebody has made, with its kind; what holds others comes after them."""
+    mine = {"project_id": cloud.current_project_id}
+    for server in cloud.compute.servers():
+        yield "server", server
+    for kind, found in (
+        ("floating IP", cloud.network.ips(**mine)),
+        ("router", cloud.network.routers(**mine)),
+        ("port", cloud.network.ports(**mine)),
+        ("network", cloud.network.networks(**mine)),
+        ("security group", cloud.network.security_groups(**mine)),
+        ("key pair", cloud.compute.keypairs()),
+        ("server group", cloud.compute.server_groups()),
+    ):
+        # Every project has a group of its own from the beginning, and the cloud's own ports go with what they are for.
+        yield from ((kind, it) for it in found if it.name != "default" and not _clouds_own(it))
+
+
+def _clouds_own(thing: _Sdk) -> bool:
+    return str(getattr(thing, "device_owner", "") or "").startswith("network:")
+
+
+def leftovers(cloud: _Sdk) -> list[str]:
+    """What there is in the project that somebody has made, as "port heat-dev-front"."""
+    return [f"{kind} {thing.name or thing.id}" for kind, thing in _made(cloud)]
+
+
+def clear(cloud: _Sdk) -> None:
+    """Take all of it away that somebody has made in the project."""
+    for kind, thing in _made(cloud):
+        match kind:
+            case "server":
+                cloud.compute.delete_server(thing)
+                cloud.compute.wait_for_delete(thing)
+            case "floating IP":
+                cloud.network.delete_ip(thing)
+            case "router":
+                for port in list(cloud.network.ports(device_id=thing.id)):
+                    if port.device_owner != "network:router_gateway":
+                        cloud.network.remove_interface_from_router(thing, port_id=port.id)
+                cloud.network.delete_router(thing)
+            case "port":
+                cloud.network.delete_port(thing)
+            case "network":
+                cloud.network.delete_network(thing)
+            case "security group":
+                cloud.network.delete_security_group(thing)
+            case "key pair":
+                cloud.compute.delete_keypair(thing)
+            case "server group":
+                cloud.compute.delete_server_group(thing)
+
+
+def verdicts(cloud: _Sdk) -> Iterator[str]:
     """What is not at work yet, of Nova's services and Neutron's agents."""
     services = {service.binary: service.state for service in cloud.compute.services()}
     for binary in ("nova-conductor", "nova-scheduler", "nova-compute"):
@@ -99,7 +157,7 @@ def verdicts(cloud: Any) -> Iterator[str]:
             yield f"neutron-{name}-agent is not there"
 
 
-def wait(cloud: Any, seconds: float) -> None:
+def wait(cloud: _Sdk, seconds: float) -> None:
     """Wait until all is at work.
 
     Raises:
@@ -121,20 +179,23 @@ def wait(cloud: Any, seconds: float) -> None:
 def main() -> None:
     """Make what the command names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["identity", "resources", "wait"])
+    parser.add_argument("part", choices=["identity", "resources", "wait", "clear"])
     parser.add_argument("--clouds", required=True, help="the clouds.yaml")
     parser.add_argument("--host", default="", help="the address of the services")
     parser.add_argument("--subnet", type=ipaddress.IPv4Network, help="the container's bridge")
     parser.add_argument("--image", type=Path, help="the image's file")
     given = parser.parse_args()
     os.environ["OS_CLIENT_CONFIG_FILE"] = given.clouds
-    cloud = openstack.connect(cloud="lab-admin")
-    if given.part == "identity":
-        identity(cloud, given.host, cloud.auth["password"])
-    elif given.part == "resources":
-        resources(cloud, given.subnet, given.image)
-    else:
-        wait(cloud, 900)
+    cloud = openstack.connect(cloud="lab" if given.part == "clear" else "lab-admin")
+    match given.part:
+        case "identity":
+            identity(cloud, given.host, cloud.auth["password"])
+        case "resources":
+            resources(cloud, given.subnet, given.image)
+        case "wait":
+            wait(cloud, 900)
+        case "clear":
+            clear(cloud)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ cd "$(dirname "$0")/../.."
 for engine in podman docker; do
     command -v "$engine" >/dev/null || continue
     engine="$sudo $engine"
-    if owned container; then
+    if owned "$engine" container; then
         $engine kill "$cloud" >/dev/null 2>&1 || true
         $engine rm -f "$cloud" >/dev/null
     fi
-    if owned network; then $engine network rm "$cloud" >/dev/null; fi
+    if owned "$engine" network; then $engine network rm "$cloud" >/dev/null; fi
 done
 # shellcheck disable=SC2086 # words
 $sudo ip route del $blackhole 2>/dev/null || true

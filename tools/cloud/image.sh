@@ -6,12 +6,12 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=tools/cloud/lab.inc.sh
 . tools/cloud/lab.inc.sh
 cache=$PWD/.state/cache
-found=$(.venv/bin/python tools/cloud/scripts.py image "$cache" "${DEBIAN_MIRROR-}" | sh)
+found=$(.venv/bin/python -m tools.cloud.scripts image "$cache" "${DEBIAN_MIRROR-}" | sh)
 engine=${found%%"
 "*}
 base=${found#*"
 "}
-flags=$(.venv/bin/python tools/cloud/scripts.py flags "$engine" "$base" | sh)
+flags=$(.venv/bin/python -m tools.cloud.scripts flags "$engine" "$base" | sh)
 
 recipe=$({ echo "$base"; cat tools/cloud/packages.sh; } | sha256sum | cut -c1-12)
 image=localhost/heat-scaleout-cloud:$recipe

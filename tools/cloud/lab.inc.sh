@@ -11,11 +11,11 @@ blackhole="blackhole $subnet metric 4294967295"
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 
-# owned KIND: the container or network is this checkout's.
+# owned ENGINE KIND: the container or network is this checkout's.
 owned() {
-    case "$1" in
+    case "$2" in
     container) labels='{{index .Config.Labels "heat-scaleout"}}' ;;
     network) labels='{{index .Labels "heat-scaleout"}}' ;;
     esac
-    [ "$($engine "$1" inspect "$cloud" --format "$labels" 2>/dev/null)" = "$PWD" ]
+    [ "$($1 "$2" inspect "$cloud" --format "$labels" 2>/dev/null)" = "$PWD" ]
 }

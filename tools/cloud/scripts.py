@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from pathlib import Path
-
-# Run as a file, this finds the program beside its own directory.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from components.rendering import TEMPLATES, render
 

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 
 begin=$(date +%s)
 say() { printf 'cloud: %3d s  %s\n' "$(($(date +%s) - begin))" "$*"; }
-contents() { .venv/bin/python tools/cloud/contents.py --clouds "$state/clouds.yaml" "$@"; }
+contents() { .venv/bin/python -m tools.cloud.contents --clouds "$state/clouds.yaml" "$@"; }
 inside() { $engine exec -i "$cloud" "$@"; }
 setup() { printf '%s\n' "$password" | inside /opt/cloud/setup.sh "$1"; }
 
@@ -33,7 +33,7 @@ password=$(cat "$state/password")
 # shellcheck disable=SC2086 # words
 $sudo ip route replace $blackhole
 for kind in network container; do
-    ! $engine "$kind" inspect "$cloud" >/dev/null 2>&1 || owned "$kind" || {
+    ! $engine "$kind" inspect "$cloud" >/dev/null 2>&1 || owned "$engine" "$kind" || {
         echo "cloud: a $kind $cloud exists that this checkout did not make: take it down there (make cloud-down)" >&2
         exit 1
     }

@@ -1,0 +1,96 @@
+"""`hosts: openstack` against the lab's cloud, from nothing to nothing. The tests go on from one another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openstack
+
+from tests.e2e.lab import Stack
+from tools.cloud.contents import leftovers
+
+WAIT = 180
+NAME = "heat-e2e-openstack"
+
+
+def servers(project: Any) -> dict[str, Any]:
+    return {server.name: server for server in project.compute.servers()}
+
+
+def addresses(server: Any) -> dict[str, str]:
+    """A server's addresses, by whether they are fixed or floating."""
+    return {entry["OS-EXT-IPS:type"]: entry["addr"] for entries in server.addresses.values() for entry in entries}
+
+
+def makes_a_stack(stack: Stack) -> None:
+    """A stack is made and deleted through the proxy on the floating IP."""
+    clouds = stack.outputs()["clouds_yaml"]
+    config = openstack.config.OpenStackConfig(config_files=[clouds], load_envvars=False)
+    heat = openstack.connection.Connection(config=config.get_one(cloud="heat"))
+    definition = {
+        "heat_template_version": "2018-08-31",
+        "resources": {"value": {"type": "OS::Heat::RandomString"}},
+    }
+    made = heat.orchestration.create_stack(name="through", template=definition)
+    heat.orchestration.wait_for_status(
+        made, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=WAIT
+    )
+    heat.orchestration.delete_stack(made)
+    heat.orchestration.wait_for_delete(made, interval=0.5, wait=WAIT)
+
+
+def test_the_cloud_has_what_the_settings_say(stack: Stack, project: Any) -> None:
+    found = servers(project)
+    assert {name: server.status for name, server in found.items()} == {
+        f"{NAME}-front": "ACTIVE",
+        f"{NAME}-node-1": "ACTIVE",
+        f"{NAME}-node-2": "ACTIVE",
+    }
+    assert addresses(found[f"{NAME}-front"])["fixed"] == "10.213.92.10"
+    assert addresses(found[f"{NAME}-node-1"]) == {"fixed": "10.213.92.11"}
+    floating = addresses(found[f"{NAME}-front"])["floating"]
+    assert floating in stack.outputs()["heat_api_url"]
+    (group,) = project.compute.server_groups()
+    assert len(group.member_ids) == 2
+    assert [pair.name for pair in project.compute.keypairs()] == [NAME]
+
+
+def test_a_stack_is_made_through_the_floating_ip(stack: Stack) -> None:
+    makes_a_stack(stack)
+
+
+def test_a_second_up_changes_nothing(stack: Stack, project: Any) -> None:
+    before = {name: server.id for name, server in servers(project).items()}
+    stack.up("--expect-no-changes")
+    assert {name: server.id for name, server in servers(project).items()} == before
+
+
+def test_a_third_node_leaves_the_others_alone(stack: Stack, project: Any) -> None:
+    before = {name: server.id for name, server in servers(project).items()}
+    stack.set("nodes", 3)
+    stack.up()
+    after = {name: server.id for name, server in servers(project).items()}
+    assert after.pop(f"{NAME}-node-3")
+    assert after == before
+    makes_a_stack(stack)
+
+
+def test_two_nodes_fewer_are_gone_from_the_cloud(stack: Stack, project: Any) -> None:
+    before = servers(project)
+    stack.set("nodes", 1)
+    stack.up()
+    after = servers(project)
+    assert {name: server.id for name, server in after.items()} == {
+        name: before[name].id for name in (f"{NAME}-front", f"{NAME}-node-1")
+    }
+    assert "10.213.92.12" not in {
+        address["ip_address"] for port in project.network.ports() for address in port.fixed_ips
+    }
+    makes_a_stack(stack)
+
+
+def test_destroy_leaves_nothing_in_the_project(stack: Stack, project: Any) -> None:
+    made = leftovers(project)
+    assert made
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    assert leftovers(project) == []
