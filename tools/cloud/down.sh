@@ -11,6 +11,7 @@ for engine in podman docker; do
     command -v "$engine" >/dev/null || continue
     engine="$sudo $engine"
     if owned "$engine" container; then
+        $engine exec -i "$cloud" sh -s <tools/cloud/release.sh >/dev/null 2>&1 || true
         $engine kill "$cloud" >/dev/null 2>&1 || true
         $engine rm -f "$cloud" >/dev/null
     fi
@@ -19,3 +20,4 @@ done
 # shellcheck disable=SC2086 # words
 $sudo ip route del $blackhole 2>/dev/null || true
 rm -rf "$state"
+tools/remove-images.sh
