@@ -524,7 +524,9 @@ EFFECTS: list[tuple[dict[str, Any], set[str], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("config", "must", "must_not"), EFFECTS, ids=str)
+@pytest.mark.parametrize(
+    ("config", "must", "must_not"), EFFECTS, ids=lambda part: str(sorted(part) if isinstance(part, set) else part)
+)
 def test_a_setting_reaches_what_it_is_for_and_nothing_else(
     config: dict[str, Any], must: set[str], must_not: set[str]
 ) -> None:
