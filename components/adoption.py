@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from components import heat_conf
 from components.heat_conf import Deployment, Options, merge
 from components.heat_options import Name
+from components.install import understand_each_other
 from components.oslo_files import DEFAULT
 from components.translation import Translation, keystone_root, label, translate
 
@@ -33,8 +34,6 @@ _AGREED: dict[Name, str] = {
     (DEFAULT, "graceful_shutdown_timeout"): "timeouts.engineGraceful",
 }
 _EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
-# The releases whose engines understand each other's messages about resources (engine_worker's RPC version).
-_RPC_SERIES = ((24, 25), (26, 27))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,12 +112,6 @@ def place(path: str, content: str) -> str:
     """Where a file of the adopted host is on the nodes: what reads it restarts as other content makes another path."""
     digest = hashlib.sha256(base64.b64decode(content)).hexdigest()[:12]
     return f"{DIRECTORY}/{digest}-{PurePosixPath(path).name}"
-
-
-def understand_each_other(one: str, other: str) -> bool:
-    """Whether engines of two releases may share one broker's virtual host."""
-    series = [int(release.partition(".")[0]) for release in (one, other)]
-    return series[0] == series[1] or any(set(series) <= set(group) for group in _RPC_SERIES)
 
 
 def adopt(original: Original, wanted: Wanted) -> Adopted:

@@ -91,6 +91,16 @@ def engine_worker(version: str) -> str:
     raise ValueError(f"which messages the engines of Heat {version} exchange is not known here")
 
 
+def understand_each_other(one: str, other: str) -> bool:
+    """Whether engines of two releases may share one broker's vhost; of what is not known here only the same series."""
+    if one.partition(".")[0] == other.partition(".")[0]:
+        return True
+    try:
+        return engine_worker(one) == engine_worker(other)
+    except ValueError:
+        return False
+
+
 def refuse_mixed(engines: Mapping[str, Release]) -> str:
     """Why these engines cannot share a broker's vhost; empty where they can.
 
