@@ -93,9 +93,10 @@ def engine_worker(version: str) -> str:
 
 def understand_each_other(one: str, other: str) -> bool:
     """Whether engines of two releases may share one broker's vhost; of what is not known here only the same series."""
-    series = [release.partition(".")[0] for release in (one, other)]
+    if one.partition(".")[0] == other.partition(".")[0]:
+        return True
     try:
-        return series[0] == series[1] or engine_worker(one) == engine_worker(other)
+        return engine_worker(one) == engine_worker(other)
     except ValueError:
         return False
 

@@ -408,6 +408,11 @@ class Settings:
         return _ROOT / self.constraints
 
     @property
+    def release_is_known(self) -> bool:
+        """Whether `heat_version` says which release it is, and not a host."""
+        return self.install == Method.PIP.value or (self.install == Method.GIT.value and not self.git_ref)
+
+    @property
     def installation(self) -> Installation:
         """How Heat comes onto the nodes."""
         return Installation(

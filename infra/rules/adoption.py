@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.install import Method
 from infra.model import Settings
 from infra.reader import Reader, camel
 
@@ -21,6 +22,9 @@ def check_adoption(settings: Settings, reader: Reader) -> None:
     if settings.control_plane != "existing":
         rule = "adopt is true, and the control plane is the one that the adopted heat.conf names"
         reader.refuse("controlPlane", settings.control_plane, rule, "existing")
+    if settings.install in [method.value for method in Method] and not settings.release_is_known:
+        rule = "adopt is true, and the adopted heat.conf is translated for a release that is known beforehand"
+        reader.refuse("install", settings.install, rule, default.install)
     for name in _ITS_OWN:
         if getattr(settings, name) != getattr(default, name):
             reader.refuse(camel(name), "(set)", "adopt is true, and the adopted heat.conf says it")

@@ -47,7 +47,7 @@ def _check_git(settings: Settings, reader: Reader) -> None:
 
 def _check_release(settings: Settings, reader: Reader) -> None:
     default, version = Settings(), settings.heat_version
-    if settings.install == Method.APT.value or (settings.install == Method.GIT.value and settings.git_ref):
+    if settings.install in [method.value for method in Method] and not settings.release_is_known:
         if version != default.heat_version:
             decides = "the distribution" if settings.install == Method.APT.value else "gitRef"
             reader.refuse(

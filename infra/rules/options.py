@@ -174,7 +174,9 @@ def _problem(option: _Option, settings: Settings, reader: Reader) -> tuple[str, 
     if rule := _in_our_hands(option.name):
         same = _SETTINGS.get(option.name)
         return rule, f"{away}; {reader.set(same, option.value)}" if same and not option.hidden else away
-    if "{}.{}".format(*option.name) not in settings.allow_options and (told := _unknown(option, settings, reader)):
+    # Where a host says which release it is, it also refuses what that one does not know.
+    looked_up = settings.release_is_known and "{}.{}".format(*option.name) not in settings.allow_options
+    if looked_up and (told := _unknown(option, settings, reader)):
         return told
     if option.whom != "all" and (option.name[0] == "oslo_messaging_rabbit" or option.name in _MESSAGING):
         rule = "messages come through only where all processes have the same here"

@@ -21,10 +21,11 @@ from components.install import (
     lock_file,
     locked_releases,
     refuse_mixed,
+    understand_each_other,
 )
 from components.rendering import TEMPLATES
 from components.topology import Kind
-from infra.settings import load
+from infra.settings import SettingsError, load
 from tests.unit import program
 from tests.unit.program import guide_sample
 
@@ -155,6 +156,25 @@ def test_releases_that_understand_each_other_may_share_a_vhost(one: str, other: 
     assert refuse_mixed({"node-1": release(one), "node-2": release(other)}) == ""
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [("28.0.0", "28.1.0", True), ("28.0.0", "27.0.1", False), ("19.0.0", "24.1.2", True), ("25.0.2", "26.0.2", False)],
+)
+def test_a_release_that_is_not_known_is_trusted_with_its_like_alone(one: str, other: str, *, together: bool) -> None:
+    assert understand_each_other(one, other) is together
+
+
+@pytest.mark.parametrize("way", [{"install": "apt"}, {"install": "git", "gitRef": "master"}])
+def test_an_adopted_configuration_is_translated_for_no_release_that_only_a_host_knows(way: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load("dev", {**way, "adopt": "true"})
+    told = (
+        f"install = {way['install']}: adopt is true, and the adopted heat.conf is translated for a release that is "
+        "known beforehand. Type: pulumi config set install pip --stack dev"
+    )
+    assert told in raised.value.problems
+
+
 def test_releases_that_do_not_are_named_with_where_they_are() -> None:
     engines = {"node-1": release("26.0.2"), "node-2": release("25.0.2"), "10.0.0.1 (not ours)": release("24.1.2")}
     told = refuse_mixed(engines)
@@ -188,6 +208,15 @@ def test_a_relative_path_of_constraints_starts_at_the_checkout() -> None:
 def test_git_takes_the_releases_tag_where_it_is_told_no_other() -> None:
     assert load("dev", {"install": "git"}).installation.git_ref == "27.0.1"
     assert load("dev", {"install": "git", "gitRef": "master"}).installation.git_ref == "master"
+
+
+@pytest.mark.parametrize("way", [{"install": "apt"}, {"install": "git", "gitRef": "master"}])
+def test_options_are_left_to_the_hosts_where_they_say_which_release_it_is(way: dict[str, str]) -> None:
+    """Heat 27 does not know this one, and what the distribution has may."""
+    options = {"all": {"DEFAULT": {"backdoor_port": "9"}}}
+    assert load("dev", {**way, "options": options})
+    with pytest.raises(SettingsError, match=r"Heat 27\.0\.1 does not know it"):
+        load("dev", {"options": options})
 
 
 def installed(tmp_path: Path, *, worker: str, options: list[str]) -> subprocess.CompletedProcess[str]:
