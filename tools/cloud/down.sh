@@ -11,6 +11,7 @@ for engine in podman docker; do
     command -v "$engine" >/dev/null || continue
     engine="$sudo $engine"
     if owned "$engine" container; then
+        $engine exec -i "$cloud" sh -s <tools/cloud/release.sh >/dev/null 2>&1 || true
         $engine kill "$cloud" >/dev/null 2>&1 || true
         $engine rm -f "$cloud" >/dev/null
     fi

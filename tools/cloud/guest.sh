@@ -18,10 +18,11 @@ exec /lib/systemd/systemd "$@"
 END
 chmod 0755 /sbin/init
 # No terminals, no kernel of its own, no disk to check or grow.
-for unit in console-getty.service getty@.service systemd-modules-load.service systemd-sysctl.service systemd-remount-fs.service; do
+for unit in console-getty.service getty@.service systemd-modules-load.service systemd-sysctl.service systemd-remount-fs.service \
+    systemd-ask-password-console.path systemd-ask-password-wall.path; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
-printf 'growpart: {mode: "off"}\nresize_rootfs: false\n' >>/etc/cloud/cloud.cfg.d/90-cloud.cfg
+printf 'growpart: {mode: "off"}\nresize_rootfs: false\nlocale: false\n' >>/etc/cloud/cloud.cfg.d/90-cloud.cfg
 rm -f /etc/ssh/ssh_host_*
 : >/etc/machine-id
 : >/etc/fstab
