@@ -20,3 +20,4 @@ done
 # shellcheck disable=SC2086 # words
 $sudo ip route del $blackhole 2>/dev/null || true
 rm -rf "$state"
+tools/remove-images.sh

@@ -13,6 +13,8 @@ echo 'datasource_list: [OpenStack]' >/etc/cloud/cloud.cfg.d/90-cloud.cfg
 rm /sbin/init
 cat >/sbin/init <<'END'
 #!/bin/sh
+# What libvirt has instead is too little for the likes of free.
+umount /proc/meminfo 2>/dev/null
 export product_name='OpenStack Nova'
 exec /lib/systemd/systemd "$@"
 END
@@ -22,7 +24,7 @@ for unit in console-getty.service getty@.service systemd-modules-load.service sy
     systemd-ask-password-console.path systemd-ask-password-wall.path; do
     ln -sf /dev/null "/etc/systemd/system/$unit"
 done
-printf 'growpart: {mode: "off"}\nresize_rootfs: false\nlocale: false\n' >>/etc/cloud/cloud.cfg.d/90-cloud.cfg
+printf 'growpart: {mode: "off"}\nresize_rootfs: false\nlocale: false\nmanage_etc_hosts: true\n' >>/etc/cloud/cloud.cfg.d/90-cloud.cfg
 rm -f /etc/ssh/ssh_host_*
 : >/etc/machine-id
 : >/etc/fstab

@@ -23,7 +23,7 @@ build() {
     # The engine's own network: the cloud's may not be there yet.
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$builder" $flags "$base" >/dev/null
-    $engine exec "$builder" sh -c 'timeout 60 systemctl is-system-running --wait >/dev/null || true' </dev/null
+    $engine exec "$builder" sh -c 'timeout 60 systemctl is-system-running --wait >/dev/null 2>&1 || true' </dev/null
     $engine exec -i "$builder" sh -s <tools/cloud/packages.sh
     $engine export "$builder" >"$tarball.new"
     mv "$tarball.new" "$tarball"

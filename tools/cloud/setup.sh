@@ -14,6 +14,8 @@ fill() {
 
 identity() {
     install -m 0755 bridge.sh /usr/local/sbin/cloud-bridge
+    dpkg-divert --quiet --local --rename --divert /usr/lib/libvirt/libvirt_lxc.real --add /usr/lib/libvirt/libvirt_lxc
+    install -m 0755 libvirt_lxc.sh /usr/lib/libvirt/libvirt_lxc
     install -m 0644 etc/cloud-bridge.service /etc/systemd/system/
     install -m 0644 etc/mariadb.cnf /etc/mysql/mariadb.conf.d/90-cloud.cnf
     install -m 0644 etc/rabbitmq.conf etc/rabbitmq-env.conf /etc/rabbitmq/
@@ -38,7 +40,7 @@ identity() {
         done
     } | mysql
     fill keystone keystone.conf /etc/keystone/keystone.conf
-    keystone-manage db_sync
+    keystone-manage db_sync 2>/dev/null
     keystone-manage fernet_setup --keystone-user keystone --keystone-group keystone
     keystone-manage credential_setup --keystone-user keystone --keystone-group keystone
     url=http://$address:5000/v3
@@ -83,8 +85,11 @@ services() {
     systemctl restart --no-block $SERVICES
 }
 
-nova_manage() { runuser -u nova -- nova-manage "$@"; }
+# What it tells on the way is of interest only where it fails.
+nova_manage() {
+    runuser -u nova -- nova-manage "$@" 2>/tmp/nova-manage.log || { tail -n 20 /tmp/nova-manage.log >&2; return 1; }
+}
 
 SERVICES='glance-api placement-api nova-api nova-api-metadata nova-conductor nova-scheduler neutron-api neutron-rpc-server
-    neutron-linuxbridge-agent neutron-l3-agent neutron-dhcp-agent neutron-metadata-agent nova-compute'
+    neutron-linuxbridge-agent neutron-l3-agent neutron-dhcp-agent neutron-metadata-agent libvirtd nova-compute'
 "$1"

@@ -52,7 +52,8 @@ if $engine container inspect "$cloud" >/dev/null 2>&1; then
     $engine start "$cloud" >/dev/null
 else
     # It makes bridges, network namespaces, loop devices and containers of its own. For these libvirt wants cgroups as
-    # it finds them on a machine: a namespace of them, and nothing mounted over them.
+    # it finds them on a machine: a namespace of them, and nothing mounted over them. Some fifteen services and the
+    # instances get more of a busy processor than one host does.
     flags=$(printf '%s' "$flags" | sed 's| --cgroupns=host --volume [^ ]*| --cgroupns=private|')
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$cloud" --hostname cloud --label heat-scaleout="$PWD" --network "$cloud" --ip "$address" \
@@ -62,7 +63,7 @@ else
 fi
 if ! inside test -e /opt/cloud/complete </dev/null; then
     say "setting it up"
-    tar -C tools/cloud -c bridge.sh setup.sh etc | inside sh -c 'mkdir -p /opt/cloud && tar -C /opt/cloud -x'
+    tar -C tools/cloud -c bridge.sh setup.sh libvirt_lxc.sh etc | inside sh -c 'mkdir -p /opt/cloud && tar -C /opt/cloud -x'
     setup identity
     say "Keystone"
     contents identity --host "$address"
@@ -70,7 +71,7 @@ if ! inside test -e /opt/cloud/complete </dev/null; then
     say "databases and services"
     contents wait
     say "all are at work"
-    inside runuser -u nova -- nova-manage cell_v2 discover_hosts </dev/null
+    inside runuser -u nova -- nova-manage cell_v2 discover_hosts </dev/null 2>/dev/null
     contents resources --subnet "$subnet" --image "$guest"
     inside touch /opt/cloud/complete </dev/null
 fi
