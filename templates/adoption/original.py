@@ -10,6 +10,7 @@ being told), release (of the engine that runs; empty for none). fetch: base64 by
 import base64
 import importlib.metadata
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,21 +49,32 @@ def policies(files: list[Path]) -> list[str]:
     return [str(path) for path in beside if path.is_file() and path.stat().st_size]
 
 
+def _release_of(script: Path) -> str:
+    """The release that a script of Heat belongs to, asked of the Python in its first line; empty where that fails."""
+    try:
+        first = script.read_text(errors="replace").split("\n")[0]
+    except OSError:
+        return ""
+    words = [*first.removeprefix("#!").split(), "-c", _RELEASE]
+    told = subprocess.run(words, capture_output=True, text=True, check=False, cwd="/")  # noqa: S603
+    return told.stdout.strip() if told.returncode == 0 else ""
+
+
 def release() -> str:
     """The release of Heat whose engine runs here; empty where none does."""
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():
             continue
         try:
-            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if any(Path(word).name == "heat-engine" for word in words[1:3]):
-            told = subprocess.run(  # noqa: S603
-                [words[0], "-c", _RELEASE], capture_output=True, text=True, check=False, cwd="/"
-            )
-            if told.returncode == 0:
-                return told.stdout.strip()
+        # An engine's title has its script in brackets.
+        script = re.match(
+            r"(?:[^\0]*python[^\0]*\0|[^\0]*: master process \[)?(/[^\0 \]]*/heat-engine)(?![\w.-])", command
+        )
+        if script and (found := _release_of(Path(script[1]))):
+            return found
     try:
         return importlib.metadata.version("openstack-heat")
     except importlib.metadata.PackageNotFoundError:

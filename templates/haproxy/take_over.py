@@ -22,6 +22,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -149,9 +150,11 @@ def status_of(pid: int) -> dict[str, str]:
 
 
 def command_of(pid: int) -> list[str]:
-    """A process's command line."""
+    """A process's command line; where it has given itself a title, as Heat's engine does, the one that stands there."""
     with contextlib.suppress(OSError):
-        return [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")]
+        text = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0"))
+        titled = re.fullmatch(r"\S+: master process \[(.*)\]", text)
+        return shlex.split(titled[1]) if titled else text.split("\0")
     return []
 
 
@@ -203,6 +206,7 @@ def unit_of(pid: int) -> str:
 def described(pid: int) -> dict[str, Any]:
     """All that it takes to start a process again as it was."""
     status = status_of(pid)
+    environment = [os.fsdecode(word) for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in word]
     output = []
     for number in (1, 2):
         path = target(f"/proc/{pid}/fd/{number}")
@@ -218,9 +222,8 @@ def described(pid: int) -> dict[str, Any]:
         "groups": [int(group) for group in status["Groups"].split()],
         "umask": int(status["Umask"], 8),
         "output": output,
-        "environment": [
-            os.fsdecode(word) for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in word
-        ],
+        # A title may have been written over it.
+        "environment": environment or [f"PATH={os.defpath}"],
     }
 
 
@@ -276,7 +279,13 @@ def originals(ports: Iterable[int]) -> list[dict[str, Any]]:
 
 def engines() -> list[dict[str, Any]]:
     """The engines that ran here before."""
-    pids = [pid for pid in processes() if any(Path(word).name == "heat-engine" for word in command_of(pid)[:3])]
+    pids = []
+    for pid in processes():
+        with contextlib.suppress(OSError):
+            # Its own interpreter: whoever only speaks of it, as journalctl does, is another program.
+            named = any(Path(word).name == "heat-engine" for word in command_of(pid)[:2])
+            if named and "python" in target(f"/proc/{pid}/exe"):
+                pids.append(pid)
     return [entry(pid, 0, r"heat|h-eng") | {"ports": []} for pid in top(pids)]
 
 
@@ -355,6 +364,23 @@ def start(entries: list[dict[str, Any]]) -> None:
             Path(one["path"]).symlink_to(one["target"])
     if sites:
         run("systemctl", "reload", "apache2")
+
+
+def start_engines(entries: list[dict[str, Any]]) -> None:
+    """Start these, and see that they run.
+
+    Raises:
+        TakeOverError: one does not.
+    """
+    start(entries)
+    for one in entries:
+        if one["kind"] == "unit" and not until(lambda: active(one["name"]), START):  # noqa: B023 # asked at once
+            raise TakeOverError(f"{one['name']} does not start again: journalctl -u {one['name']}")
+
+
+def active(unit: str) -> bool:
+    """Whether a unit runs."""
+    return properties(unit, "ActiveState").get("ActiveState") == "active"
 
 
 def launch(place: int) -> None:
@@ -495,7 +521,7 @@ class Watch(threading.Thread):
 def proxy_start() -> tuple[str, ...]:
     """The command that has HAProxy run with the configuration that is in place; all else is done before."""
     run("systemctl", "--quiet", "enable", "haproxy")
-    if properties("haproxy", "ActiveState").get("ActiveState") == "active":
+    if active("haproxy"):
         return ("systemctl", "kill", "--signal", "USR2", "--kill-who", "main", "haproxy")
     run("systemctl", "reset-failed", "haproxy", check=False)
     return ("systemctl", "start", "haproxy")
@@ -578,7 +604,7 @@ def take(spec: dict[str, Any]) -> None:
     if spec["keep_engine"] and stopped:
         keep = [one["name"] for one in stopped if one["kind"] == "unit"]
         unguard(keep)
-        start(stopped)
+        start_engines(stopped)
         record["entries"] = [one for one in record["entries"] if not one.get("engine")]
         record["guarded"] = [unit for unit in record["guarded"] if unit not in keep]
         print(f"started {' and '.join(one['name'] for one in stopped)} again")
@@ -650,7 +676,7 @@ def give_back(spec: dict[str, Any]) -> None:
     unguard(record["guarded"])
     apis = [one for one in record["entries"] if not one.get("engine")]
     ports = sorted({port for one in apis for port in one["ports"]})
-    start([one for one in record["entries"] if one.get("engine")])
+    start_engines([one for one in record["entries"] if one.get("engine")])
     listeners = {name: where for name, where in spec["listeners"].items() if where[1] in ports}
     watches = [Watch(*where) for where in listeners.values()]
     for watch in watches:

@@ -6,6 +6,7 @@ The machine is made by tests/e2e/single_machine/setup.sh, without this program. 
 from __future__ import annotations
 
 import http.client
+import re
 import subprocess
 import threading
 import time
@@ -158,8 +159,9 @@ def origin(stack: Stack) -> dict[str, str]:
     """What must be on A after all as it was before."""
     looks = {
         "units": "systemctl is-enabled heat-api heat-engine; systemctl is-active heat-api heat-engine",
-        "files": "find /etc/heat /etc/systemd/system /etc/haproxy -type f -not -path '*/adopted/*' 2>/dev/null"
-        " | sort | xargs sha256sum",
+        # What packages have brought stays.
+        "files": "find /etc/heat /etc/systemd/system /etc/haproxy/haproxy.cfg -type f"
+        " -not -path '*/haproxy.service.d/*' 2>/dev/null | sort | xargs sha256sum",
         "listening": "ss -Hltn 'sport = :8004 or sport = :8000' | awk '{print $4}' | sort",
         "cfn": "pid=$(ss -Hltnp 'sport = :8000' | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p');"
         "stat -c %U /proc/$pid; readlink /proc/$pid/cwd /proc/$pid/fd/1; cat /proc/$pid/comm;"
@@ -227,9 +229,10 @@ def test_heat_is_scaled_out_while_a_client_polls_it(stack: Stack, cloud: Any) ->
     assert listening(stack) == dict.fromkeys(APIS, "haproxy")
     for client in clients:
         assert client.asked > 100
+        # No gap at all: every connection was taken, by the one or by the other.
         assert client.failed == []
-        assert client.longest < 1
-    assert "requests failed" in result.text
+    print("\n".join(gaps := re.findall(r"\S+ was [\d.]+ s without an answer at most; .*", result.text)))
+    assert {gap.partition(" ")[0] for gap in gaps if "; 0 of " in gap} == {f"{A}:8004", f"{A}:8000"}
     assert MARK not in result.text
     # A's own engine, and one on each node.
     assert engines(stack) == 3

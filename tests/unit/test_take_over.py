@@ -80,6 +80,17 @@ def test_whoever_listens_is_found_with_all_that_it_takes_to_start_it_again(progr
 
 
 @needs_proc
+def test_a_process_with_a_title_is_known_by_the_command_line_in_it(program: ModuleType) -> None:
+    """As Heat's engine has one."""
+    title = "heat-engine: master process [/opt/heat/bin/heat-engine --config-file /etc/heat/heat.conf]"
+    with subprocess.Popen([title], executable=sys.executable, stdin=subprocess.PIPE) as process:
+        # Until it is no copy of this test any more.
+        assert program.until(lambda: program.command_of(process.pid)[:1] == ["/opt/heat/bin/heat-engine"], 5)
+        assert program.command_of(process.pid)[1:] == ["--config-file", "/etc/heat/heat.conf"]
+        process.kill()
+
+
+@needs_proc
 def test_what_is_not_heats_own_is_refused_by_its_name(program: ModuleType, tmp_path: Path) -> None:
     with serving(tmp_path, "something") as (process, port), pytest.raises(SystemExit) as refused:
         program.originals([port])
