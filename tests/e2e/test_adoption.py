@@ -175,7 +175,11 @@ def before(stack: Stack, cloud: Any) -> dict[str, str]:
     """A as the operator left it, with a stack in it and one that its engine has in work."""
     begin(cloud, "before", {"type": "OS::Heat::RandomString"})
     completed(cloud, "before")
-    begin(cloud, "slow", {"type": "OS::Heat::TestResource", "properties": {"value": "x", "wait_secs": 90}})
+    begin(
+        cloud,
+        "slow",
+        {"type": "OS::Heat::TestResource", "properties": {"value": "x", "action_wait_secs": {"create": 90}}},
+    )
     return origin(stack)
 
 
@@ -219,7 +223,11 @@ def test_a_proxy_that_does_not_start_leaves_the_original_apis_where_they_are(
 
 @pytest.mark.usefixtures("before")
 def test_heat_is_scaled_out_while_a_client_polls_it(stack: Stack, cloud: Any) -> None:
-    begin(cloud, "meanwhile", {"type": "OS::Heat::TestResource", "properties": {"value": "x", "wait_secs": 20}})
+    begin(
+        cloud,
+        "meanwhile",
+        {"type": "OS::Heat::TestResource", "properties": {"value": "x", "action_wait_secs": {"create": 20}}},
+    )
     clients = [Client(where) for where in APIS.values()]
     for client in clients:
         client.start()
