@@ -31,7 +31,11 @@ _HASH_ROUNDS = 8
 _KEYSTONE_PROCESSES = 4
 # Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
 _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
-_BROKER_USER = _BROKER_VHOST = "heat"
+_BROKER_USER = "heat"
+# Up to Heat 25 engines speak version 1.4 among themselves, and one of a later release does not take what they say, nor
+# they what it says (1.9): what the one sends and the other fetches is lost. So each has a vhost of its own.
+_BROKER_VHOSTS = ("heat", "heat-1.4")
+_FIRST_OF_HEAT = 26
 # RabbitMQ's policy for the queues that an engine leaves behind: each of its worker processes has some named by a new id
 # at every start. Half an hour, in milliseconds, as oslo.messaging's own reply queues have it.
 ORPHANS = {
@@ -190,12 +194,18 @@ def run_program(
     return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
 
 
-def _secrets(address: str, passwords: Mapping[str, str]) -> Secrets:
+def broker_vhost(heat_version: str) -> str:
+    """The vhost of a release's engines and APIs."""
+    newer, older = _BROKER_VHOSTS
+    return newer if int(heat_version.partition(".")[0]) >= _FIRST_OF_HEAT else older
+
+
+def _secrets(address: str, vhost: str, passwords: Mapping[str, str]) -> Secrets:
     """What Heat's secrets.conf is made from, with everything at one address."""
     return Secrets(
         database_url=f"mysql+pymysql://heat:{passwords['database-heat']}@{address}/heat?charset=utf8mb4",
         transport_url=loopback.transport_url(
-            _BROKER_USER, passwords["broker"], [f"{address}:{heat_conf.BROKER_PORT}"], _BROKER_VHOST
+            _BROKER_USER, passwords["broker"], [f"{address}:{heat_conf.BROKER_PORT}"], vhost
         ),
         service_password=passwords["keystone-heat"],
         domain_admin_password=passwords["stack-domain-admin"],
@@ -268,7 +278,9 @@ class BundledControlPlane(pulumi.ComponentResource):
                 user=services.user, password=known, project=services.project, domain=services.domain
             )
         )
-        self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, known))
+        self._secrets = pulumi.Output.all(**self._passwords).apply(
+            lambda known: _secrets(host.address, broker_vhost(deployment.heat_version), known)
+        )
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.logins = pulumi.Output.all(**self._passwords).apply(
             lambda known: {
@@ -294,7 +306,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "innodb_buffer_pool_mb": 256,
             "broker_port": heat_conf.BROKER_PORT,
             "broker_user": _BROKER_USER,
-            "broker_vhost": _BROKER_VHOST,
+            "broker_vhosts": _BROKER_VHOSTS,
             "orphans": ORPHANS,
             "cache_port": heat_conf.MEMCACHED_PORT,
             "cache_mb": 128,

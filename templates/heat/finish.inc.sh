@@ -1,3 +1,8 @@
+# at_work UNIT NAME: the stacks that an engine has work of in hand, one on each line.
+at_work() {
+    {{ prefix }}/bin/python {{ work }} "$2" "/etc/heat/processes/$1/heat.conf" "/etc/heat/processes/$1/secrets.conf" 2>&1
+}
+
 # finish UNIT NAME SECONDS: stop an engine when it has done what it has in hand, and never before. Where that takes
 # longer, it says which stacks it is at, and fails; the engine goes on until it has done it.
 finish() {
@@ -9,11 +14,11 @@ finish() {
     deadline=$(($(date +%s) + $3))
     until case "$(systemctl is-active "$1")" in inactive | failed) true ;; *) false ;; esac; do
         if [ "$(date +%s)" -ge "$deadline" ]; then
-            own=/etc/heat/processes/$1
             {
-                echo "$1 on {{ node }} ({{ address }}) has had $3 s to do what it has in hand, and is still at these stacks:"
-                {{ prefix }}/bin/python {{ work }} "$2" "$own/heat.conf" "$own/secrets.conf" 2>&1 | sed 's/^/  /'
-                echo "It goes on with them and takes up nothing else; none is cut off. To wait longer: pulumi config set --path timeouts.engineGraceful"
+                echo "$1 on {{ node }} ({{ address }}) has had $3 s to do what it has in hand, and has not stopped yet."
+                echo "It goes on with it and takes up nothing else; nothing is cut off. It is at these stacks:"
+                at_work "$1" "$2" | sed 's/^/  /'
+                echo "Type pulumi up again when it is done, or give it more: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi

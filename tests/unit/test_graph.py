@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import itertools
+import json
 import re
 import signal
 import sys
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
+from components.control_plane import broker_vhost
 from components.remote import BOOT_DIALS, DIALS
 from components.topology import Kind
 from infra.settings import SettingsError
@@ -537,6 +539,17 @@ def test_a_process_is_restarted_exactly_when_a_file_that_it_reads_has_changed(co
         node, kind = process["node"], process["kind"]
         read = {f"{node}-{file}" for file in ("heat-conf", "secrets-conf", "policy", f"{kind}-unit", f"{kind}-uwsgi")}
         assert (name in changed) == bool(changed & (read | {f"{name}-conf"})), name
+
+
+def test_releases_that_do_not_understand_one_another_meet_at_no_queue() -> None:
+    vhosts = {version: broker_vhost(version) for version in ("24.1.2", "25.0.2", "26.0.2", "27.0.1", "30.0.0")}
+    assert vhosts["24.1.2"] == vhosts["25.0.2"] == "heat-1.4"
+    assert vhosts["26.0.2"] == vhosts["27.0.1"] == vhosts["30.0.0"] == "heat"
+    definitions = json.loads(cached().by_name["front-rabbitmq-definitions"].text())
+    for kind in ("permissions", "policies"):
+        assert {entry["vhost"] for entry in definitions[kind]} == set(vhosts.values())
+    (url,) = re.findall(r"(?m)^transport_url = (.*)$", cached().by_name["node-1-secrets-conf"].text())
+    assert url.endswith("/heat")
 
 
 def test_a_bad_setting_is_told_before_anything_is_touched() -> None:

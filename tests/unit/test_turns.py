@@ -25,8 +25,10 @@ class Turn:
         self.path, self.unit = tmp_path, unit
         self.own = tmp_path / "etc" / unit
         self.run = tmp_path / "run" / unit.replace("@", "-")
-        for directory in (self.own, self.run, tmp_path / "bin", tmp_path / "wanted"):
+        for directory in (self.own, self.run, tmp_path / "bin", tmp_path / "wanted", tmp_path / "units"):
             directory.mkdir(parents=True)
+        (tmp_path / f"units/{unit}.service").touch()
+        (self.own / "process.conf").write_text("[DEFAULT]\nhost = node-1-x\n")
         self.journal = tmp_path / "journal"
         self.journal.write_text(UP + "\n")
         # The unit "works" when its heat.conf does not say otherwise; a start writes down what it reads.
@@ -34,17 +36,21 @@ class Turn:
             tmp_path / "bin",
             "systemctl",
             f"""cd {tmp_path}
+            for unit; do :; done
+            state=state-$unit whose=
+            [ -e "$state" ] || echo inactive >"$state"
+            [ "$unit" = {unit} ] || whose="another's "
             case "$1" in
-            is-active) [ "$2" = --quiet ] || cat state; grep -qx active state ;;
-            --no-block) echo "$2" >>log; if [ "$2" = start ]; then echo active; elif [ -e busy ]; then echo deactivating
-                else echo inactive; fi >state ;;
-            restart) echo "restart with $(cat etc/{unit}/heat.conf)" >>log; rm -f run/*/down; echo active >state
+            is-active) [ "$2" = --quiet ] || cat "$state"; grep -qx active "$state" ;;
+            --no-block) echo "$whose$2" >>log; if [ "$2" = start ]; then echo active; elif [ -e busy ]; then
+                echo deactivating; else echo inactive; fi >"$state" ;;
+            restart) echo "${{whose}}restart with $(cat "etc/$unit/heat.conf")" >>log; rm -f run/*/down
+                echo active >"$state"
                 sha256sum {self.own}/heat.conf >{self.run}/read; cat after >>journal 2>/dev/null || true ;;
             is-failed) exit 1 ;;
             is-enabled) exit 0 ;;
             esac""",
         )
-        (tmp_path / "state").write_text("inactive\n")
         works = f"! grep -q bad {self.own}/heat.conf"
         tool(tmp_path / "bin", "curl", f"if {works}; then printf 200; else printf 503; fi")
         tool(
@@ -56,8 +62,9 @@ class Turn:
         tool(tmp_path / "bin", "ss", "")
         tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{DOWN}' >>{self.journal}")
 
-    def want(self, text: str) -> None:
+    def want(self, text: str, *, vhost: str = "old") -> None:
         (self.path / "wanted/heat.conf").write_text(text)
+        (self.path / "wanted/secrets.conf").write_text(f"[DEFAULT]\ntransport_url = rabbit://broker/{vhost}\n")
 
     def take(self) -> subprocess.CompletedProcess[str]:
         script = render(
@@ -65,8 +72,10 @@ class Turn:
             digest="d", unit=self.unit, name="node-1-x", port=8004 if self.unit == API else None, start_timeout=1,
             prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py", drain_timeout=5,
             finish_timeout=2, work="engine_work.py",
-            copies=[(f"{self.path}/wanted/heat.conf", f"{self.own}/heat.conf")],
+            secrets=f"{self.path}/wanted/secrets.conf",
+            copies=[(f"{self.path}/wanted/{name}", f"{self.own}/{name}") for name in ("heat.conf", "secrets.conf")],
         ).replace("/etc/heat/processes", f"{self.path}/etc").replace("/run/", f"{self.path}/run/")  # fmt: skip
+        script = script.replace("/etc/systemd/system", str(self.path / "units"))
         return subprocess.run(
             ["/bin/sh", "-s"],
             input=script,
@@ -155,15 +164,50 @@ def test_an_engine_that_is_still_at_work_is_named_with_its_stacks_and_not_cut_of
     done = turn.take()
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"{ENGINE} on node-1 ({B}) has had 2 s to do what it has in hand, and is still at these stacks:",
+        f"{ENGINE} on node-1 ({B}) has had 2 s to do what it has in hand, and has not stopped yet.",
+        "It goes on with it and takes up nothing else; nothing is cut off. It is at these stacks:",
         "  a stack of node-1-x",
-        "It goes on with them and takes up nothing else; none is cut off. "
-        "To wait longer: pulumi config set --path timeouts.engineGraceful",
+        "Type pulumi up again when it is done, or give it more: pulumi config set --path timeouts.engineGraceful",
     ]
     assert (turn.reads, turn.log) == ("first", ["restart with first", "stop", "start"])
     (tmp_path / "busy").unlink()
     assert turn.take().returncode == 0
     assert (turn.reads, turn.log[3:]) == ("second", ["stop", "restart with second"])
+
+
+def others(turn: Turn) -> list[Path]:
+    return [path for path in (turn.path / "etc").iterdir() if path.name != turn.unit]
+
+
+def test_an_engine_that_goes_over_to_another_vhost_leaves_one_as_it_was_for_those_that_have_not(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, ENGINE)
+    turn.want("first")
+    assert turn.take().returncode == 0
+    turn.want("second", vhost="new")
+    done = turn.take()
+    assert (done.returncode, done.stderr) == (0, "")
+    # It is there before the engine stops, and is called by a name of its own.
+    assert turn.log == ["restart with first", "another's restart with first", "stop", "restart with second"]
+    (other,) = others(turn)
+    assert "broker/old" in (other / "secrets.conf").read_text()
+    number = other.name.removeprefix("heat-engine@")
+    assert int(number) >= 1000
+    assert f"host = node-1-heat-engine-{number}\n" in (other / "process.conf").read_text()
+    # A second engine of this node finds it there; and one that stays where it is wants none.
+    turn.want("third", vhost="new")
+    assert turn.take().returncode == 0
+    assert others(turn) == [other]
+
+
+def test_a_change_of_vhost_that_fails_leaves_nobody_behind(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, ENGINE)
+    turn.want("first")
+    assert turn.take().returncode == 0
+    turn.want("bad", vhost="new")
+    assert turn.take().returncode == 1
+    assert "broker/old" in (turn.own / "secrets.conf").read_text()
+    assert turn.log[-2:] == ["restart with first", "another's stop"]
+    assert not others(turn)
 
 
 def test_a_first_process_that_does_not_work_has_nothing_to_go_back_to(tmp_path: Path) -> None:

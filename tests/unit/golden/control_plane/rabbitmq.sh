@@ -1,5 +1,5 @@
 #!/bin/sh
-# RabbitMQ with Heat's virtual host and user, and without the user everybody knows.
+# RabbitMQ with Heat's virtual hosts and user, and without the user everybody knows.
 #
 # The policy "heat-orphans" (in definitions.json) removes the queues that an engine leaves behind: each of its worker
 # processes has some named by a new id at every start. A queue expires when it has had no consumer for half an hour, as
@@ -7,7 +7,7 @@
 set -eu
 
 user=heat
-vhost=heat
+vhosts='heat heat-1.4'
 password=s3cr3t.broker...................
 definitions=/etc/rabbitmq/definitions.json
 mapper=/etc/systemd/system/epmd.socket.d/heat-scaleout.conf
@@ -80,5 +80,7 @@ fi
 # On standard input: an argument could be read by everybody on this host.
 printf '%s\n' "$password" | rabbitmqctl --quiet authenticate_user "$user" >/dev/null ||
     say_why rabbitmq-server.service "RabbitMQ does not accept its user $user."
-rabbitmqctl --quiet --no-table-headers list_permissions --vhost "$vhost" | cut -f 1 | grep -qx -e "$user" ||
-    say_why rabbitmq-server.service "RabbitMQ's user $user may not use the virtual host $vhost."
+for vhost in $vhosts; do
+    rabbitmqctl --quiet --no-table-headers list_permissions --vhost "$vhost" | cut -f 1 | grep -qx -e "$user" ||
+        say_why rabbitmq-server.service "RabbitMQ's user $user may not use the virtual host $vhost."
+done

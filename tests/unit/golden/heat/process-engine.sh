@@ -29,6 +29,11 @@ unwell() {
     } >&2
     exit 1
 }
+# at_work UNIT NAME: the stacks that an engine has work of in hand, one on each line.
+at_work() {
+    /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/engine_work.py "$2" "/etc/heat/processes/$1/heat.conf" "/etc/heat/processes/$1/secrets.conf" 2>&1
+}
+
 # finish UNIT NAME SECONDS: stop an engine when it has done what it has in hand, and never before. Where that takes
 # longer, it says which stacks it is at, and fails; the engine goes on until it has done it.
 finish() {
@@ -40,11 +45,11 @@ finish() {
     deadline=$(($(date +%s) + $3))
     until case "$(systemctl is-active "$1")" in inactive | failed) true ;; *) false ;; esac; do
         if [ "$(date +%s)" -ge "$deadline" ]; then
-            own=/etc/heat/processes/$1
             {
-                echo "$1 on node-1 (10.0.0.2) has had $3 s to do what it has in hand, and is still at these stacks:"
-                /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/engine_work.py "$2" "$own/heat.conf" "$own/secrets.conf" 2>&1 | sed 's/^/  /'
-                echo "It goes on with them and takes up nothing else; none is cut off. To wait longer: pulumi config set --path timeouts.engineGraceful"
+                echo "$1 on node-1 (10.0.0.2) has had $3 s to do what it has in hand, and has not stopped yet."
+                echo "It goes on with it and takes up nothing else; nothing is cut off. It is at these stacks:"
+                at_work "$1" "$2" | sed 's/^/  /'
+                echo "Type pulumi up again when it is done, or give it more: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi
@@ -52,6 +57,40 @@ finish() {
     done
     rm -rf "${dropin%/*}"
     systemctl daemon-reload
+}
+# forget UNIT: stop a process for good, and leave nothing of it.
+forget() {
+    systemctl --quiet disable --now "$1"
+    systemctl reset-failed "$1" 2>/dev/null || true
+    rm -rf "/etc/heat/processes/$1.conf" "/etc/heat/processes/$1" "/etc/systemd/system/$1.service"
+    systemctl daemon-reload
+}
+# Releases of Heat whose engines do not understand one another are on vhosts of their own at the broker, and so are the
+# APIs that ask them. While a deployment goes over from one to the other, each node that had engines on the old vhost
+# keeps one there, as it was: a stand-in, for the APIs whose turn has not come and for the stacks that were begun there.
+
+# broker SECRETS: where an engine that reads this file is connected.
+broker() {
+    sed -n 's/^transport_url *= *//p' "$1" | tail -n 1
+}
+
+# stand_in UNIT SECONDS: have an engine with UNIT's copies run beside it, and print its unit where it has not been
+# there before. It is called by a number that stands for its vhost.
+stand_in() {
+    other=heat-engine@$((1000 + $(broker "/etc/heat/processes/$1/secrets.conf" | cksum | cut -d ' ' -f 1) % 9000))
+    if systemctl is-active --quiet "$other"; then return; fi
+    cp -a "/etc/heat/processes/$1/." "/etc/heat/processes/$other.new"
+    rm -rf "/etc/heat/processes/$other" "/etc/heat/processes/$other.new/before"
+    sed -i "s/^host *=.*/host = node-1-heat-engine-${other#*@}/" "/etc/heat/processes/$other.new/process.conf"
+    mv "/etc/heat/processes/$other.new" "/etc/heat/processes/$other"
+    cp -p "/etc/systemd/system/$1.service" "/etc/systemd/system/$other.service"
+    systemctl daemon-reload
+    systemctl --quiet enable "$other"
+    systemctl restart "$other" || unwell "$other" "systemd could not start it"
+    # How many workers it has is up to what it was.
+    told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$2" "/etc/heat/processes/$other/heat.conf" "/etc/heat/processes/$other/secrets.conf" -- "engine.node-1-heat-engine-${other#*@}=1+" 2>&1) ||
+        unwell "$other" "$told"
+    echo "$other"
 }
 unit=heat-engine@1
 own=/etc/heat/processes/$unit
@@ -90,7 +129,14 @@ start() {
 
 # The unit's start leaves the digests of what it read.
 if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-engine-1/read"; }; then
-    case "$(systemctl is-active "$unit")" in
+    beside=
+    # A change that does not come about leaves nobody behind on its account.
+    trap 'if [ -n "$beside" ] && finish "$beside" "node-1-heat-engine-${beside#*@}" 60; then forget "$beside"; fi' EXIT
+    state=$(systemctl is-active "$unit") || true
+    if [ "$state" = active ] && [ "$(broker "$own/secrets.conf")" != "$(broker /etc/heat/secrets.conf)" ]; then
+        beside=$(stand_in "$unit" 120)
+    fi
+    case "$state" in
     active | deactivating)
         finish "$unit" node-1-heat-engine-1 60 || {
             # It is started as soon as it has stopped, with what it had; its turn comes with the next up.
@@ -123,5 +169,6 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         exit 1
     fi
     rm -rf "$own/before"
+    beside=
 fi
 well "$unit" node-1-heat-engine-1 '' 120

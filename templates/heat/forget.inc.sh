@@ -1,0 +1,7 @@
+# forget UNIT: stop a process for good, and leave nothing of it.
+forget() {
+    systemctl --quiet disable --now "$1"
+    systemctl reset-failed "$1" 2>/dev/null || true
+    rm -rf "/etc/heat/processes/$1.conf" "/etc/heat/processes/$1" "/etc/systemd/system/$1.service"
+    systemctl daemon-reload
+}
