@@ -5,6 +5,7 @@ For trying Heat out and for small clouds: one of each, no TLS between them. Ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from components import heat_conf, loopback
 from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
-from components.install import PackageSource
+from components.install import Installation, Method, PackageSource
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
@@ -34,8 +35,8 @@ _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset
 _BROKER_USER = "heat"
 # Up to Heat 25 engines speak version 1.4 among themselves, and one of a later release does not take what they say, nor
 # they what it says (1.9): what the one sends and the other fetches is lost. So each has a vhost of its own.
-_BROKER_VHOSTS = ("heat", "heat-1.4")
-_FIRST_OF_HEAT = 26
+_NEWER, _OLDER = "heat", "heat-1.4"
+_FIRST_NEWER = 26
 # RabbitMQ's policy for the queues that an engine leaves behind: each of its worker processes has some named by a new id
 # at every start. Half an hour, in milliseconds, as oslo.messaging's own reply queues have it.
 ORPHANS = {
@@ -194,10 +195,12 @@ def run_program(
     return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
 
 
-def broker_vhost(heat_version: str) -> str:
-    """The vhost of a release's engines and APIs."""
-    newer, older = _BROKER_VHOSTS
-    return newer if int(heat_version.partition(".")[0]) >= _FIRST_OF_HEAT else older
+def broker_vhost(install: Installation) -> str:
+    """The vhost of an installation's engines and APIs: its own where only the hosts can tell which release it is."""
+    release = {Method.PIP: install.version, Method.GIT: install.git_ref, Method.APT: ""}[install.method]
+    if not re.fullmatch(r"\d+\.\d+\.\d+", release):
+        return f"heat-{install.name}"
+    return _NEWER if int(release.partition(".")[0]) >= _FIRST_NEWER else _OLDER
 
 
 def _secrets(address: str, vhost: str, passwords: Mapping[str, str]) -> Secrets:
@@ -279,7 +282,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             )
         )
         self._secrets = pulumi.Output.all(**self._passwords).apply(
-            lambda known: _secrets(host.address, broker_vhost(deployment.heat_version), known)
+            lambda known: _secrets(host.address, broker_vhost(deployment.install), known)
         )
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.logins = pulumi.Output.all(**self._passwords).apply(
@@ -306,7 +309,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "innodb_buffer_pool_mb": 256,
             "broker_port": heat_conf.BROKER_PORT,
             "broker_user": _BROKER_USER,
-            "broker_vhosts": _BROKER_VHOSTS,
+            "broker_vhosts": sorted({_NEWER, _OLDER, broker_vhost(deployment.install)}),
             "orphans": ORPHANS,
             "cache_port": heat_conf.MEMCACHED_PORT,
             "cache_mb": 128,

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from urllib.parse import urlsplit
 
 import pulumi
 
@@ -106,6 +107,10 @@ class HeatNode(pulumi.ComponentResource):
             opts: of the component.
         """
         super().__init__("heat:node:HeatNode", name, {}, opts)
+        # The name alone is no secret, and a preview shows what is retired.
+        self._vhost = pulumi.Output.unsecret(
+            pulumi.Output.from_input(secret).apply(lambda known: urlsplit(known["DEFAULT"]["transport_url"]).path[1:])
+        )
         self._more = dict(more or {})
         self.host = host
         self._deployment = deployment
@@ -331,7 +336,10 @@ class HeatNode(pulumi.ComponentResource):
     def retire(self, processes: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Stop every process of Heat here that is not among `processes`, this node's part of the plan."""
         units = [process.unit for process in processes]
-        text = render("heat/retire.sh.j2", units=units, **self._shared)
+        # A stand-in that is left on another vhost is stopped as well.
+        text = self._vhost.apply(
+            lambda vhost: render("heat/retire.sh.j2", units=units, vhost=vhost or "/", **self._shared)
+        )
         return self.host.script("retire", text, parent=self, after=after)
 
     def leave(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:

@@ -1,4 +1,5 @@
 # Stop what the plan for this node does not list. Each process ends what it has begun.
+# The processes of the plan are on the broker's vhost heat.
 set -eu
 # at_work UNIT NAME: the stacks that an engine has work of in hand, one on each line.
 at_work() {
