@@ -236,6 +236,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         host: Host,
         region: str,
         deployment: pulumi.Input[Deployment],
+        vhost: str,
         max_connections: int,
         protect_secrets: bool = False,
         packages: PackageSource = _PYPI,
@@ -248,6 +249,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             host: where.
             region: Keystone's.
             deployment: with the addresses that clients find the APIs at.
+            vhost: the broker's, for the engines and APIs that are planned.
             max_connections: what MariaDB allows.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
             packages: where Python packages come from.
@@ -281,9 +283,7 @@ class BundledControlPlane(pulumi.ComponentResource):
                 user=services.user, password=known, project=services.project, domain=services.domain
             )
         )
-        self._secrets = pulumi.Output.all(**self._passwords).apply(
-            lambda known: _secrets(host.address, broker_vhost(deployment.install), known)
-        )
+        self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, vhost, known))
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.logins = pulumi.Output.all(**self._passwords).apply(
             lambda known: {
@@ -309,7 +309,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "innodb_buffer_pool_mb": 256,
             "broker_port": heat_conf.BROKER_PORT,
             "broker_user": _BROKER_USER,
-            "broker_vhosts": sorted({_NEWER, _OLDER, broker_vhost(deployment.install)}),
+            "broker_vhosts": sorted({_NEWER, _OLDER, vhost}),
             "orphans": ORPHANS,
             "cache_port": heat_conf.MEMCACHED_PORT,
             "cache_mb": 128,
