@@ -5,6 +5,7 @@ For trying Heat out and for small clouds: one of each, no TLS between them. Ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from components import heat_conf, loopback
 from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
-from components.install import PackageSource, engine_worker
+from components.install import Installation, Method, PackageSource
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
@@ -32,9 +33,10 @@ _KEYSTONE_PROCESSES = 4
 # Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
 _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
 _BROKER_USER = "heat"
-# Engines that do not understand one another lose what the others send (components/install.py): of each version of their
-# messages they have a vhost of their own.
-_BROKER_VHOSTS = {"1.9": "heat", "1.4": "heat-1.4"}
+# Up to Heat 25 engines speak version 1.4 among themselves, and one of a later release does not take what they say, nor
+# they what it says (1.9): what the one sends and the other fetches is lost. So each has a vhost of its own.
+_NEWER, _OLDER = "heat", "heat-1.4"
+_FIRST_NEWER = 26
 # RabbitMQ's policy for the queues that an engine leaves behind: each of its worker processes has some named by a new id
 # at every start. Half an hour, in milliseconds, as oslo.messaging's own reply queues have it.
 ORPHANS = {
@@ -193,9 +195,12 @@ def run_program(
     return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
 
 
-def broker_vhost(heat_version: str) -> str:
-    """The vhost of a release's engines and APIs."""
-    return _BROKER_VHOSTS[engine_worker(heat_version)]
+def broker_vhost(install: Installation) -> str:
+    """The vhost of an installation's engines and APIs: its own where only the hosts can tell which release it is."""
+    release = {Method.PIP: install.version, Method.GIT: install.git_ref, Method.APT: ""}[install.method]
+    if not re.fullmatch(r"\d+\.\d+\.\d+", release):
+        return f"heat-{install.name}"
+    return _NEWER if int(release.partition(".")[0]) >= _FIRST_NEWER else _OLDER
 
 
 def _secrets(address: str, vhost: str, passwords: Mapping[str, str]) -> Secrets:
@@ -231,7 +236,7 @@ class BundledControlPlane(pulumi.ComponentResource):
         host: Host,
         region: str,
         deployment: pulumi.Input[Deployment],
-        heat_version: str,
+        vhost: str,
         max_connections: int,
         protect_secrets: bool = False,
         packages: PackageSource = _PYPI,
@@ -244,7 +249,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             host: where.
             region: Keystone's.
             deployment: with the addresses that clients find the APIs at.
-            heat_version: which release uses it.
+            vhost: the broker's, for the engines and APIs that are planned.
             max_connections: what MariaDB allows.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
             packages: where Python packages come from.
@@ -278,9 +283,7 @@ class BundledControlPlane(pulumi.ComponentResource):
                 user=services.user, password=known, project=services.project, domain=services.domain
             )
         )
-        self._secrets = pulumi.Output.all(**self._passwords).apply(
-            lambda known: _secrets(host.address, broker_vhost(heat_version), known)
-        )
+        self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, vhost, known))
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.logins = pulumi.Output.all(**self._passwords).apply(
             lambda known: {
@@ -306,7 +309,7 @@ class BundledControlPlane(pulumi.ComponentResource):
             "innodb_buffer_pool_mb": 256,
             "broker_port": heat_conf.BROKER_PORT,
             "broker_user": _BROKER_USER,
-            "broker_vhosts": list(_BROKER_VHOSTS.values()),
+            "broker_vhosts": sorted({_NEWER, _OLDER, vhost}),
             "orphans": ORPHANS,
             "cache_port": heat_conf.MEMCACHED_PORT,
             "cache_mb": 128,

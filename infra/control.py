@@ -7,7 +7,7 @@ from pathlib import Path
 
 from components.adopted_control_plane import AdoptedControlPlane, Source
 from components.adoption import Wanted
-from components.control_plane import BundledControlPlane, ControlPlane
+from components.control_plane import BundledControlPlane, ControlPlane, broker_vhost
 from components.existing_control_plane import ExistingControlPlane, Given, Manage
 from components.front_proxy import Listener
 from components.remote import Host
@@ -59,8 +59,8 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
         host=front,
         region=wanted.region,
         deployment=deployment,
+        vhost=broker_vhost(wanted.installation),
         protect_secrets=protect,
-        heat_version=wanted.heat_version,
         max_connections=MAX_CONNECTIONS,
         packages=wanted.installation.packages,
     )

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from components.control_plane import broker_vhost
+from components.install import Installation, Method
 from components.remote import BOOT_DIALS, DIALS
 from components.topology import Kind
 from infra.settings import SettingsError
@@ -545,14 +546,21 @@ def test_a_process_is_restarted_exactly_when_a_file_that_it_reads_has_changed(co
 
 
 def test_releases_that_do_not_understand_one_another_meet_at_no_queue() -> None:
-    vhosts = {version: broker_vhost(version) for version in ("24.1.2", "25.0.2", "26.0.2", "27.0.1")}
+    releases = ("24.1.2", "25.0.2", "26.0.2", "27.0.1", "30.0.0")
+    vhosts = {version: broker_vhost(Installation(version=version)) for version in releases}
     assert vhosts["24.1.2"] == vhosts["25.0.2"] == "heat-1.4"
-    assert vhosts["26.0.2"] == vhosts["27.0.1"] == "heat"
+    assert vhosts["26.0.2"] == vhosts["27.0.1"] == vhosts["30.0.0"] == "heat"
     definitions = json.loads(cached().by_name["front-rabbitmq-definitions"].text())
     for kind in ("permissions", "policies"):
         assert {entry["vhost"] for entry in definitions[kind]} == set(vhosts.values())
     (url,) = re.findall(r"(?m)^transport_url = (.*)$", cached().by_name["node-1-secrets-conf"].text())
     assert url.endswith("/heat")
+    # A tag is a release; what only the hosts can tell is on its own.
+    assert broker_vhost(Installation(method=Method.GIT, git_ref="25.0.2")) == "heat-1.4"
+    assert broker_vhost(Installation(method=Method.GIT, git_ref="master")) == "heat-git-master"
+    assert broker_vhost(Installation(method=Method.APT)) == "heat-apt"
+    apt = cached(install="apt").by_name["front-rabbitmq-definitions"].text()
+    assert [entry["name"] for entry in json.loads(apt)["vhosts"]] == ["heat", "heat-1.4", "heat-apt"]
 
 
 def test_a_bad_setting_is_told_before_anything_is_touched() -> None:
