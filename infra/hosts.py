@@ -60,7 +60,10 @@ def _openstack_hosts(wanted: Settings, stack: str) -> dict[str, Host]:
             reader.refuse(lack.key, lack.value, lack.rule, "<another value>", remedy)
         raise SettingsError(stack, reader.problems) from None
     key = secret("sshPrivateKey") or None if order.key_pair else None
-    return OpenstackHosts("hosts", stack=stack, provider=provider, wanted=order, cloud=cloud, private_key=key).hosts
+    return OpenstackHosts(
+        "hosts", stack=stack, provider=provider, wanted=order, cloud=cloud, private_key=key,
+        generation=wanted.generation,
+    ).hosts  # fmt: skip
 
 
 def _logins(wanted: Settings) -> dict[str, Login]:

@@ -44,6 +44,7 @@ class OpenstackHosts(pulumi.ComponentResource):
         wanted: Wanted,
         cloud: Cloud,
         private_key: pulumi.Input[str] | None = None,
+        generation: int = 1,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Make all of it.
@@ -55,6 +56,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             wanted: what to make.
             cloud: what the cloud has of it.
             private_key: of an existing key pair; None where the ssh agent has it.
+            generation: another one has everything run again on the hosts.
             opts: of the component.
         """
         super().__init__("heat:hosts:OpenstackHosts", name, {}, pulumi.ResourceOptions.merge(opts, _by(provider)))
@@ -106,14 +108,15 @@ class OpenstackHosts(pulumi.ComponentResource):
                 outside, reached = self._outside(port, way_out)
                 self.hosts[host] = front = Host(
                     host, address=address, login=login(host), parent=self, machine=machine, outside=outside,
-                    after=reached,
+                    after=reached, generation=generation,
                 )  # fmt: skip
                 hop = Jump(address=front.outside, host_key=self._keys[host].public_key, user=wanted.user)
             else:
                 booted = self._await(front, host, machine)
                 self.hosts[host] = Host(
-                    host, address=address, login=login(host, hop), parent=self, machine=machine, after=[booted]
-                )
+                    host, address=address, login=login(host, hop), parent=self, machine=machine, after=[booted],
+                    generation=generation,
+                )  # fmt: skip
         self.register_outputs({})
 
     def _options(
