@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.e2e.lab import Stack
 from tests.faults.cloud import Cloud
-from tests.faults.faults import FAULTS, Fault
+from tests.faults.faults import FAULTS, FIRST, Fault
 from tests.faults.load import Life, Load, Window, chance, ends
 from tests.faults.scene import Scene, root
 
@@ -38,6 +38,7 @@ def ordered(seed: str, wanted: Sequence[str]) -> list[Fault]:
         raise SystemExit(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
     names = sorted(groups)
     chance(seed, "order").shuffle(names)
+    names.sort(key=lambda name: name != FIRST)
     return [fault for name in names for fault in groups[name]]
 
 
