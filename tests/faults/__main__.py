@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,7 @@ def main() -> int:
     for fault in ordered(seed, [name for name in asked.faults.split(",") if name]):
         scene.chance = chance(seed, fault.name)
         done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 20, patience=asked.patience))
+        _write(asked.report, done)
     # What is still missing to a full run, with nothing broken.
     first = len(load.lives)
     steady = load.record.begin("steady")
@@ -142,8 +143,7 @@ def main() -> int:
         | {"broken": [], "failures": [asdict(failure) for failure in steady.failures]}
     )
     load.stop()
-    if asked.report:
-        asked.report.write_text(json.dumps(done, indent=1))
+    _write(asked.report, done)
     total = {key: sum(one[key] for one in done) for key in _TOTALS}
     print(
         json.dumps(
@@ -158,6 +158,12 @@ def main() -> int:
 
 
 _TOTALS = ("requests", "failed", "retried", "stacks", "refused", "lost", "stuck", "wrong", "rescued")
+
+
+def _write(report: Path | None, done: Sequence[Mapping[str, Any]]) -> None:
+    """As far as it has come: a run takes an hour, and may be ended."""
+    if report:
+        report.write_text(json.dumps(done, indent=1))
 
 
 def _sources(outputs: dict[str, Any]) -> list[str]:
