@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from tests.e2e.lab import wait_for
 from tests.faults.scene import Scene, root
 
+# The group that is done first, whatever the seed: an old release is there only once.
+FIRST = "upgrade"
 ENGINE, API, CFN = "heat-engine", "heat-api", "heat-api-cfn"
 
 
@@ -34,6 +36,12 @@ def fault(group: str, *, planned: bool) -> Callable[[Callable[[Scene], None]], C
         return do
 
     return add
+
+
+@fault(FIRST, planned=True)
+def upgraded(scene: Scene) -> None:
+    """tests/faults/run.sh has brought the stack up with an old release."""
+    scene.change({"heatVersion": "27.0.1"})
 
 
 @fault("engines", planned=True)

@@ -209,7 +209,6 @@ class Load:
         for number, kept, cfn in readers:
             self._spawn(self._read, number, kept, cfn, len(readers) / self._reads)
         self._spawn(self._beget)
-        self._spawning.set()
 
     def stop(self) -> None:
         """End the load, and delete the stacks that were read."""

@@ -31,6 +31,10 @@ seed=${SEED:-$(date +%s)}
 echo "SEED=$seed"
 tools/new-stack.sh "$STACK" 9>&-
 pulumi config set subnet "$subnet" 9>&-
+# Where the upgrade is among the faults there has to be something to upgrade from.
+case ",${FAULTS-}," in
+,, | *,upgrade*) pulumi config set heatVersion 24.1.2 9>&- ;;
+esac
 pulumi up --yes --skip-preview 9>&- >"${TMPDIR:-/tmp}/heat-scaleout-$STACK.up" 2>&1 || {
     tail -n 40 "${TMPDIR:-/tmp}/heat-scaleout-$STACK.up" >&2
     exit 1

@@ -160,7 +160,11 @@ class Scene:
         lines = self.stack.on(
             "front", f"journalctl -u haproxy --no-pager --output cat --since @{since:.0f}", check=False
         ).splitlines()
-        return [line for line in lines if " ---- " not in line or re.search(r" 5\d\d \d+ - - ", line)]
+        return [
+            line
+            for line in lines
+            if " stats/<STATS> " not in line and (" ---- " not in line or re.search(r" 5\d\d \d+ - - ", line))
+        ]
 
     def journal(self, since: float) -> None:
         """Print what is worth a look: of the proxy, where a request failed."""

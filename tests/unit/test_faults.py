@@ -29,6 +29,10 @@ def test_what_goes_on_from_another_fault_comes_after_it_whatever_the_seed() -> N
             assert order.index(second) == order.index(first) + 1
 
 
+def test_the_upgrade_is_first_whatever_the_seed() -> None:
+    assert {names(str(seed))[0] for seed in range(20)} == {"upgraded"}
+
+
 def test_faults_are_chosen_by_name_and_by_group() -> None:
     assert sorted(names("1", "nodes", "api-killed")) == ["api-killed", "node-added", "node-removed"]
 

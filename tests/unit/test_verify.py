@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import grp
 import hashlib
 import json
 import pwd
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.rendering import render
-from tests.unit.program import cached
+from tests.unit.program import Run, cached
+from tests.unit.test_existing_hosts import KEY
+from tests.unit.test_existing_hosts import hosts as existing_hosts
 from tests.unit.test_golden import shellcheck
 from tests.unit.test_scripts import tool
 from tools.verify import File, Unit, expected, problems, script
@@ -31,9 +35,9 @@ def resource(name: str, kind: str, **more: Any) -> dict[str, Any]:
     return {"urn": f"urn:pulumi:dev::heat-scaleout::{kind}::{name}", "type": kind, **more}
 
 
-def exported() -> dict[str, Any]:
+def exported(run: Run | None = None) -> dict[str, Any]:
     """A stack's state as Pulumi exports it, with what the program registers."""
-    run = cached()
+    run = run or cached()
     resources = [
         resource(
             item.name,
@@ -229,8 +233,24 @@ def test_an_answer_that_breaks_off_is_not_taken_for_a_healthy_host() -> None:
 # And the way back.
 
 
-def test_another_generation_has_every_command_run_again_and_changes_nothing_else() -> None:
-    before, after = cached(), cached(generation=2)
+# Each kind of host.
+SAMPLES: dict[str, Callable[..., Run]] = {
+    "containers": cached,
+    "existing": functools.partial(cached, hosts="existing", sshPrivateKey=KEY, existing=existing_hosts()),
+    "openstack": functools.partial(cached, hosts="openstack", openstack={"sshFrom": ["198.51.100.0/24"]}),
+}
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+def test_hosts_of_every_kind_are_looked_at(sample: Callable[..., Run]) -> None:
+    hosts = expected(exported(sample()))
+    assert "front" in hosts
+    assert all(host.files and host.units for host in hosts.values())
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+def test_another_generation_has_every_command_run_again_and_changes_nothing_else(sample: Callable[..., Run]) -> None:
+    before, after = sample(), sample(generation=2)
     assert {item.name for item in before.remote} == {item.name for item in after.remote}
     for one in before.remote:
         other = after.by_name[one.name]
