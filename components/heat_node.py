@@ -40,11 +40,13 @@ class ApiServer:
     """How much one API process serves at once: `processes` times `threads` requests under uWSGI.
 
     With `console` it is Heat's own program instead, whose processes have as many threads as they need.
+    `extra` are lines of uWSGI's own.
     """
 
     processes: int = 1
     threads: int = 8
     console: bool = False
+    extra: tuple[str, ...] = ()
 
 
 class MixedReleasesError(pulumi.RunError):
@@ -216,6 +218,7 @@ class HeatNode(pulumi.ComponentResource):
                         timeouts=deployment.timeouts,
                         processes=self._api_server.processes,
                         threads=self._api_server.threads,
+                        extra=self._api_server.extra,
                     ),
                 )
             self._file(

@@ -299,6 +299,7 @@ class Settings:
     rolling_batch: int = 1
     caretaker: CaretakerSettings = field(default_factory=CaretakerSettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
+    uwsgi_extra: tuple[str, ...] = ()
     options: OptionSettings = field(default_factory=OptionSettings)
     secret_options: OptionSettings = field(default_factory=OptionSettings)
     allow_options: tuple[str, ...] = ()
@@ -428,7 +429,12 @@ class Settings:
     @property
     def api_server(self) -> ApiServer:
         """How much one API process serves at once."""
-        return ApiServer(processes=self.api_processes, threads=self.api_threads, console=self.api_runner == "console")
+        return ApiServer(
+            processes=self.api_processes,
+            threads=self.api_threads,
+            console=self.api_runner == "console",
+            extra=self.uwsgi_extra,
+        )
 
     @property
     def schedule(self) -> Schedule:

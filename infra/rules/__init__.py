@@ -10,6 +10,7 @@ from infra.rules.adoption import check_adoption
 from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
 from infra.rules.install import check_install
+from infra.rules.lines import check_lines
 from infra.rules.openstack import check_openstack
 from infra.rules.options import check_options
 from infra.rules.together import Routes, check_together
@@ -38,5 +39,6 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
     elif settings.control_plane == "existing":
         check_control(settings, secrets, reader)
     check_options(settings, reader)
+    check_lines(settings, reader)
     if not reader.problems:
         check_together(settings, reader, routes)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable
 
 from components.install import Method
 from infra.model import CaretakerSettings, HaproxySettings, Settings, TimeoutSettings
@@ -33,30 +32,6 @@ _AT_LEAST_ONE = (
 )
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
 MAX_PORT = 65535
-# What begins a section of haproxy.cfg.
-_SECTIONS = {
-    "backend", "cache", "crt-store", "defaults", "fcgi-app", "frontend", "global", "http-errors", "listen",
-    "log-forward", "mailers", "peers", "program", "resolvers", "ring", "userlist",
-}  # fmt: skip
-# Lines of HAProxy's that settings say already, by where they would stand.
-_Words: TypeAlias = tuple[str, ...]
-_SERVER: dict[_Words, str] = {("timeout", "server"): "timeouts.proxyServer"}
-_TAKEN_LINES: dict[str, dict[_Words, str]] = {
-    "extra_global": {("maxconn",): "haproxy.globalMaxconn"},
-    "extra_defaults": {
-        ("maxconn",): "haproxy.maxconn",
-        ("retries",): "haproxy.retries",
-        ("balance",): "haproxy.balance",
-        **{
-            ("timeout", item.name.removeprefix("timeout_").replace("_", "-")): f"haproxy.{camel(item.name)}"
-            for item in dataclasses.fields(HaproxySettings)
-            if item.name.startswith("timeout_")
-        },
-        **_SERVER,
-    },
-    "api_extra": _SERVER,
-    "cfn_extra": _SERVER,
-}
 
 
 def check_values(settings: Settings, reader: Reader) -> None:
@@ -131,17 +106,6 @@ def _check_caretaker(caretaker: CaretakerSettings, reader: Reader) -> None:
         reader.refuse("caretaker.purgeAt", caretaker.purge_at, rule, default.purge_at)
 
 
-def _not_a_line(line: str, taken: Mapping[_Words, str]) -> str:
-    """Why this is no line to be put into a section of haproxy.cfg as it is; empty where it is one."""
-    words = tuple(line.split())
-    if not words or "\n" in line:
-        return "one line of haproxy.cfg is wanted"
-    if words[0] in _SECTIONS:
-        return "this would begin a section of its own"
-    setting = next((name for first, name in taken.items() if words[: len(first)] == first), "")
-    return f"{setting} says this" if setting else ""
-
-
 def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:
     default = HaproxySettings()
     _check_at_least_one("haproxy", haproxy, reader)
@@ -150,9 +114,5 @@ def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:
         duration = item.name.startswith("timeout") or item.name.endswith("_interval")
         if duration and value is not None and not seconds(value):
             reader.refuse(key, value, "a duration above 0 with its unit (ms, s, m, h) is wanted", item.default)
-    for name, taken in _TAKEN_LINES.items():
-        for index, line in enumerate(getattr(haproxy, name)):
-            if rule := _not_a_line(line, taken):
-                reader.refuse(f"haproxy.{camel(name)}[{index}]", line, rule)
     if haproxy.balance not in _BALANCE:
         reader.refuse("haproxy.balance", haproxy.balance, f"this must be one of {', '.join(_BALANCE)}", default.balance)

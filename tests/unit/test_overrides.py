@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from components.rendering import render
 from infra.model import KEY_PLAIN, KEY_SECRET, ControlSettings, Settings
 from infra.reader import camel
 from infra.rules import options as rules
+from infra.rules.lines import UWSGI
 from infra.settings import load
 from tests.unit.program import MARK, Run, Secret, cached
 from tests.unit.sample import parsed, processes
@@ -224,6 +226,29 @@ REFUSALS += [
     (
         {"haproxy": {"apiExtra": "option a"}},
         "haproxy.apiExtra = option a: a list is wanted. Type: pulumi config rm --path haproxy.apiExtra --stack dev",
+    ),
+    *(
+        (
+            {"uwsgiExtra": [line]},
+            f"uwsgiExtra[0] = {line}: {rule}. Type: pulumi config rm --path 'uwsgiExtra[0]' --stack dev",
+        )
+        for line, rule in (
+            ("max-requests", "one line of uWSGI's is wanted, such as max-requests = 1000"),
+            ("[uwsgi]", "one line of uWSGI's is wanted, such as max-requests = 1000"),
+            ("threads = 4", "apiThreads says this"),
+            ("socket-timeout=4", "timeouts.uwsgi says this"),
+            ("master = false", "this program sets it itself, and for a reason"),
+            (
+                "harakiri = 60",
+                "must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat is about to "
+                "answer",
+            ),
+        )
+    ),
+    (
+        {"uwsgiExtra": ["max-requests = 9"], "heatVersion": "24.1.2", "apiRunner": "console"},
+        "uwsgiExtra[0] = max-requests = 9: the APIs run without uWSGI: apiRunner = console. "
+        "Type: pulumi config rm --path 'uwsgiExtra[0]' --stack dev",
     ),
     (
         {"policy": "no/such/file"},
@@ -458,6 +483,22 @@ def test_lines_of_ones_own_stand_where_they_belong_and_restart_nothing_of_heat()
     words = [line.split()[0] for line in begun["listen rest_api_proxy"]]
     assert words.index("tcp-request") < words.index("http-request") < words.index("use-server")
     assert not restarted(changed_by(haproxy=lines))
+
+
+# uWSGI's.
+
+
+def test_lines_for_uwsgi_come_last_and_restart_the_apis_alone() -> None:
+    lines = ["max-requests = 1000", "harakiri = 61"]
+    assert cached(uwsgiExtra=lines).by_name["node-1-heat-api-uwsgi"].text().splitlines()[-2:] == lines
+    assert restarted(changed_by(uwsgiExtra=lines)) == APIS | CFN_APIS
+
+
+def test_what_this_program_says_to_uwsgi_is_known_to_be_taken() -> None:
+    text = cached().by_name["node-1-heat-api-cfn-uwsgi"].text()
+    said = set(re.findall(r"(?m)^([a-z-]+) = ", text))
+    # A header may be added by anybody; processes and what is loaded have two names.
+    assert said - {"add-header"} == set(UWSGI) - {"workers", "wsgi-file"}
 
 
 # Policy.

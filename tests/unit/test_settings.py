@@ -889,7 +889,7 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
     conf = options(deployment)["DEFAULT"]
     uwsgi = render(
         "heat/uwsgi.ini.j2",
-        kind="heat-api", title="ReST", application="module = m", address="a", processes=1, threads=1,
+        kind="heat-api", title="ReST", application="module = m", address="a", processes=1, threads=1, extra=(),
         timeouts=deployment.timeouts,
     )  # fmt: skip
     socket, mercy = (
