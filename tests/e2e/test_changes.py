@@ -78,5 +78,7 @@ def test_an_engine_that_is_to_go_is_not_cut_off_from_its_work(stack: Stack, clou
     assert done
     stack.up()
     assert stack.on("node-2", "systemctl is-active heat-engine@1", check=False) != "active"
-    stack.pulumi("config", "rm", "--path", "timeouts.engineGraceful")
     cloud.orchestration.delete_stack(made)
+    cloud.orchestration.wait_for_delete(made, interval=0.5, wait=2 * SECONDS)
+    stack.pulumi("config", "rm", "--path", "timeouts.engineGraceful")
+    stack.up()
