@@ -32,8 +32,11 @@ def test_what_runs_is_the_distributions_heat_under_the_plans_units(stack: Stack)
     origin = stack.on("node-1", "dpkg-query -S /usr/bin/heat-engine")
     assert origin == "heat-engine: /usr/bin/heat-engine"
     assert stack.on("node-1", "ls /opt/heat/*/pyvenv.cfg 2>/dev/null | grep -c /apt/", check=False) == "0"
+    where = stack.on("node-1", "/opt/heat/apt/bin/python -c 'import heat; print(heat.__file__)'")
+    assert where.startswith("/usr/lib/python3/dist-packages/heat/")
     for (node, unit), pid in stack.pids().items():
-        assert "/usr/bin/" in stack.on(node, f"tr '\\0' ' ' </proc/{pid}/cmdline; readlink /proc/{pid}/exe"), unit
+        program = stack.on(node, f"tr '\\0' ' ' </proc/{pid}/cmdline").split(" ")[0]
+        assert stack.on(node, f"readlink -f {program}").startswith("/usr/bin/"), (unit, program)
 
 
 def test_what_the_packages_would_start_does_not_run_and_will_not(stack: Stack) -> None:
