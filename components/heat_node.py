@@ -293,8 +293,8 @@ class HeatNode(pulumi.ComponentResource):
             parent=self,
             after=[self.installed],
         )
-        text = pulumi.Output.from_input(spoken).apply(
-            lambda known: render("heat/schema.sh.j2", program=_SCHEMA, spoken=known, **self._shared)
+        text = pulumi.Output.all(spoken, self._digest([heat_conf.SECRETS])).apply(
+            lambda known: render("heat/schema.sh.j2", program=_SCHEMA, spoken=known[0], digest=known[1], **self._shared)
         )
         return self.host.script("schema", text, parent=self, after=[program, *self.files, *after])
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import openstack
 import pytest
+import yaml
 
 from components.remote import FREE_MB
 from tests.e2e.lab import ROOT, Stack
@@ -109,7 +110,13 @@ def test_the_hosts_keys_are_fetched_over_the_jump_host_and_not_taken_unseen(stac
         assert f"{path} {ADDRESSES[name]} {shown}\n" in fetched.stdout
 
 
+def there(stack: Stack) -> list[str]:
+    """What stands where the program would write, host by host."""
+    return [stack.on(name, "ls -d /opt/* /etc/heat /etc/haproxy 2>/dev/null", check=False) for name in ADDRESSES]
+
+
 def test_hosts_that_cannot_be_used_are_named_and_no_host_is_changed(stack: Stack) -> None:
+    before = there(stack)
     right = stack.pulumi("config", "get", "--path", "existing.nodes[1].hostKey").text.strip()
     wrong = stack.pulumi("config", "get", "--path", "existing.front.hostKey").text.strip()
     stack.pulumi("config", "set", "--path", "existing.nodes[1].hostKey", wrong)
@@ -121,8 +128,7 @@ def test_hosts_that_cannot_be_used_are_named_and_no_host_is_changed(stack: Stack
     assert "node-2-ready" in refused.text
     assert "host key mismatch" in refused.text
     assert "Traceback" not in refused.text
-    for name in ADDRESSES:
-        assert stack.on(name, "ls -d /opt/* /etc/heat /etc/haproxy 2>/dev/null", check=False) == ""
+    assert there(stack) == before
     stack.on("node-1", SUDO)
 
 
@@ -234,4 +240,44 @@ def test_heat_runs_on_a_control_plane_that_is_there_and_finds_its_stacks(
     assert "existing" in [one.name for one in connected(str(left / "clouds.yaml")).orchestration.stacks()]
     exported = stack.pulumi("stack", "export").text
     assert not [key for key, value in controlled.items() if value in exported]
+
+
+def test_what_is_missing_of_a_control_plane_is_made_where_it_may_be(
+    stack: Stack, controlled: dict[str, str], left: Path
+) -> None:
+    front = ADDRESSES["front"]
+    stack.on(
+        "front",
+        "mariadb -e \"CREATE USER boss@'%' IDENTIFIED BY 'mysql-boss'; GRANT ALL ON *.* TO boss@'%' WITH GRANT OPTION\""
+        " && rabbitmq-plugins -q enable rabbitmq_management >/dev/null && rabbitmqctl -q add_user boss rabbit-boss"
+        " && rabbitmqctl -q set_user_tags boss administrator",
+    )
+    for at, part in enumerate(("database", "broker", "keystone")):
+        stack.pulumi("config", "set", "--path", f"control.manage[{at}]", part)
+    for name in ("user", "stackDomain", "stackDomainAdmin"):
+        stack.pulumi("config", "set", "--path", f"control.{name}", f"second-{name.lower()}")
+    admin = yaml.safe_load((left / "clouds.yaml").read_text())["clouds"]["heat-admin"]["auth"]["password"]
+    secrets = {
+        "databaseUrl": f"mysql+pymysql://second:{'d' * 32}@{front}/second?charset=utf8mb4",
+        "transportUrl": f"rabbit://second:{'b' * 32}@{front}:5672/second",
+        "databaseAdminUrl": f"mysql+pymysql://boss:mysql-boss@{front}",
+        "brokerAdminUrl": f"http://boss:rabbit-boss@{front}:15672",
+        "keystoneAdminPassword": admin,
+    }
+    for key, value in secrets.items():
+        stack.pulumi("config", "set", "--secret", key, stdin=value)
+    for key in controlled.keys() - secrets.keys():
+        stack.pulumi("config", "rm", key)
+    stack.up()
+    cloud = connected(str(left / "clouds.yaml"))
+    assert [one.name for one in cloud.orchestration.stacks()] == []
+    made = cloud.orchestration.create_stack(
+        name="second",
+        template={"heat_template_version": "2018-08-31", "resources": {"value": {"type": "OS::Heat::RandomString"}}},
+    )
+    cloud.orchestration.wait_for_status(
+        made, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=120
+    )
+    assert "second\tengine" in stack.on("front", "rabbitmqctl -q list_queues -p second name | sed 's/^/second\t/'")
+    stack.up("--expect-no-changes")
     stack.pulumi("destroy", "--yes", "--skip-preview")

@@ -47,6 +47,13 @@ def test_database_and_broker_are_looked_at_before_the_schema_and_keystone_before
     assert {"node-1-schema", "node-1-keystone-check"} <= result.before("node-2-heat-engine-1")
 
 
+def test_another_database_has_its_schema_made_too() -> None:
+    here, there = (
+        existing_control_plane(databaseUrl=f"mysql+pymysql://heat:{MARK}@{host}/heat") for host in ("here", "there")
+    )
+    assert here.by_name["node-1-schema"].text() != there.by_name["node-1-schema"].text()
+
+
 def test_what_may_not_be_made_is_only_looked_at() -> None:
     result = existing_control_plane()
     told = spec(result.by_name["node-1-reach"].text())
