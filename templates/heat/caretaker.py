@@ -19,13 +19,14 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import kombu
 from amqp.exceptions import AMQPError, ResourceLocked
 
 from broker_consumers import broker, consumers, read
-from upkeep import Counters, Heat, Memory, rescue
+from upkeep import Counters, Heat, Memory, rescue, unserved
 
 # Seconds of silence after which the broker takes the lock away. A run has a word with it before all that it does.
 HEARTBEAT = 60
@@ -86,6 +87,9 @@ def main() -> None:
     parser.add_argument("--days", type=int, required=True)
     parser.add_argument("files", nargs="+")
     words = parser.parse_args()
+    if why := unserved(version("openstack-heat")):
+        print(why)
+        return
     task, files = words.task, words.files
     counters = Counters(words.directory / f"{task}.prom")
     began = time.time()

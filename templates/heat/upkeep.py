@@ -18,11 +18,20 @@ from typing import Protocol
 from traversal import Decision, Engine, Seen, Step, Traversal, decide, off_the_books
 
 WORK = "engine_worker"
+# The oldest Heat that records.py can read.
+FIRST = 24
 
 
 def listener(engine: str) -> str:
     """The queue that only one engine listens to, for as long as it is connected."""
     return f"heat-engine-listener.{engine}"
+
+
+def unserved(release: str) -> str:
+    """Why the caretaker does nothing for a release of Heat, such as "19.0.0"; empty where it does."""
+    if int(release.partition(".")[0]) >= FIRST:
+        return ""
+    return f"nothing is done: the caretaker knows Heat {FIRST} and later, and this is Heat {release}"
 
 
 @dataclass(frozen=True)

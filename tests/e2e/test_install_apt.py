@@ -64,5 +64,11 @@ def test_a_stack_is_made_through_the_proxy(stack: Stack) -> None:
     cloud.orchestration.wait_for_delete(made, interval=0.5, wait=120)
 
 
+def test_the_caretaker_says_that_this_heat_is_not_one_of_its_own(stack: Stack) -> None:
+    stack.on("node-1", "systemctl start heat-caretaker@rescue.service")
+    told = stack.on("node-1", "journalctl --unit heat-caretaker@rescue.service --output cat")
+    assert "the caretaker knows Heat 24 and later, and this is Heat 19.0.0" in told
+
+
 def test_a_second_up_changes_nothing(stack: Stack) -> None:
     stack.up("--expect-no-changes")

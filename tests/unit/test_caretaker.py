@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traversal import DEAD, LOST, Decision, Engine, Node, Resource, Seen, Step, Traversal, decide, late, off_the_books
-from upkeep import WORK, Counters, InProgress, Memory, dead_engines, is_quiet, listener, rescue
+from upkeep import WORK, Counters, InProgress, Memory, dead_engines, is_quiet, listener, rescue, unserved
 
 ALIVE, GONE = "engine-alive", "engine-gone"
 
@@ -532,3 +532,9 @@ def test_totals_go_on_from_run_to_run_and_everything_else_is_said_anew(tmp_path:
 def test_an_engine_is_late_when_two_of_its_reports_are_missing() -> None:
     assert not late(engine("one", reported=1000), 1120)
     assert late(engine("one", reported=1000), 1121)
+
+
+@pytest.mark.parametrize(("release", "served"), [("24.0.0", True), ("27.0.1", True), ("23.0.1", False), ("9.1", False)])
+def test_a_heat_whose_records_it_cannot_read_is_let_be(release: str, *, served: bool) -> None:
+    assert (unserved(release) == "") is served
+    assert served or release in unserved(release)

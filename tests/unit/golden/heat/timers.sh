@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 82931fcc670af5742cc3b9ad12fc485462f7fd28e3d65e7d31da05f12f60a54d
+# Its files: e9ede0cac5c79de7327d7a8fa872add38ae08b838a2f4d417b317fa25cc14f49
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
