@@ -11,7 +11,7 @@ import ssl
 import sys
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import kombu
 from amqp.exceptions import AccessRefused, NotFound
@@ -62,6 +62,7 @@ def main() -> None:
     split = rest.index("--")
     files, wanted = rest[:split], dict(pair.rsplit("=", 1) for pair in rest[split + 1 :])
     conf = read(files)
+    where = f"at the broker, vhost {unquote(urlsplit(conf.transport_url).path[1:]) or '/'}"
     deadline = time.monotonic() + float(limit)
     while True:
         found: dict[str, int] = {}
@@ -77,11 +78,11 @@ def main() -> None:
         if not problems:
             break
         if time.monotonic() > deadline:
-            sys.exit("consumers at the broker: " + "; ".join(problems))
+            sys.exit(f"consumers {where}: {'; '.join(problems)}")
         time.sleep(PAUSE)
     more = [f"{queue} has {found[queue]}" for queue, count in wanted.items() if found[queue] > int(count.rstrip("+"))]
     if more:
-        print("more consumers at the broker than planned: " + "; ".join(more))
+        print(f"more consumers than planned {where}: {'; '.join(more)}")
 
 
 # The caretaker asks in the same way: templates/heat/caretaker.py.
