@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from components.adopted_control_plane import AdoptedControlPlane, Source
 from components.adoption import Wanted
@@ -37,7 +36,7 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
             deployment=deployment,
             protect_secrets=protect,
             services=wanted.services,
-            ca=Path(control.ca).read_text() if control.ca else "",
+            ca=control.ca_path.read_text() if control.ca else "",
             given=Given(
                 database_url=secret("databaseUrl"),
                 transport_url=secret("transportUrl"),

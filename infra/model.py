@@ -241,6 +241,11 @@ class ControlSettings:
     admin_user: str = "admin"
     admin_project: str = "admin"
 
+    @property
+    def ca_path(self) -> Path:
+        """Where the certificates are; a relative path starts at the checkout."""
+        return _ROOT / self.ca
+
 
 # What settings say of a secret: where it comes from, and no more. The secret itself is had by `infra.settings.secret`.
 KEY_SECRET, KEY_PLAIN, KEY_AGENT = "[secret]", "[not a secret]", "[agent]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from components import loopback
@@ -76,7 +75,7 @@ def _check_plain(control: ControlSettings, reader: Reader) -> None:
             reader.refuse(key, server, "a server is written host:port", "10.0.0.1:11211")
         elif loopback.servers(server, _ELSEWHERE) != server:
             reader.refuse(key, server, _LOOPBACK, "<its address>:11211")
-    if control.ca and not Path(control.ca).is_file():
+    if control.ca and not control.ca_path.is_file():
         reader.refuse("control.ca", control.ca, "there is no such file here", "<a PEM file's path>")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.existing_control_plane import database_url, transport_url
-from tests.unit.program import MARK, Secret, existing_control_plane, fake_password
+from tests.unit.program import MARK, ROOT, Secret, existing_control_plane, fake_password
 from tests.unit.sample import parsed
 
 KEYSTONE = "https://keystone.example:5000"
@@ -102,6 +102,14 @@ def test_certificates_of_ones_own_are_on_every_host_that_checks_them(tmp_path: P
     assert "/etc/heat/ca.pem" in result.by_name["node-1-heat-engine-unit"].text(), "another file restarts the process"
     assert spec(result.by_name["node-1-reach"].text())["broker"]["ca"] == "/etc/heat/ca.pem"
     assert spec(result.by_name["front-check"].text())["ca"] == "/etc/heat/ca.pem"
+
+
+def test_a_relative_path_of_certificates_starts_at_the_checkout(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = existing_control_plane(control={"keystoneUrl": KEYSTONE, "ca": "requirements.txt"})
+    assert result.by_name["node-1-ca-pem"].text() == (ROOT / "requirements.txt").read_text()
 
 
 @pytest.mark.parametrize(
