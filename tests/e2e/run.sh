@@ -17,6 +17,7 @@ sweep() {
     sweep_stack "$STACK-existing" 10.213.79.0/24
     sweep_stack "$STACK-adopt" 10.213.90.0/24
     sweep_stack "$STACK-apt" 10.213.80.0/24
+    sweep_stack "$STACK-install" 10.213.83.0/24
     tools/remove-images.sh
 }
 
