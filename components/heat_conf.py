@@ -166,7 +166,8 @@ def service_options(services: Services) -> Options:
             **trust,
             "www_authenticate_uri": f"{services.public_keystone_url or services.keystone_url}/v3",
         },
-        "trustee": {**login, **trust},
+        # What a trustee's session trusts stands in [clients]; this section has no option for it.
+        "trustee": login,
         "clients_keystone": {"auth_uri": services.keystone_url},
         # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
         # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.

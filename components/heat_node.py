@@ -279,6 +279,19 @@ class HeatNode(pulumi.ComponentResource):
         )
         self.files.append(put)
 
+    def keep_apart(self, spoken: pulumi.Input[str]) -> pulumi.Resource:
+        """Refuse to go on where engines run here, on the planned vhost, that would not understand the planned ones.
+
+        Args:
+            spoken: what those understand: `same_messages`.
+        """
+        text = pulumi.Output.all(spoken, self._digest([heat_conf.SECRETS])).apply(
+            lambda known: render(
+                "heat/keep-apart.sh.j2", program=PROGRAM, spoken=known[0], digest=known[1], **self._shared
+            )
+        )
+        return self.host.script("keep-apart", text, parent=self, after=self.files)
+
     def sync_schema(self, spoken: pulumi.Input[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Bring the database's schema up to this release, if it is behind. For one node of a deployment.
 

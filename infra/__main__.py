@@ -46,7 +46,9 @@ control = find_control_plane(wanted, hosts)
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = make_nodes(wanted, hosts, control)
 first = next(iter(nodes.values()))
-ready = [first.sync_schema(same_messages(nodes), after=control.prepare(first)), control.register(first)]
+spoken = same_messages(nodes)
+apart = [node.keep_apart(spoken) for node in nodes.values()]
+ready = [first.sync_schema(spoken, after=[*apart, *control.prepare(first)]), control.register(first)]
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_in_turn(nodes, processes, after=ready, batch=wanted.rolling_batch)

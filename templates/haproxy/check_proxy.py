@@ -20,6 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from email.message import Message
 from http.client import HTTPException
 from typing import Any
 
@@ -37,7 +38,7 @@ def server_states(path: str) -> dict[tuple[str, str], dict[str, str]]:
     return {(row["pxname"], row["svname"]): row for row in rows}
 
 
-def ask(url: str, headers: dict[str, str], body: object = None, ca: str = "") -> tuple[int, dict[str, str], bytes]:
+def ask(url: str, headers: dict[str, str], body: object = None, ca: str = "") -> tuple[int, Message, bytes]:
     """One HTTP request: status, headers and body, whatever the status. A connection that breaks is tried again."""
     data = None if body is None else json.dumps(body).encode()
     trust = urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca or None))
@@ -46,9 +47,9 @@ def ask(url: str, headers: dict[str, str], body: object = None, ca: str = "") ->
         request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  # http, from the program
         try:
             with opener.open(request, timeout=90) as answer:
-                return answer.status, dict(answer.headers), answer.read()
+                return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
-            return error.code, dict(error.headers), error.read()
+            return error.code, error.headers, error.read()
         except (OSError, HTTPException):
             if attempt == TRIES:
                 raise
@@ -134,4 +135,5 @@ def main() -> None:
         sys.exit("\n".join(problems))
 
 
-main()
+if __name__ == "__main__":
+    main()

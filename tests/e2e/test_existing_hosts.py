@@ -278,6 +278,38 @@ def test_what_is_missing_of_a_control_plane_is_made_where_it_may_be(
     cloud.orchestration.wait_for_status(
         made, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=120
     )
-    assert "second\tengine" in stack.on("front", "rabbitmqctl -q list_queues -p second name | sed 's/^/second\t/'")
+    assert "engine" in stack.on("front", "rabbitmqctl -q list_queues -p second name").split()
     stack.up("--expect-no-changes")
+
+
+def test_database_broker_and_keystone_are_reached_by_tls_and_checked(stack: Stack, left: Path) -> None:
+    front = ADDRESSES["front"]
+    stack.on("front", f"sh -s {front}", stdin=(ROOT / "tests/e2e/tls.sh").read_text())
+    stack.on("front", "mariadb -e \"ALTER USER second@'%' REQUIRE SSL\"")
+    (left / "ca.pem").write_text(stack.on("front", "cat /srv/tls/ca.pem") + "\n")
+    for at, part in enumerate(("database", "broker")):
+        stack.pulumi("config", "set", "--path", f"control.tls[{at}]", part)
+    stack.set("control.ca", left / "ca.pem")
+    stack.set("control.keystoneUrl", f"https://{front}:5443")
+    stack.pulumi("config", "set", "--secret", "transportUrl", stdin=f"rabbit://second:{'b' * 32}@{front}:5671/second")
+    stack.up()
+    cloud = connected(str(left / "clouds.yaml"))
+    assert [one.name for one in cloud.orchestration.stacks()] == ["second"]
+    found = cloud.orchestration.find_stack("second")
+    cloud.orchestration.delete_stack(found)
+    cloud.orchestration.wait_for_delete(found, interval=0.5, wait=120)
+    encrypted = stack.on("front", "rabbitmqctl -q list_connections vhost ssl").splitlines()
+    assert {line for line in encrypted if line.startswith("second")} == {"second\ttrue"}
+
+
+def test_a_release_whose_engines_would_lose_messages_is_refused_on_their_vhost(stack: Stack) -> None:
+    before = stack.pids()
+    stack.set("heatVersion", "25.0.2")
+    refused = stack.up(check=False)
+    stack.pulumi("config", "rm", "heatVersion")
+    assert refused.code != 0
+    assert "on node-2 run heat-engine@1 (/opt/heat/27.0.1, messages 1.9), on the vhost" in refused.text
+    assert stack.pids() == before
+    stack.up()
+    assert stack.pids() == before
     stack.pulumi("destroy", "--yes", "--skip-preview")

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import http.server
+import importlib.util
+import threading
+from typing import Any
+
 from components.check import unequal
+from components.rendering import TEMPLATES
 
 
 def test_nodes_with_the_same_messaging_options_are_equal() -> None:
@@ -14,3 +20,29 @@ def test_the_node_that_differs_from_most_is_named_with_the_option() -> None:
 
 def test_an_option_that_one_node_does_not_know_differs() -> None:
     assert unequal({"a": {"x.y": "1"}, "b": {"x.y": "1"}, "c": {}}) == ["x.y on c is not what it is on the other nodes"]
+
+
+class LowerCase(http.server.BaseHTTPRequestHandler):
+    """Keystone behind a proxy that writes headers as HTTP/2 wants them, as HAProxy does."""
+
+    def do_POST(self) -> None:
+        self.send_response(201)
+        self.send_header("x-subject-token", "a-token")
+        self.end_headers()
+        self.wfile.write(b'{"token": {"project": {"id": "a-project"}}}')
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing is to be seen of it."""
+
+
+def test_a_token_is_found_however_keystones_proxy_writes_its_header() -> None:
+    spec = importlib.util.spec_from_file_location("check_proxy", TEMPLATES / "haproxy/check_proxy.py")
+    assert spec
+    assert spec.loader
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    login = dict.fromkeys(("user", "password", "project", "domain", "domain_id", "project_domain"), "")
+    with http.server.HTTPServer(("127.0.0.1", 0), LowerCase) as keystone:
+        threading.Thread(target=keystone.handle_request, daemon=True).start()
+        told = program.token(f"http://127.0.0.1:{keystone.server_port}", "", {**login, "project_domain_id": ""})
+    assert told == ("a-token", "a-project")

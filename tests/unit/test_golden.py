@@ -70,6 +70,7 @@ CASES = {
     "heat/heat-engine@.service": "node-1-heat-engine-unit",
     "heat/heat.conf": "node-1-heat-conf",
     "heat/install-pip.sh": "node-1-install",
+    "heat/keep-apart.sh": "node-1-keep-apart",
     "heat/messaging.sh": "node-1-messaging",
     "heat/policy.yaml": "node-1-policy",
     "heat/process-api.conf": "node-1-heat-api-8004-conf",

@@ -167,6 +167,15 @@ def test_the_schema_comes_after_the_whole_control_plane_and_every_file_of_its_no
 
 
 @for_every_shape
+def test_no_schema_changes_where_an_engine_would_lose_messages(shape: dict[str, Any]) -> None:
+    result = cached(**shape)
+    asked = {f"node-{number + 1}-keep-apart" for number in range(shape.get("nodes", 2))}
+    assert asked <= result.before("node-1-schema")
+    for name in asked:
+        assert name.replace("keep-apart", "secrets-conf") in result.before(name)
+
+
+@for_every_shape
 def test_the_schema_is_synced_by_one_place(shape: dict[str, Any]) -> None:
     assert [name for name in cached(**shape).by_name if name.endswith("-schema")] == ["node-1-schema"]
 

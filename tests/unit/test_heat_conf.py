@@ -17,7 +17,8 @@ from components.heat_conf import (
     secret_options,
     service_options,
 )
-from components.install import Installation
+from components.heat_options import catalogue
+from components.install import Installation, locked_releases
 from components.rendering import render
 from components.timeouts import Timeouts, chain
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
@@ -200,10 +201,30 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
 
 def test_certificates_of_ones_own_are_what_keystone_and_the_broker_are_checked_against() -> None:
     conf = service_options(dataclasses.replace(SERVICES, ca_file="/etc/heat/ca.pem", broker_tls=True))
-    for section in ("keystone_authtoken", "trustee", "ec2authtoken"):
+    for section in ("keystone_authtoken", "ec2authtoken"):
         assert conf[section]["cafile"] == "/etc/heat/ca.pem"
     assert conf["clients"]["ca_file"] == "/etc/heat/ca.pem"
     assert conf["oslo_messaging_rabbit"] == {"ssl": "true", "ssl_ca_file": "/etc/heat/ca.pem"}
+
+
+@pytest.mark.parametrize("release", locked_releases())
+def test_every_option_is_one_that_the_release_knows(release: str) -> None:
+    """With all that may be there: certificates, TLS to the broker, clients that find Keystone elsewhere."""
+    services = dataclasses.replace(
+        SERVICES, ca_file="/etc/heat/ca.pem", broker_tls=True, public_keystone_url="http://192.0.2.1:5000"
+    )
+    known = catalogue()
+    ec2_login = known.knows(("ec2authtoken", "auth_type"), known.series(release))
+    conf = merge(options(DEPLOYMENT), known_to(service_options(services), ec2_login=ec2_login))
+    given = {(section, option) for section, values in conf.items() for option in values}
+    # What a login consists of is listed in [trustee] alone.
+    logins = {("keystone_authtoken", option): ("trustee", option) for _, option in known.options}
+    unknown = {
+        name
+        for name in given
+        if not any(known.knows(one, known.series(release)) for one in (name, logins.get(name, name)))
+    }
+    assert unknown == set()
 
 
 def test_clients_may_find_keystone_elsewhere_and_engines_keep_to_where_it_is() -> None:

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a38d7a518483a660ed59b8eb477286f32ac894ecebbf606153693d8203c4fae2
+# What has just been changed: 5e6c0a087e4a0dacfa8c4fec6eb4e26b459bb5c3d2f836f905056b2e0bddf18c
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 7b1a62986f1144f8dcbd74680f2ed60ab67814cb4a6712c017c3f4e2ea9c4472
+# The plan and its files: ccc9f44aa833c63a33e79048cb9adafec940221303ca8b514f57ec5306623c47
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -41,5 +41,5 @@ told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers
     exit 1
 }
 if [ -n "$told" ]; then
-    echo "$told: of a host that is leaving, or a stranger's; rabbitmqctl list_consumers -p heat shows from where"
+    echo "$told: of a host that is leaving, or a stranger's; rabbitmqctl list_consumers -p VHOST shows from where"
 fi
