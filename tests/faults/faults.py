@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from tests.e2e.lab import wait_for
+from tests.faults.cut import Cause
 from tests.faults.scene import Scene, root
 
 # The group that is done first, whatever the seed: an old release is there only once.
@@ -127,60 +128,76 @@ def repaired(scene: Scene) -> None:
 def engine_killed(scene: Scene) -> None:
     """An engine with its workers."""
     node, unit = scene.chance.choice(scene.units(ENGINE))
-    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+    with scene.cut(Cause.ENGINE):
+        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
 
 
 @fault("worker-killed", planned=False)
 def worker_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(ENGINE))
-    scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+    with scene.cut(Cause.ENGINE):
+        scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
 
 
 @fault("api-killed", planned=False)
 def api_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(API))
-    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+    with scene.cut(Cause.API, api=API):
+        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
 
 
 @fault("api-worker-killed", planned=False)
 def api_worker_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(API))
-    scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+    with scene.cut(Cause.API, api=API):
+        scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
 
 
 @fault("cfn-killed", planned=False)
 def cfn_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(CFN))
-    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+    with scene.cut(Cause.API, api=CFN):
+        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
 
 
 @fault("node-killed", planned=False)
 def node_killed(scene: Scene) -> None:
     """The power goes, and comes back."""
     node = scene.chance.choice(scene.nodes())
-    scene.podman("kill", scene.container(node))
+    with scene.cut(Cause.ENGINE), scene.cut(Cause.API, api=API), scene.cut(Cause.API, api=CFN):
+        scene.podman("kill", scene.container(node))
     time.sleep(10 if scene.short else 60)
     scene.podman("start", scene.container(node))
 
 
 @fault("broker", planned=False)
 def broker_restarted(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl restart rabbitmq-server")
+    with scene.cut(Cause.BROKER):
+        scene.stack.on("front", "systemctl restart rabbitmq-server")
 
 
 @fault("broker", planned=False)
 def broker_killed(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl kill --signal KILL rabbitmq-server; systemctl start rabbitmq-server")
+    killed(scene, "rabbitmq-server", Cause.BROKER, "rabbitmqctl await_startup")
 
 
 @fault("database", planned=False)
 def database_restarted(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl restart mariadb")
+    with scene.cut(Cause.DATABASE):
+        scene.stack.on("front", "systemctl restart mariadb")
 
 
 @fault("database", planned=False)
 def database_killed(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl kill --signal KILL mariadb; systemctl start mariadb")
+    killed(scene, "mariadb", Cause.DATABASE, "mariadb-admin ping")
+
+
+def killed(scene: Scene, unit: str, cause: Cause, works: str) -> None:
+    """Kill a unit of the front host, and wait until systemd has it back and it works."""
+    with scene.cut(cause):
+        scene.stack.on(
+            "front", f"systemctl kill --signal KILL {unit}; until {works} >/dev/null 2>&1; do sleep 0.2; done"
+        )
 
 
 @contextmanager
@@ -202,7 +219,8 @@ def disk_full(scene: Scene) -> None:
     """And the engine of that host has to start while it is."""
     node, unit = scene.chance.choice(scene.units(ENGINE))
     with full(scene, node):
-        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+        with scene.cut(Cause.ENGINE):
+            scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
         time.sleep(15 if scene.short else 60)
 
 
@@ -219,5 +237,5 @@ def network_cut(scene: Scene) -> None:
 
 @fault("proxy-killed", planned=False)
 def proxy_killed(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl kill --signal KILL haproxy")
-    wait_for(lambda: scene.stack.on("front", "systemctl is-active haproxy", check=False) == "active", "haproxy")
+    port = urlsplit(scene.outputs["haproxy_stats_url"]).port
+    killed(scene, "haproxy", Cause.PROXY, f"ss -Hltn 'sport = :{port}' | grep .")

@@ -11,14 +11,18 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.e2e.lab import ROOT, Stack, engine
+from tests.faults.cut import Cause, Cut
 from tests.faults.load import Load
 
+_URLS = {"heat-api": "heat_api_url", "heat-api-cfn": "heat_cfn_url"}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -40,6 +44,17 @@ class Scene:
     chance: random.Random = field(default_factory=random.Random)
     outputs: dict[str, Any] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+
+    @contextmanager
+    def cut(self, *causes: Cause, api: str = "") -> Iterator[None]:
+        """What cannot be kept from failing while this goes on; `api` is the kind of an API that is cut."""
+        began = time.time()
+        try:
+            yield
+        finally:
+            port = urlsplit(self.outputs[_URLS[api]]).port if api else None
+            self.cuts += [Cut(cause=cause, began=began, ended=time.time(), port=port or 0) for cause in causes]
 
     def look(self) -> None:
         """Learn anew what is planned."""
