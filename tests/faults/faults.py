@@ -13,6 +13,7 @@ from tests.faults.scene import Scene, root
 
 # The group that is done first, whatever the seed: an old release is there only once.
 FIRST = "upgrade"
+OLD, NEW = "24.1.2", "27.0.1"
 ENGINE, API, CFN = "heat-engine", "heat-api", "heat-api-cfn"
 
 
@@ -40,9 +41,30 @@ def fault(group: str, *, planned: bool) -> Callable[[Callable[[Scene], None]], C
 
 
 @fault(FIRST, planned=True)
+def upgrade_failed(scene: Scene) -> None:
+    """No engine of NEW starts on what tests/faults/run.sh has brought up with OLD: those that were there serve on."""
+    dropin = "/etc/systemd/system/heat-engine@.service.d"
+    fails = f"[Service]\nExecStartPre=/bin/sh -c '! grep -q /opt/heat/{NEW}/ /etc/systemd/system/%p@%i.service'\n"
+    for node in scene.nodes():
+        scene.stack.on(node, f"mkdir -p {dropin}; cat >{dropin}/fails.conf; systemctl daemon-reload", stdin=fails)
+    try:
+        scene.refused({"heatVersion": NEW}, "systemd could not start it", "runs again with what it had before")
+    finally:
+        for node in scene.nodes():
+            scene.stack.on(node, f"rm -r {dropin}; systemctl daemon-reload")
+
+
+@fault(FIRST, planned=True)
 def upgraded(scene: Scene) -> None:
-    """tests/faults/run.sh has brought the stack up with an old release."""
-    scene.change({"heatVersion": "27.0.1"})
+    """It goes on where the one that failed has stopped."""
+    scene.change({"heatVersion": NEW})
+
+
+@fault(FIRST, planned=True)
+def downgrade_refused(scene: Scene) -> None:
+    """The schema is the new release's by now."""
+    scene.refused({"heatVersion": OLD}, "which this release of Heat does not know")
+    scene.change({"heatVersion": NEW})
 
 
 @fault("engines", planned=True)
