@@ -146,7 +146,7 @@ def main() -> int:
     done = [accounted(calm, [], planned=True) | {"broken": [], "failures": []}]
     for fault in ordered(seed, [name for name in asked.faults.split(",") if name]):
         scene.chance = chance(seed, fault.name)
-        done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 20, patience=asked.patience))
+        done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 10, patience=asked.patience))
         _write(asked.report, done)
     # What is still missing to a full run, with nothing broken.
     first = len(load.lives)
