@@ -143,7 +143,7 @@ def main() -> int:
     scene = Scene(stack, load, short=asked.short, outputs=outputs)
     calm = load.record.begin("calm")
     load.start()
-    done = [accounted(calm, [], planned=True) | {"broken": [], "failures": []}]
+    done = [accounted(calm, [], planned=True) | _unbroken(calm)]
     for fault in ordered(seed, [name for name in asked.faults.split(",") if name]):
         scene.chance = chance(seed, fault.name)
         done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 10, patience=asked.patience))
@@ -157,10 +157,7 @@ def main() -> int:
     while counted[0] + steady.sent < short_of[0] or counted[1] + len(load.lives) - first < short_of[1]:
         time.sleep(1)
     load.rest(3 * asked.patience + 30)
-    done.append(
-        accounted(steady, load.lives[first:], planned=True)
-        | {"broken": [], "failures": [asdict(failure) for failure in steady.failures]}
-    )
+    done.append(accounted(steady, load.lives[first:], planned=True) | _unbroken(steady))
     load.stop()
     _write(asked.report, done)
     total = {key: sum(one[key] for one in done) for key in _TOTALS}
@@ -178,6 +175,10 @@ def main() -> int:
 _TOTALS = (
     "requests", "failed", "cut", "retried", "stacks", "refused", "lost", "stuck", "wrong", "wrong_cut", "rescued",
 )  # fmt: skip
+
+
+def _unbroken(window: Window) -> dict[str, Any]:
+    return {"broken": [], "failures": [asdict(failure) for failure in window.failures]}
 
 
 def _write(report: Path | None, done: Sequence[Mapping[str, Any]]) -> None:

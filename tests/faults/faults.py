@@ -227,13 +227,13 @@ def full(scene: Scene, host: str) -> Iterator[None]:
     """Where Heat and the journal write on a host, nothing more fits. A few MB that are full stand in for the disk."""
     places = ["/var/lib/heat", "/var/log", "/var/tmp"]  # noqa: S108 # the host's
     for place in places:
-        scene.inside(host, "-m", "mount", "-t", "tmpfs", "-o", "size=1m", "full", place)
+        scene.inside(host, "mount", "-t", "tmpfs", "-o", "size=1m", "full", place)
         scene.stack.on(host, f"chmod 0777 {place}; head -c 2M /dev/zero >{place}/full 2>/dev/null || true")
     try:
         yield
     finally:
         for place in places:
-            scene.inside(host, "-m", "umount", "--lazy", place)
+            scene.inside(host, "umount", "--lazy", place)
 
 
 @fault("disk", planned=False)

@@ -117,10 +117,10 @@ class Scene:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def inside(self, host: str, namespace: str, *words: str) -> str:
-        """Run a command of this machine in one namespace of a host: -m, its files; -n, its network."""
+    def inside(self, host: str, *words: str) -> str:
+        """Run a command with this machine's rights among a host's files and processes."""
         pid = self.podman("inspect", "--format", "{{.State.Pid}}", self.container(host))
-        return root("nsenter", "-t", pid, namespace, "--", *words)
+        return root("nsenter", "-t", pid, "-m", "-p", "--", *words)
 
     def link(self, host: str) -> str:
         """This machine's end of a host's cable."""
