@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tests.e2e.lab import wait_for
 from tests.faults.cut import Cause
 from tests.faults.scene import Scene, root
 
@@ -159,6 +160,8 @@ def worker_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(ENGINE))
     with scene.cut(Cause.ENGINE):
         scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+    # Its master has another one within seconds.
+    wait_for(lambda: scene.stack.consumers() < len(scene.units(ENGINE)), "the broker misses it")
 
 
 @fault("api-killed", planned=False)

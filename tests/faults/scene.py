@@ -150,7 +150,7 @@ class Scene:
             }
 
     def unwell(self) -> str:
-        """Why the service is not whole; "" when it is: every API UP, every engine consumes, a stack goes through."""
+        """Why the service is not whole; "" when it is, as far as can be seen: every API UP, every engine consumes."""
         try:
             servers = self.servers()
         except OSError as error:
@@ -167,18 +167,19 @@ class Scene:
             # A release of another RPC series has a vhost of its own; none of its engines is to remain.
             if (found := sum(self.stack.consumers(queue, vhost) for vhost in _VHOSTS)) != workers:
                 return f"{queue} has {found} consumers of {workers}"
-        return "" if self.load.goes_through() else "no stack goes through"
+        return ""
 
     def wait_until_whole(self, seconds: float) -> float:
-        """Ask until all is whole, and give the time (time.monotonic) at which the last look began."""
+        """Ask until all is whole, and give the time (time.monotonic) at which it was, before a stack proved it."""
         deadline = time.monotonic() + seconds
         while True:
-            began = time.monotonic()
-            if not (why := self.unwell()):
-                return began
-            if time.monotonic() > deadline:
-                self.broken.append(f"not whole again within {seconds:.0f} s: {why}")
-                return began
+            why = self.unwell()
+            seen = time.monotonic()
+            if not why and self.load.goes_through():
+                return seen
+            if seen > deadline:
+                self.broken.append(f"not whole again within {seconds:.0f} s: {why or 'no stack goes through'}")
+                return seen
             time.sleep(1)
 
     def proxy_log(self, since: float) -> list[str]:
