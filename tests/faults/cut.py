@@ -16,6 +16,7 @@ from tests.faults.load import Failure, Life
 _RPC_RESPONSE = 59
 # Heat says this of a resource whose engine lost the database in the middle of a query.
 _DATABASE_LOST = "DBConnectionError"
+_KEYSTONE_AWAY = "The Keystone service is temporarily unavailable"
 
 
 class Cause(Enum):
@@ -55,7 +56,8 @@ def _fits(failure: Failure, cut: Cut) -> bool:
         case Cause.ENGINE | Cause.BROKER:
             return failure.status == 500 and failure.ended - failure.began >= _RPC_RESPONSE
         case Cause.DATABASE:
-            return failure.status == 500
+            # Keystone has lost it as well.
+            return failure.status == 500 or (failure.status == 503 and _KEYSTONE_AWAY in failure.what)
         case Cause.PROXY:
             return failure.status == 0
 
