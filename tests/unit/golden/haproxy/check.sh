@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a38d7a518483a660ed59b8eb477286f32ac894ecebbf606153693d8203c4fae2
+# What has just been changed: f216978ab1f1b65ed875a8850a2675186715f4b21a1498accd5215a669fc2d5a
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

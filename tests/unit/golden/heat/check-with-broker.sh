@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 7b1a62986f1144f8dcbd74680f2ed60ab67814cb4a6712c017c3f4e2ea9c4472
+# The plan and its files: 3966589810c78ee546e258bcfab5d1b7b5fe1196f555347b773312923bee325c
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

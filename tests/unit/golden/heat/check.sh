@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: c7c5d70039319971c6dfd0760ad81b469d7870c144e2bc7a47d23ff898e0dfa6
+# The plan and its files: 93ac4231aabfe7bb33fed13cd8db52ce4b9c9ce88af728916ccfe0b32e351426
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
