@@ -14,6 +14,8 @@ from tests.faults.load import Failure, Life
 
 # timeouts.rpcResponse, less what a clock may be off: so long an API waits for the answer of an engine.
 _RPC_RESPONSE = 59
+# timeouts.proxyServer, likewise: so long the proxy waits for the answer of an API.
+_PROXY_SERVER = 69
 # Heat says this of a resource whose engine lost the database in the middle of a query.
 _DATABASE_LOST = "DBConnectionError"
 _KEYSTONE_AWAY = "The Keystone service is temporarily unavailable"
@@ -23,6 +25,8 @@ class Cause(Enum):
     """What was cut off."""
 
     API = auto()
+    # The host of an API, which neither answers nor ends its connections.
+    HOST = auto()
     ENGINE = auto()
     BROKER = auto()
     DATABASE = auto()
@@ -53,6 +57,8 @@ def _fits(failure: Failure, cut: Cut) -> bool:
         case Cause.API:
             # The proxy's own answer. What only reads it has sent to another API.
             return failure.to == cut.port and failure.method not in {"GET", "HEAD"} and failure.status == 502
+        case Cause.HOST:
+            return failure.status == 504 and failure.ended - failure.began >= _PROXY_SERVER
         case Cause.ENGINE | Cause.BROKER:
             return failure.status == 500 and failure.ended - failure.began >= _RPC_RESPONSE
         case Cause.DATABASE:

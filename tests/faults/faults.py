@@ -253,7 +253,8 @@ def disk_full(scene: Scene) -> None:
 def network_cut(scene: Scene) -> None:
     """A node's cable is out for two minutes."""
     device = scene.link(scene.chance.choice(scene.nodes()))
-    root("ip", "link", "set", device, "down")
+    with scene.cut(Cause.HOST, Cause.ENGINE):
+        root("ip", "link", "set", device, "down")
     try:
         time.sleep(30 if scene.short else 120)
     finally:

@@ -29,6 +29,7 @@ def cut(cause: Cause, **changes: int) -> Cut:
         (Cause.API, failure()),
         (Cause.API, failure(method="PUT")),
         (Cause.API, failure(method="DELETE", began=101.9, ended=103)),
+        (Cause.HOST, failure(method="GET", status=504, ended=169.5)),
         (Cause.ENGINE, failure(method="GET", status=500, ended=160)),
         (Cause.BROKER, failure(status=500, began=101, ended=161)),
         (Cause.DATABASE, failure(method="GET", status=500)),
@@ -51,6 +52,9 @@ def test_what_cannot_be_kept_is_recognised(cause: Cause, one: Failure) -> None:
         (Cause.API, failure(status=200)),
         # The other API was not touched.
         (Cause.API, failure(to=CFN)),
+        (Cause.HOST, failure(status=504)),
+        (Cause.HOST, failure(status=502, ended=169.5)),
+        (Cause.HOST, failure(status=0, ended=190)),
         # An API waits for an engine that is gone as long as for any other; a 500 at once has another reason.
         (Cause.ENGINE, failure(status=500)),
         (Cause.ENGINE, failure(status=502, ended=160)),
