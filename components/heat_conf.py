@@ -41,6 +41,9 @@ STACK_USER_ROLE = "heat_stack_user"
 # What a worker can have in work, and so what it may fetch from the queue ahead: a worker that fetches without limit
 # hoards messages while others idle.
 WORKER_THREADS = 64
+# Seconds. The broker misses a worker whose host is cut off after two to three of them, and gives what it had sent there
+# to another one, while the API still waits for the answer (rpc_response_timeout).
+HEARTBEAT = 15
 # Seconds after which a cache that was away is asked again; by default everything goes uncached for five minutes.
 _CACHE_RETRY = "10"
 # The section by which the CFN API has Keystone check EC2 signatures.
@@ -141,7 +144,10 @@ def options(deployment: Deployment) -> Options:
         "oslo_policy": {"policy_file": PurePosixPath(POLICY).name},
         # HAProxy is in front, and strips what clients claim: templates/haproxy/haproxy.cfg.j2.
         "oslo_middleware": {"enable_proxy_headers_parsing": "true"},
-        "oslo_messaging_rabbit": {"rabbit_qos_prefetch_count": str(WORKER_THREADS)},
+        "oslo_messaging_rabbit": {
+            "rabbit_qos_prefetch_count": str(WORKER_THREADS),
+            "heartbeat_timeout_threshold": str(HEARTBEAT),
+        },
     }
 
 

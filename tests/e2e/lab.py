@@ -89,9 +89,9 @@ class Stack:
             for process in self.outputs()["processes"]
         }
 
-    def consumers(self, queue: str = "engine") -> int:
+    def consumers(self, queue: str = "engine", vhost: str = "heat") -> int:
         """What the broker says of a queue."""
-        for line in self.on("front", "rabbitmqctl -q list_queues -p heat name consumers").splitlines():
+        for line in self.on("front", f"rabbitmqctl -q list_queues -p {vhost} name consumers").splitlines():
             name, _, count = line.partition("\t")
             if name == queue:
                 return int(count)

@@ -14,7 +14,7 @@ only_one() {
 sweep_stack() {
     for engine in podman docker; do
         command -v "$engine" >/dev/null || continue
-        $sudo "$engine" ps --all --quiet --filter "name=^heat-$1-" 2>/dev/null | while read -r container; do
+        $sudo "$engine" ps --all --quiet --filter "name=^heat-$1-(front|node-[0-9]+)\$" 2>/dev/null | while read -r container; do
             $sudo "$engine" kill "$container" >/dev/null 2>&1 || true
             $sudo "$engine" rm -f "$container" >/dev/null
         done

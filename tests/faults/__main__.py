@@ -17,8 +17,9 @@ from typing import Any
 
 from tests.e2e.lab import Stack
 from tests.faults.cloud import Cloud
+from tests.faults.cut import Cut, excused, failed_with_the_database
 from tests.faults.faults import FAULTS, FIRST, Fault
-from tests.faults.load import Life, Load, Window, chance, ends
+from tests.faults.load import Failure, Life, Load, Window, chance, ends
 from tests.faults.scene import Scene, root
 
 # What a full run has at least, in all.
@@ -43,15 +44,25 @@ def ordered(seed: str, wanted: Sequence[str]) -> list[Fault]:
 
 
 def accounted(
-    window: Window, lives: Sequence[Life], *, planned: bool, rescued: int = 0, seconds: float = 0
+    window: Window,
+    lives: Sequence[Life],
+    *,
+    planned: bool,
+    cuts: Sequence[Cut] = (),
+    rescued: int = 0,
+    seconds: float = 0,
 ) -> dict[str, Any]:
-    """What a fault did."""
+    """What a fault did. `cut` and `wrong_cut` could not be kept; of a planned change nothing is that."""
+    excuses = () if planned else cuts
+    cut = sum(excused(failure, excuses) for failure in window.failures)
+    wrong_cut = sum(failed_with_the_database(life, excuses) for life in lives)
     ended = ends(lives)
     return {
         "fault": window.name,
         "planned": planned,
         "requests": window.sent,
-        "failed": len(window.failures),
+        "failed": len(window.failures) - cut,
+        "cut": cut,
         "retried": window.retried,
         "p50": round(window.percentile(50), 3),
         "p99": round(window.percentile(99), 3),
@@ -60,10 +71,18 @@ def accounted(
         "refused": ended["refused"],
         "lost": ended["lost"],
         "stuck": ended["stuck"],
-        "wrong": ended["failed"],
+        "wrong": ended["failed"] - wrong_cut,
+        "wrong_cut": wrong_cut,
         "rescued": rescued,
         "seconds_to_whole": round(seconds, 1),
     }
+
+
+def told(failure: Failure, cut: bool) -> str:
+    """A line for a reader, and to find the request by in the proxy's log."""
+    at = time.strftime("%H:%M:%S", time.gmtime(failure.began))
+    seconds = f"{failure.ended - failure.began:.1f} s"
+    return f"{at} :{failure.port} {failure.method} {failure.path}: {failure.what} after {seconds}{' (cut)' * cut}"
 
 
 def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: float) -> dict[str, Any]:
@@ -71,7 +90,7 @@ def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: floa
     load, began = scene.load, time.time()
     first, before = len(load.lives), scene.rescued()
     window = load.record.begin(fault.name)
-    scene.broken = []
+    scene.broken, scene.cuts = [], []
     load.go_on()
     time.sleep(lead)
     start = time.monotonic()
@@ -85,16 +104,16 @@ def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: floa
     load.rest(3 * patience + 30)
     lives = load.lives[first:]
     rescued = sum(max(0, count - before.get(node, 0)) for node, count in scene.rescued().items())
-    done = accounted(window, lives, planned=fault.planned, rescued=rescued, seconds=seconds)
+    done = accounted(window, lives, planned=fault.planned, cuts=scene.cuts, rescued=rescued, seconds=seconds)
     done |= {"broken": scene.broken}
     print(" ".join(f"{key}={value}" for key, value in done.items() if key != "broken"), flush=True)
     for failure in window.failures[:20]:
-        print(f"    {failure.at} :{failure.port} {failure.method} {failure.path}: {failure.what}")
+        print(f"    {told(failure, excused(failure, () if fault.planned else scene.cuts))}")
     for life in lives:
         if life.end != "complete" or life.hit:
             print(f"    {life.name}: {life.end or 'goes on'}{', an engine died on it' * life.hit}: {life.told}")
-    for told in scene.broken:
-        print(f"    {told}")
+    for what in scene.broken:
+        print(f"    {what}")
     if window.failures:
         scene.journal(began)
     sys.stdout.flush()
@@ -124,10 +143,10 @@ def main() -> int:
     scene = Scene(stack, load, short=asked.short, outputs=outputs)
     calm = load.record.begin("calm")
     load.start()
-    done = [accounted(calm, [], planned=True) | {"broken": [], "failures": []}]
+    done = [accounted(calm, [], planned=True) | _unbroken(calm)]
     for fault in ordered(seed, [name for name in asked.faults.split(",") if name]):
         scene.chance = chance(seed, fault.name)
-        done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 20, patience=asked.patience))
+        done.append(hurt(scene, fault, lead=5, tail=5 if asked.short else 10, patience=asked.patience))
         _write(asked.report, done)
     # What is still missing to a full run, with nothing broken.
     first = len(load.lives)
@@ -138,10 +157,7 @@ def main() -> int:
     while counted[0] + steady.sent < short_of[0] or counted[1] + len(load.lives) - first < short_of[1]:
         time.sleep(1)
     load.rest(3 * asked.patience + 30)
-    done.append(
-        accounted(steady, load.lives[first:], planned=True)
-        | {"broken": [], "failures": [asdict(failure) for failure in steady.failures]}
-    )
+    done.append(accounted(steady, load.lives[first:], planned=True) | _unbroken(steady))
     load.stop()
     _write(asked.report, done)
     total = {key: sum(one[key] for one in done) for key in _TOTALS}
@@ -149,7 +165,6 @@ def main() -> int:
         json.dumps(
             {"seed": seed}
             | total
-            | {"failed_planned": sum(one["failed"] for one in done if one["planned"])}
             | {"broken": sum(bool(one["broken"]) for one in done)}
             | {"seconds_to_whole": {one["fault"]: one["seconds_to_whole"] for one in done[:-1]}}
         )
@@ -157,7 +172,13 @@ def main() -> int:
     return int(any(total[key] for key in ("failed", "lost", "stuck", "wrong")) or any(one["broken"] for one in done))
 
 
-_TOTALS = ("requests", "failed", "retried", "stacks", "refused", "lost", "stuck", "wrong", "rescued")
+_TOTALS = (
+    "requests", "failed", "cut", "retried", "stacks", "refused", "lost", "stuck", "wrong", "wrong_cut", "rescued",
+)  # fmt: skip
+
+
+def _unbroken(window: Window) -> dict[str, Any]:
+    return {"broken": [], "failures": [asdict(failure) for failure in window.failures]}
 
 
 def _write(report: Path | None, done: Sequence[Mapping[str, Any]]) -> None:

@@ -51,6 +51,7 @@ class Client:
     """
 
     def __init__(self, host: str, port: int, *, kept: bool, source: str = "") -> None:
+        self.port = port
         self._kept = kept
         self._connection = http.client.HTTPConnection(
             host, port, timeout=TIMEOUT, source_address=(source, 0) if source else None

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from tests.e2e.lab import wait_for
+from tests.faults.cut import Cause
 from tests.faults.scene import Scene, root
 
 # The group that is done first, whatever the seed: an old release is there only once.
 FIRST = "upgrade"
+OLD, NEW = "24.1.2", "27.0.1"
 ENGINE, API, CFN = "heat-engine", "heat-api", "heat-api-cfn"
 
 
@@ -39,9 +42,30 @@ def fault(group: str, *, planned: bool) -> Callable[[Callable[[Scene], None]], C
 
 
 @fault(FIRST, planned=True)
+def upgrade_failed(scene: Scene) -> None:
+    """No engine of NEW starts on what tests/faults/run.sh has brought up with OLD: those that were there serve on."""
+    dropin = "/etc/systemd/system/heat-engine@.service.d"
+    fails = f"[Service]\nExecStartPre=/bin/sh -c '! grep -q /opt/heat/{NEW}/ /etc/systemd/system/%p@%i.service'\n"
+    for node in scene.nodes():
+        scene.stack.on(node, f"mkdir -p {dropin}; cat >{dropin}/fails.conf; systemctl daemon-reload", stdin=fails)
+    try:
+        scene.refused({"heatVersion": NEW}, "systemd could not start it", "runs again with what it had before")
+    finally:
+        for node in scene.nodes():
+            scene.stack.on(node, f"rm -r {dropin}; systemctl daemon-reload")
+
+
+@fault(FIRST, planned=True)
 def upgraded(scene: Scene) -> None:
-    """tests/faults/run.sh has brought the stack up with an old release."""
-    scene.change({"heatVersion": "27.0.1"})
+    """It goes on where the one that failed has stopped."""
+    scene.change({"heatVersion": NEW})
+
+
+@fault(FIRST, planned=True)
+def downgrade_refused(scene: Scene) -> None:
+    """The schema is the new release's by now."""
+    scene.refused({"heatVersion": OLD}, "which this release of Heat does not know")
+    scene.change({"heatVersion": NEW})
 
 
 @fault("engines", planned=True)
@@ -127,60 +151,78 @@ def repaired(scene: Scene) -> None:
 def engine_killed(scene: Scene) -> None:
     """An engine with its workers."""
     node, unit = scene.chance.choice(scene.units(ENGINE))
-    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+    with scene.cut(Cause.ENGINE):
+        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
 
 
 @fault("worker-killed", planned=False)
 def worker_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(ENGINE))
-    scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+    with scene.cut(Cause.ENGINE):
+        scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+    # Its master has another one within seconds.
+    wait_for(lambda: scene.stack.consumers() < len(scene.units(ENGINE)), "the broker misses it")
 
 
 @fault("api-killed", planned=False)
 def api_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(API))
-    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+    with scene.cut(Cause.API, api=API):
+        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
 
 
 @fault("api-worker-killed", planned=False)
 def api_worker_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(API))
-    scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
+    with scene.cut(Cause.API, api=API):
+        scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
 
 
 @fault("cfn-killed", planned=False)
 def cfn_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(CFN))
-    scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+    with scene.cut(Cause.API, api=CFN):
+        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
 
 
 @fault("node-killed", planned=False)
 def node_killed(scene: Scene) -> None:
     """The power goes, and comes back."""
     node = scene.chance.choice(scene.nodes())
-    scene.podman("kill", scene.container(node))
+    with scene.cut(Cause.ENGINE), scene.cut(Cause.API, api=API), scene.cut(Cause.API, api=CFN):
+        scene.podman("kill", scene.container(node))
     time.sleep(10 if scene.short else 60)
     scene.podman("start", scene.container(node))
 
 
 @fault("broker", planned=False)
 def broker_restarted(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl restart rabbitmq-server")
+    with scene.cut(Cause.BROKER):
+        scene.stack.on("front", "systemctl restart rabbitmq-server")
 
 
 @fault("broker", planned=False)
 def broker_killed(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl kill --signal KILL rabbitmq-server; systemctl start rabbitmq-server")
+    killed(scene, "rabbitmq-server", Cause.BROKER, "rabbitmqctl await_startup")
 
 
 @fault("database", planned=False)
 def database_restarted(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl restart mariadb")
+    with scene.cut(Cause.DATABASE):
+        scene.stack.on("front", "systemctl restart mariadb")
 
 
 @fault("database", planned=False)
 def database_killed(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl kill --signal KILL mariadb; systemctl start mariadb")
+    killed(scene, "mariadb", Cause.DATABASE, "mariadb-admin ping")
+
+
+def killed(scene: Scene, unit: str, cause: Cause, works: str) -> None:
+    """Kill a unit of the front host, and wait until systemd has it back and it works."""
+    with scene.cut(cause):
+        scene.stack.on(
+            "front", f"systemctl kill --signal KILL {unit}; until {works} >/dev/null 2>&1; do sleep 0.2; done"
+        )
 
 
 @contextmanager
@@ -188,13 +230,13 @@ def full(scene: Scene, host: str) -> Iterator[None]:
     """Where Heat and the journal write on a host, nothing more fits. A few MB that are full stand in for the disk."""
     places = ["/var/lib/heat", "/var/log", "/var/tmp"]  # noqa: S108 # the host's
     for place in places:
-        scene.inside(host, "-m", "mount", "-t", "tmpfs", "-o", "size=1m", "full", place)
+        scene.inside(host, "mount", "-t", "tmpfs", "-o", "size=1m", "full", place)
         scene.stack.on(host, f"chmod 0777 {place}; head -c 2M /dev/zero >{place}/full 2>/dev/null || true")
     try:
         yield
     finally:
         for place in places:
-            scene.inside(host, "-m", "umount", "--lazy", place)
+            scene.inside(host, "umount", "--lazy", place)
 
 
 @fault("disk", planned=False)
@@ -202,7 +244,8 @@ def disk_full(scene: Scene) -> None:
     """And the engine of that host has to start while it is."""
     node, unit = scene.chance.choice(scene.units(ENGINE))
     with full(scene, node):
-        scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
+        with scene.cut(Cause.ENGINE):
+            scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
         time.sleep(15 if scene.short else 60)
 
 
@@ -210,7 +253,8 @@ def disk_full(scene: Scene) -> None:
 def network_cut(scene: Scene) -> None:
     """A node's cable is out for two minutes."""
     device = scene.link(scene.chance.choice(scene.nodes()))
-    root("ip", "link", "set", device, "down")
+    with scene.cut(Cause.HOST, Cause.ENGINE):
+        root("ip", "link", "set", device, "down")
     try:
         time.sleep(30 if scene.short else 120)
     finally:
@@ -219,5 +263,5 @@ def network_cut(scene: Scene) -> None:
 
 @fault("proxy-killed", planned=False)
 def proxy_killed(scene: Scene) -> None:
-    scene.stack.on("front", "systemctl kill --signal KILL haproxy")
-    wait_for(lambda: scene.stack.on("front", "systemctl is-active haproxy", check=False) == "active", "haproxy")
+    port = urlsplit(scene.outputs["haproxy_stats_url"]).port
+    killed(scene, "haproxy", Cause.PROXY, f"ss -Hltn 'sport = :{port}' | grep .")

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -32,12 +32,18 @@ def chance(*seed: object) -> random.Random:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A request that failed or was answered wrongly."""
+    """A request that failed or was answered wrongly.
 
-    at: str
+    `began` and `ended` are of time.time, `port` is the client's, `to` the server's; `status` is 0 without an answer.
+    """
+
+    began: float
+    ended: float
     port: int
+    to: int
     method: str
     path: str
+    status: int
     what: str
 
 
@@ -80,7 +86,7 @@ class Record:
     ) -> Answer | None:
         """Send a request. `right` says what is wrong with its answer, "" for nothing; None is given where it failed."""
         window = self.window
-        began = time.strftime("%H:%M:%S", time.gmtime())
+        began = time.time()
         answer, port, retried = None, 0, False
         try:
             answer = client.ask(method, path, headers, body)
@@ -92,7 +98,18 @@ class Record:
             window.sent += 1
             window.retried += retried
             if wrong:
-                window.failures.append(Failure(at=began, port=port, method=method, path=path, what=wrong))
+                window.failures.append(
+                    Failure(
+                        began=began,
+                        ended=time.time(),
+                        port=port,
+                        to=client.port,
+                        method=method,
+                        path=path,
+                        status=answer.status if answer else 0,
+                        what=wrong,
+                    )
+                )
             elif answer:
                 window.seconds.append(answer.seconds)
         return None if wrong else answer
@@ -411,7 +428,3 @@ def _names(told: dict[str, Any]) -> set[str]:
 def ends(lives: Iterable[Life]) -> Counter[str]:
     """How many lives ended how; those that go on are "stuck"."""
     return Counter(life.end or "stuck" for life in lives)
-
-
-def described(failure: Failure) -> dict[str, Any]:
-    return asdict(failure)

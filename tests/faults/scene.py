@@ -11,14 +11,19 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.e2e.lab import ROOT, Stack, engine
+from tests.faults.cut import Cause, Cut
 from tests.faults.load import Load
 
+_VHOSTS = ("heat", "heat-1.4")
+_URLS = {"heat-api": "heat_api_url", "heat-api-cfn": "heat_cfn_url"}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -40,6 +45,17 @@ class Scene:
     chance: random.Random = field(default_factory=random.Random)
     outputs: dict[str, Any] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+
+    @contextmanager
+    def cut(self, *causes: Cause, api: str = "") -> Iterator[None]:
+        """What cannot be kept from failing while this goes on; `api` is the kind of an API that is cut."""
+        began = time.time()
+        try:
+            yield
+        finally:
+            port = urlsplit(self.outputs[_URLS[api]]).port if api else None
+            self.cuts += [Cut(cause=cause, began=began, ended=time.time(), port=port or 0) for cause in causes]
 
     def look(self) -> None:
         """Learn anew what is planned."""
@@ -53,6 +69,15 @@ class Scene:
         self.look()
         if done.code:
             self.broken.append(f"up failed: {done.text[-3000:]}")
+
+    def refused(self, settings: Mapping[str, object], *reasons: str) -> None:
+        """Change settings, and see that `up` fails and says why; they remain."""
+        for path, value in settings.items():
+            self.stack.pulumi("config", "set", "--path", path, str(value))
+        done = self.stack.up(check=False)
+        assert done.code, f"up succeeded: {done.text[-3000:]}"
+        for reason in reasons:
+            assert reason in done.text, f"{reason!r} is not in: {done.text[-5000:]}"
 
     def tool(self, action: str) -> subprocess.CompletedProcess[str]:
         """What `make verify` and `make repair` run."""
@@ -92,10 +117,10 @@ class Scene:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def inside(self, host: str, namespace: str, *words: str) -> str:
-        """Run a command of this machine in one namespace of a host: -m, its files; -n, its network."""
+    def inside(self, host: str, *words: str) -> str:
+        """Run a command with this machine's rights among a host's files and processes."""
         pid = self.podman("inspect", "--format", "{{.State.Pid}}", self.container(host))
-        return root("nsenter", "-t", pid, namespace, "--", *words)
+        return root("nsenter", "-t", pid, "-m", "-p", "--", *words)
 
     def link(self, host: str) -> str:
         """This machine's end of a host's cable."""
@@ -125,7 +150,7 @@ class Scene:
             }
 
     def unwell(self) -> str:
-        """Why the service is not whole; "" when it is: every API UP, every engine consumes, a stack goes through."""
+        """Why the service is not whole; "" when it is, as far as can be seen: every API UP, every engine consumes."""
         try:
             servers = self.servers()
         except OSError as error:
@@ -139,20 +164,22 @@ class Scene:
             return f"HAProxy: {servers}"
         workers = sum(one["kind"] == "heat-engine" for one in self.outputs["processes"])
         for queue in ("engine", "engine_worker"):
-            if (found := self.stack.consumers(queue)) != workers:
+            # A release of another RPC series has a vhost of its own; none of its engines is to remain.
+            if (found := sum(self.stack.consumers(queue, vhost) for vhost in _VHOSTS)) != workers:
                 return f"{queue} has {found} consumers of {workers}"
-        return "" if self.load.goes_through() else "no stack goes through"
+        return ""
 
     def wait_until_whole(self, seconds: float) -> float:
-        """Ask until all is whole, and give the time (time.monotonic) at which the last look began."""
+        """Ask until all is whole, and give the time (time.monotonic) at which it was, before a stack proved it."""
         deadline = time.monotonic() + seconds
         while True:
-            began = time.monotonic()
-            if not (why := self.unwell()):
-                return began
-            if time.monotonic() > deadline:
-                self.broken.append(f"not whole again within {seconds:.0f} s: {why}")
-                return began
+            why = self.unwell()
+            seen = time.monotonic()
+            if not why and self.load.goes_through():
+                return seen
+            if seen > deadline:
+                self.broken.append(f"not whole again within {seconds:.0f} s: {why or 'no stack goes through'}")
+                return seen
             time.sleep(1)
 
     def proxy_log(self, since: float) -> list[str]:

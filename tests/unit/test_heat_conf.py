@@ -39,6 +39,12 @@ WANTED = [
     ("paste_deploy", "api_paste_config", "/opt/heat/27.0.1/etc/heat/api-paste.ini", "of the same release"),
     ("oslo_middleware", "enable_proxy_headers_parsing", "true", "a proxy is in front"),
     ("oslo_messaging_rabbit", "rabbit_qos_prefetch_count", "64", "without a limit one worker hoards messages"),
+    (
+        "oslo_messaging_rabbit",
+        "heartbeat_timeout_threshold",
+        "15",
+        "a worker that is cut off swallows requests till then",
+    ),
     ("keystone_authtoken", "auth_type", "password", "the old names (admin_user …) are unknown"),
     ("keystone_authtoken", "auth_url", "http://10.0.0.1:5000/v3", ""),
     ("keystone_authtoken", "www_authenticate_uri", "http://10.0.0.1:5000/v3", "once called auth_uri"),
@@ -97,6 +103,12 @@ def test_no_option_is_one_that_heat_has_forgotten() -> None:
 def test_a_worker_fetches_no_more_than_it_has_threads_for() -> None:
     threads = CONF["DEFAULT"]["executor_thread_pool_size"]
     assert CONF["oslo_messaging_rabbit"]["rabbit_qos_prefetch_count"] == threads
+
+
+def test_a_worker_that_is_cut_off_is_missed_before_an_api_gives_up_on_it() -> None:
+    """RabbitMQ looks once in that time, and waits for three looks at most."""
+    beat = int(CONF["oslo_messaging_rabbit"]["heartbeat_timeout_threshold"])
+    assert 3 * beat < int(CONF["DEFAULT"]["rpc_response_timeout"])
 
 
 @given(st.integers(1, 100), st.integers(1, 100))

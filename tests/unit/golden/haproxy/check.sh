@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 5e6c0a087e4a0dacfa8c4fec6eb4e26b459bb5c3d2f836f905056b2e0bddf18c
+# What has just been changed: 553c3deb82269a9e63878830dc2b9a9ef7dc5a1d365bef869b0e3fd991490f39
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

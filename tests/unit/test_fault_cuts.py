@@ -1,0 +1,105 @@
+"""Which failures could not be kept, and that nothing else is taken for one of them: tests/faults/cut.py."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.faults.__main__ import accounted
+from tests.faults.cut import Cause, Cut, excused, failed_with_the_database
+from tests.faults.load import Failure, Life, Window
+
+REST, CFN = 8004, 8000
+# A POST that began a second before it was cut, and ended in the midst of it.
+FAILURE = Failure(began=99, ended=100.5, port=40000, to=REST, method="POST", path="/v1/p/stacks", status=502, what="")
+
+
+def failure(**changes: object) -> Failure:
+    return dataclasses.replace(FAILURE, **changes)  # type: ignore[arg-type]
+
+
+def cut(cause: Cause, **changes: int) -> Cut:
+    return dataclasses.replace(Cut(cause=cause, began=100, ended=102, port=REST), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("cause", "one"),
+    [
+        (Cause.API, failure()),
+        (Cause.API, failure(method="PUT")),
+        (Cause.API, failure(method="DELETE", began=101.9, ended=103)),
+        (Cause.HOST, failure(method="GET", status=504, ended=169.5)),
+        (Cause.ENGINE, failure(method="GET", status=500, ended=160)),
+        (Cause.BROKER, failure(status=500, began=101, ended=161)),
+        (Cause.DATABASE, failure(method="GET", status=500)),
+        (Cause.DATABASE, failure(status=503, what="503 b'The Keystone service is temporarily unavailable. '")),
+        (Cause.PROXY, failure(method="GET", status=0)),
+    ],
+)
+def test_what_cannot_be_kept_is_recognised(cause: Cause, one: Failure) -> None:
+    assert excused(one, [cut(cause)])
+
+
+@pytest.mark.parametrize(
+    ("cause", "one"),
+    [
+        # A GET is sent to another API, and what another status says is not the proxy's.
+        (Cause.API, failure(method="GET")),
+        (Cause.API, failure(status=500)),
+        (Cause.API, failure(status=503)),
+        (Cause.API, failure(status=0)),
+        (Cause.API, failure(status=200)),
+        # The other API was not touched.
+        (Cause.API, failure(to=CFN)),
+        (Cause.HOST, failure(status=504)),
+        (Cause.HOST, failure(status=502, ended=169.5)),
+        (Cause.HOST, failure(status=0, ended=190)),
+        # An API waits for an engine that is gone as long as for any other; a 500 at once has another reason.
+        (Cause.ENGINE, failure(status=500)),
+        (Cause.ENGINE, failure(status=502, ended=160)),
+        (Cause.BROKER, failure(status=500)),
+        (Cause.BROKER, failure(status=0, ended=190)),
+        (Cause.DATABASE, failure(status=502)),
+        (Cause.DATABASE, failure(status=503, what="503 b'All heat engines are down.'")),
+        (Cause.DATABASE, failure(status=0)),
+        (Cause.PROXY, failure(status=502)),
+    ],
+)
+def test_another_failure_at_the_same_moment_has_failed(cause: Cause, one: Failure) -> None:
+    assert not excused(one, [cut(cause)])
+
+
+@pytest.mark.parametrize("when", [{"began": 90, "ended": 99.9}, {"began": 102.1, "ended": 103}])
+@pytest.mark.parametrize(("cause", "status"), [(Cause.API, 502), (Cause.DATABASE, 500), (Cause.PROXY, 0)])
+def test_a_request_that_was_not_under_way_then_has_failed(when: dict[str, float], cause: Cause, status: int) -> None:
+    assert not excused(failure(status=status, **when), [cut(cause)])
+
+
+def test_a_request_to_an_engine_that_began_after_it_was_killed_has_failed() -> None:
+    assert not excused(failure(status=500, began=102.1, ended=170), [cut(Cause.ENGINE)])
+
+
+def test_without_a_cut_everything_has_failed() -> None:
+    assert not excused(failure(), [])
+
+
+def test_a_stack_fails_with_the_database_only_where_heat_says_so_and_there_was_none() -> None:
+    life = Life("a", Window("x"), end="failed", told="UPDATE_FAILED DBConnectionError: lost")
+    assert failed_with_the_database(life, [cut(Cause.DATABASE)])
+    assert not failed_with_the_database(life, [cut(Cause.BROKER)])
+    assert not failed_with_the_database(life, [])
+    assert not failed_with_the_database(dataclasses.replace(life, told="UPDATE_FAILED"), [cut(Cause.DATABASE)])
+    for end in ("stuck", "lost", "complete"):
+        assert not failed_with_the_database(dataclasses.replace(life, end=end), [cut(Cause.DATABASE)])
+
+
+@pytest.mark.parametrize(("planned", "failed", "wrong"), [(False, 1, 1), (True, 2, 2)])
+def test_what_could_not_be_kept_is_counted_apart_and_never_of_a_planned_change(
+    planned: bool, failed: int, wrong: int
+) -> None:
+    window = Window("x", failures=[failure(status=500), failure(method="GET", status=502)])
+    lives = [Life("a", window, end="failed", told="DBConnectionError"), Life("b", window, end="failed", told="")]
+    told = accounted(window, lives, planned=planned, cuts=[cut(Cause.DATABASE)])
+    assert (told["failed"], told["cut"]) == (failed, 2 - failed)
+    assert (told["wrong"], told["wrong_cut"]) == (wrong, 2 - wrong)
