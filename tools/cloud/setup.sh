@@ -19,13 +19,20 @@ identity() {
     install -m 0644 etc/cloud-bridge.service /etc/systemd/system/
     install -m 0644 etc/mariadb.cnf /etc/mysql/mariadb.conf.d/90-cloud.cnf
     install -m 0644 etc/rabbitmq.conf etc/rabbitmq-env.conf /etc/rabbitmq/
-    # One process of each API is enough here; a kernel without AppArmor has no profiles; and a client must know that
-    # its connection ends with the answer.
-    for ini in keystone/keystone nova/nova-api nova/nova-api-metadata neutron/neutron-api placement/placement-api; do
-        sed -i 's/^processes = .*/processes = 1/; s/^threads = .*/threads = 4/
-            s/^plugins = python3,apparmor$/plugins = python3/; /^apparmor-profile/d; /^add-header/d
-            s/^master = true$/&\nadd-header = Connection: close/' "/etc/$ini-uwsgi.ini"
-    done
+    # Few processes of each API are enough here. Nova's have one thread each: it is written for eventlet's, and waits for
+    # ever for what another of uWSGI's threads was told. A kernel without AppArmor has no profiles; and a client must know
+    # that its connection ends with the answer.
+    while read -r ini processes threads; do
+        sed -i "s/^processes = .*/processes = $processes/; s/^threads = .*/threads = $threads/
+            s/^plugins = python3,apparmor\$/plugins = python3/; /^apparmor-profile/d; /^add-header/d
+            s/^master = true\$/&\nadd-header = Connection: close/" "/etc/$ini-uwsgi.ini"
+    done <<END
+keystone/keystone 1 4
+nova/nova-api 3 1
+nova/nova-api-metadata 2 1
+neutron/neutron-api 1 4
+placement/placement-api 1 4
+END
     for unit in nova-compute nova-conductor nova-scheduler; do
         install -D -m 0644 etc/patient.conf "/etc/systemd/system/$unit.service.d/patient.conf"
     done
