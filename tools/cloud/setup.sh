@@ -20,8 +20,9 @@ identity() {
     install -m 0644 etc/mariadb.cnf /etc/mysql/mariadb.conf.d/90-cloud.cnf
     install -m 0644 etc/rabbitmq.conf etc/rabbitmq-env.conf /etc/rabbitmq/
     # Few processes of each API are enough here. Those of Nova and Neutron have one thread: they are written for
-    # eventlet's, and some requests are never answered where uWSGI has several. A kernel without AppArmor has no profiles;
-    # and a client must know that its connection ends with the answer.
+    # eventlet's, and some requests are never answered where uWSGI has several. Neutron's is one process as well: a new one
+    # fails at a port that is the first thing it is asked for. A kernel without AppArmor has no profiles; and a client must
+    # know that its connection ends with the answer.
     while read -r ini processes threads; do
         sed -i "s/^processes = .*/processes = $processes/; s/^threads = .*/threads = $threads/
             s/^plugins = python3,apparmor\$/plugins = python3/; /^apparmor-profile/d; /^add-header/d
@@ -30,7 +31,7 @@ identity() {
 keystone/keystone 1 4
 nova/nova-api 3 1
 nova/nova-api-metadata 2 1
-neutron/neutron-api 3 1
+neutron/neutron-api 1 1
 placement/placement-api 1 4
 END
     for unit in nova-compute nova-conductor nova-scheduler; do
