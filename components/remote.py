@@ -63,6 +63,8 @@ class Host:
         parent: the component that the host belongs to.
         machine: the resource that stands for the machine itself; when it is replaced, the host is set up again. A host
             without one has booted long ago, and is not waited for.
+        identity: tells the machine from any before it, where another one may take its place without replacing it in
+            Pulumi's eyes, as when it was found to be gone. Another one has everything run again.
         generation: another number than before has everything run again, as the host may no longer be as it was left.
         outside: where it is reached from outside its network, by this program and by clients, if not at its address.
         after: what must be done before it is logged in to.
@@ -76,6 +78,7 @@ class Host:
         login: Login,
         parent: pulumi.Resource,
         machine: pulumi.Resource | None = None,
+        identity: pulumi.Input[str] | None = None,
         generation: int = 1,
         outside: pulumi.Input[str] | None = None,
         after: Sequence[pulumi.Resource] = (),
@@ -85,8 +88,11 @@ class Host:
         self.outside = pulumi.Output.from_input(address if outside is None else outside)
         self._login = login
         self._machine = [machine] if machine else []
-        # A comment for the shell: what runs is the same, and its text is another one.
-        self._mark = f" # generation {generation}" if generation > 1 else ""
+        # Comments for the shell: what runs is the same, and its text is another one.
+        self._mark = pulumi.Output.concat(
+            *([] if identity is None else [" # machine ", identity]),
+            *([f" # generation {generation}"] if generation > 1 else []),
+        )
         self._sudo = "" if login.user == _ROOT else "sudo -n "
         self._first: list[pulumi.Resource] = self._machine
         self.ready = self._command(
@@ -247,7 +253,7 @@ class Host:
                 if jump
                 else None,
             ),
-            create=create + self._mark,
+            create=pulumi.Output.concat(create, self._mark),
             stdin=stdin,
             # stdout may repeat what a script was told, and stays out of logs and plain state for that.
             logging=command.remote.Logging.STDOUT if shown else command.remote.Logging.NONE,

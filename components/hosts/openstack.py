@@ -104,18 +104,19 @@ class OpenstackHosts(pulumi.ComponentResource):
                 server_group=None if first else server_group,
                 after=way_out,
             )
+            identity = self._standing(host, machine)
             if first:
                 outside, reached = self._outside(port, way_out)
                 self.hosts[host] = front = Host(
-                    host, address=address, login=login(host), parent=self, machine=machine, generation=generation,
-                    outside=outside, after=reached,
+                    host, address=address, login=login(host), parent=self, machine=machine, identity=identity,
+                    generation=generation, outside=outside, after=reached,
                 )  # fmt: skip
                 hop = Jump(address=front.outside, host_key=self._keys[host].public_key, user=wanted.user)
             else:
-                booted = self._await(front, host, machine)
+                booted = self._await(front, host, machine, identity)
                 self.hosts[host] = Host(
-                    host, address=address, login=login(host, hop), parent=self, machine=machine, generation=generation,
-                    after=[booted],
+                    host, address=address, login=login(host, hop), parent=self, machine=machine, identity=identity,
+                    generation=generation, after=[booted],
                 )  # fmt: skip
         self.register_outputs({})
 
@@ -294,7 +295,25 @@ class OpenstackHosts(pulumi.ComponentResource):
         )
         return association.floating_ip, [association]
 
-    def _await(self, front: Host, host: str, machine: compute.Instance) -> pulumi.Resource:
+    def _standing(self, host: str, machine: compute.Instance) -> pulumi.Output[str]:
+        """The identifier of a server, once it is seen that the cloud has made it.
+
+        The provider fails at one that the cloud gives up, and takes it for one that is there from then on.
+        """
+
+        def seen(known: Sequence[str]) -> str:
+            identity, state, urn = known
+            if state == "error":
+                raise pulumi.RunError(
+                    f"{host}: its server {self._prefix}-{host} ({identity}) is in state ERROR: "
+                    f"{fault(self._wanted.cloud, identity)}. Once the cause is mended, have it made anew: "
+                    f"pulumi up --replace '{urn}'"
+                )
+            return identity
+
+        return pulumi.Output.all(machine.id, machine.power_state, machine.urn).apply(seen)
+
+    def _await(self, front: Host, host: str, machine: compute.Instance, identity: pulumi.Input[str]) -> pulumi.Resource:
         """Have the front host wait until a node has booted: the login over it would fail at the first refusal."""
         text = render_output(
             "openstack/await.sh.j2",
@@ -305,10 +324,27 @@ class OpenstackHosts(pulumi.ComponentResource):
                 "host_key": self._keys[host].public_key,
                 "seconds": _BOOT_SECONDS,
                 # Another machine is waited for again.
-                "machine": machine.id,
+                "machine": identity,
             },
         )
         return front.script(f"await-{host}", text, parent=self, after=[machine])
+
+
+def fault(cloud: str, server: str) -> str:
+    """Why a server is in ERROR, in the cloud's words, which the provider does not pass on.
+
+    Args:
+        cloud: its name in clouds.yaml; "" for where the environment leads.
+        server: its identifier.
+    """
+    import openstack  # noqa: PLC0415  # of use here alone, and it takes a second
+    from keystoneauth1.exceptions import ClientException  # noqa: PLC0415
+
+    try:
+        found = openstack.connect(cloud=cloud or None).compute.get_server(server).fault
+    except (openstack.exceptions.SDKException, ClientException) as error:
+        return f"the cloud does not tell why ({error})"
+    return str((found or {}).get("message") or "the cloud does not tell why").strip(". ")
 
 
 def _by(provider: Provider) -> pulumi.ResourceOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import openstack
@@ -59,18 +60,41 @@ def test_a_stack_is_made_through_the_floating_ip(stack: Stack) -> None:
     makes_a_stack(stack)
 
 
-def test_a_second_up_changes_nothing(stack: Stack, project: Any) -> None:
+def test_a_second_up_changes_nothing_though_the_cloud_has_a_newer_image(stack: Stack, project: Any) -> None:
     before = {name: server.id for name, server in servers(project).items()}
-    stack.up("--expect-no-changes")
+    newer = project.image.create_image(
+        name="debian-12", disk_format="raw", container_format="bare", data=b"newer", visibility="private"
+    )
+    try:
+        assert project.image.find_image(newer.id).status == "active"
+        stack.up("--expect-no-changes")
+    finally:
+        project.image.delete_image(newer)
     assert {name: server.id for name, server in servers(project).items()} == before
 
 
-def test_a_third_node_leaves_the_others_alone(stack: Stack, project: Any) -> None:
+def test_a_third_node_that_the_cloud_gives_up_is_told_and_comes_by_what_is_told(stack: Stack, project: Any) -> None:
     before = {name: server.id for name, server in servers(project).items()}
+    compute = openstack.connect(cloud="lab-admin").compute
+    (hypervisor,) = compute.services(binary="nova-compute")
     stack.set("nodes", 3)
-    stack.up()
+    compute.disable_service(hypervisor, hypervisor.host, hypervisor.binary)
+    try:
+        stack.up(check=False)
+        broken = servers(project)[f"{NAME}-node-3"]
+        assert broken.status == "ERROR"
+        again = stack.up(check=False)
+    finally:
+        compute.enable_service(hypervisor, hypervisor.host, hypervisor.binary)
+    told = re.search(
+        rf"node-3: its server {NAME}-node-3 \({broken.id}\) is in state ERROR: No valid host was found\. .*"
+        r"pulumi up --replace '(\S+)'",
+        again.text,
+    )
+    assert told, again.text
+    stack.up("--replace", told[1])
     after = {name: server.id for name, server in servers(project).items()}
-    assert after.pop(f"{NAME}-node-3")
+    assert after.pop(f"{NAME}-node-3") != broken.id
     assert after == before
     makes_a_stack(stack)
 
@@ -86,6 +110,17 @@ def test_two_nodes_fewer_are_gone_from_the_cloud(stack: Stack, project: Any) -> 
     assert "10.213.92.12" not in {
         address["ip_address"] for port in project.network.ports() for address in port.fixed_ips
     }
+    makes_a_stack(stack)
+
+
+def test_a_vm_that_is_gone_is_made_anew_and_set_up(stack: Stack, project: Any) -> None:
+    gone = servers(project)[f"{NAME}-node-1"]
+    project.compute.delete_server(gone)
+    project.compute.wait_for_delete(gone)
+    stack.up("--refresh")
+    after = servers(project)[f"{NAME}-node-1"]
+    assert after.id != gone.id
+    assert addresses(after) == {"fixed": "10.213.92.11"}
     makes_a_stack(stack)
 
 

@@ -49,6 +49,8 @@ class FakeCloud:
     network_quota: dict[str, int] = field(default_factory=dict)
     volume_quota: dict[str, int] = field(default_factory=dict)
     has_volumes: bool = True
+    # Servers, by their names, that it could not make.
+    broken: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 

@@ -42,6 +42,7 @@ STACK = "sample"
 LOCAL = "command:local:Command"
 REMOTE = "command:remote:Command"
 
+INSTANCE = "openstack:compute/instance:Instance"
 FLOATING = "openstack:networking/floatingIp:FloatingIp"
 # The one that the cloud gives to the front host.
 FLOATING_IP = "203.0.113.7"
@@ -201,8 +202,15 @@ class Outputs(Mocks):
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         if self._preview:
             return None, {}
-        made = {"address": FLOATING_IP} if args.typ == FLOATING else {"stdout": self.stdout(args.name), "stderr": ""}
-        return f"{args.name}-id", {**args.inputs, **made}
+        return f"{args.name}-id", {**args.inputs, **self._made(args)}
+
+    def _made(self, args: MockResourceArgs) -> dict[str, str]:
+        """What a resource tells beside its inputs."""
+        if args.typ == FLOATING:
+            return {"address": FLOATING_IP}
+        if args.typ == INSTANCE and self._cloud is not None:
+            return {"powerState": "error" if args.inputs["name"] in self._cloud.broken else "active"}
+        return {"stdout": self.stdout(args.name), "stderr": ""}
 
     @staticmethod
     def stdout(name: str) -> str:

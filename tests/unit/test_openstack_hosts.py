@@ -7,8 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import openstack
+import pulumi
 import pytest
 import yaml
 
@@ -19,6 +22,7 @@ from infra.settings import load
 from tests.unit.fake_cloud import FakeCloud, unlimited
 from tests.unit.program import (
     FLOATING_IP,
+    INSTANCE,
     MARK,
     PROJECT,
     ROOT,
@@ -31,8 +35,8 @@ from tests.unit.program import (
     vm_sample,
 )
 
-NETWORKING, COMPUTE = "openstack:networking", "openstack:compute"
-PORT, INSTANCE = f"{NETWORKING}/port:Port", f"{COMPUTE}/instance:Instance"
+NETWORKING = "openstack:networking"
+PORT = f"{NETWORKING}/port:Port"
 RULE = f"{NETWORKING}/secGroupRule:SecGroupRule"
 OPERATOR = "198.51.100.0/24"
 
@@ -370,6 +374,13 @@ def test_a_replaced_vm_is_set_up_again_and_one_that_is_gone_blocks_nothing() -> 
     assert "node-1-machine-id" in result.by_name["front-await-node-1"].text()
 
 
+def test_a_vm_that_takes_the_place_of_one_that_was_found_to_be_gone_is_set_up_as_well() -> None:
+    """That one is new and replaces nothing, in Pulumi's eyes."""
+    result = vm_sample()
+    for resource in result.remote:
+        assert resource.text("create").endswith(f" # machine {result.host_of(resource)}-machine-id"), resource.name
+
+
 def test_a_vm_that_runs_is_not_made_anew_because_the_image_or_a_setting_is_another_one() -> None:
     for machine in of_type(vm_sample(), INSTANCE).values():
         assert list(machine.request.ignoreChanges) == [
@@ -391,6 +402,39 @@ def test_another_generation_has_everything_run_again_and_makes_no_vm_anew() -> N
         assert new.by_name[resource.name].text("create") != resource.text("create"), resource.name
     for name, resource in made(old).items():
         assert new.by_name[name].inputs == resource.inputs, name
+
+
+def broken_node(monkeypatch: pytest.MonkeyPatch, connect: Any) -> str:
+    """What is told where node-2's server is in ERROR, and `connect` leads to the cloud."""
+    monkeypatch.setattr(openstack, "connect", connect)
+    cloud = dataclasses.replace(unlimited(), broken=("heat-sample-node-2",))
+    with pytest.raises(pulumi.RunError) as error:
+        run(cloud=cloud, hosts="openstack", openstack={"sshFrom": [OPERATOR], "cloud": "mycloud"})
+    return str(error.value)
+
+
+def test_a_server_that_the_cloud_could_not_make_is_told_with_the_clouds_own_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def connect(cloud: str) -> Any:
+        servers = {"node-2-machine-id": SimpleNamespace(fault={"code": 500, "message": "No valid host was found. "})}
+        assert cloud == "mycloud"
+        return SimpleNamespace(compute=SimpleNamespace(get_server=servers.__getitem__))
+
+    told = broken_node(monkeypatch, connect)
+    assert told.startswith(
+        "node-2: its server heat-sample-node-2 (node-2-machine-id) is in state ERROR: No valid host was found. "
+        "Once the cause is mended, have it made anew: pulumi up --replace 'urn:pulumi:"
+    )
+    assert told.endswith("::node-2-machine'")
+
+
+def test_a_cloud_that_does_not_tell_why_hides_no_broken_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(cloud: str) -> Any:
+        raise openstack.exceptions.SDKException(f"no way to {cloud}")
+
+    told = broken_node(monkeypatch, connect)
+    assert "heat-sample-node-2 (node-2-machine-id) is in state ERROR: the cloud does not tell why (no way to " in told
 
 
 def test_an_address_is_free_before_its_next_holder_takes_it() -> None:

@@ -12,10 +12,12 @@ for engine in podman docker; do
     engine="$sudo $engine"
     if owned "$engine" container; then
         $engine exec -i "$cloud" sh -s <tools/cloud/release.sh >/dev/null 2>&1 || true
-        $engine kill "$cloud" >/dev/null 2>&1 || true
-        $engine rm -f "$cloud" >/dev/null
+        discard "$engine" "$cloud"
     fi
     if owned "$engine" network; then $engine network rm "$cloud" >/dev/null; fi
+    for image in $($engine image ls --quiet --filter reference="$repository" 2>/dev/null); do
+        $engine image rm "$image" >/dev/null 2>&1 || true # in use
+    done
 done
 # shellcheck disable=SC2086 # words
 $sudo ip route del $blackhole 2>/dev/null || true

@@ -19,26 +19,25 @@ recipe=$({ echo "$base"; cat tools/cloud/guest.sh; } | sha256sum | cut -c1-12)
 file=$PWD/.state/cache/debian-12-$recipe.qcow2
 builder=$cloud-guest-$$
 
-discard() {
-    $engine kill "$1" >/dev/null 2>&1 || true
-    $engine rm -f "$1" >/dev/null 2>&1 || true
-}
-
 build() {
-    trap 'discard "$builder"; discard "$builder-disk"' EXIT
+    trap 'discard "$engine" "$builder"; discard "$engine" "$builder-disk"; rm -f "$file.tar" "$file.new"' EXIT
+    # Another stack that went since has taken it along.
+    base_image >/dev/null
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$builder" $flags "$base" >/dev/null
     $engine exec -i "$builder" sh -s <tools/cloud/guest.sh
+    # By a file: podman's export into a pipe that nobody reads any more never ends, and all of podman waits for it.
+    $engine export "$builder" --output "$file.tar"
     # A file system without partitions: what an instance that is a container mounts.
     # shellcheck disable=SC2086 # words
-    $engine export "$builder" | $engine run -i --rm --name "$builder-disk" --network none $flags --systemd=false \
+    $engine run -i --rm --name "$builder-disk" --network none $flags --systemd=false \
         --entrypoint '["sh", "-ec"]' "$image" "
         mkdir /work /work/root
         tar -C /work/root -x --exclude 'dev/*'
         truncate -s 5G /work/disk
         mke2fs -q -t ext4 -d /work/root /work/disk >&2
         qemu-img convert -f raw -O qcow2 /work/disk /work/disk.qcow2
-        cat /work/disk.qcow2" >"$file.new"
+        cat /work/disk.qcow2" <"$file.tar" >"$file.new"
     mv "$file.new" "$file"
 }
 

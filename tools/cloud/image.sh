@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 # shellcheck source=tools/cloud/lab.inc.sh
 . tools/cloud/lab.inc.sh
 cache=$PWD/.state/cache
-found=$(.venv/bin/python -m tools.cloud.scripts image "$cache" "${DEBIAN_MIRROR-}" | sh)
+found=$(base_image)
 engine=${found%%"
 "*}
 base=${found#*"
@@ -14,12 +14,12 @@ base=${found#*"
 flags=$(.venv/bin/python -m tools.cloud.scripts flags "$engine" "$base" | sh)
 
 recipe=$({ echo "$base"; cat tools/cloud/packages.sh; } | sha256sum | cut -c1-12)
-image=localhost/heat-scaleout-cloud:$recipe
+image=$repository:$recipe
 tarball=$cache/cloud-$recipe.tar
 builder=$cloud-build-$$
 
 build() {
-    trap 'discard "$builder"' EXIT
+    trap 'discard "$engine" "$builder"' EXIT
     # The engine's own network: the cloud's may not be there yet.
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$builder" $flags "$base" >/dev/null
@@ -27,13 +27,8 @@ build() {
     $engine exec -i "$builder" sh -s <tools/cloud/packages.sh
     $engine export "$builder" >"$tarball.new"
     mv "$tarball.new" "$tarball"
-    discard "$builder"
+    discard "$engine" "$builder"
     trap - EXIT
-}
-
-discard() {
-    $engine kill "$1" >/dev/null 2>&1 || true
-    $engine rm -f "$1" >/dev/null 2>&1 || true
 }
 
 if ! $engine image inspect "$image" >/dev/null 2>&1; then

@@ -19,13 +19,21 @@ identity() {
     install -m 0644 etc/cloud-bridge.service /etc/systemd/system/
     install -m 0644 etc/mariadb.cnf /etc/mysql/mariadb.conf.d/90-cloud.cnf
     install -m 0644 etc/rabbitmq.conf etc/rabbitmq-env.conf /etc/rabbitmq/
-    # One process of each API is enough here; a kernel without AppArmor has no profiles; and a client must know that
-    # its connection ends with the answer.
-    for ini in keystone/keystone nova/nova-api nova/nova-api-metadata neutron/neutron-api placement/placement-api; do
-        sed -i 's/^processes = .*/processes = 1/; s/^threads = .*/threads = 4/
-            s/^plugins = python3,apparmor$/plugins = python3/; /^apparmor-profile/d; /^add-header/d
-            s/^master = true$/&\nadd-header = Connection: close/' "/etc/$ini-uwsgi.ini"
-    done
+    # Few processes of each API are enough here. Those of Nova and Neutron have one thread: they are written for
+    # eventlet's, and some requests are never answered where uWSGI has several. Neutron's is one process as well: a new one
+    # fails at a port that is the first thing it is asked for. A kernel without AppArmor has no profiles; and a client must
+    # know that its connection ends with the answer.
+    while read -r ini processes threads; do
+        sed -i "s/^processes = .*/processes = $processes/; s/^threads = .*/threads = $threads/
+            s/^plugins = python3,apparmor\$/plugins = python3/; /^apparmor-profile/d; /^add-header/d
+            s/^master = true\$/&\nadd-header = Connection: close/" "/etc/$ini-uwsgi.ini"
+    done <<END
+keystone/keystone 1 4
+nova/nova-api 3 1
+nova/nova-api-metadata 2 1
+neutron/neutron-api 1 1
+placement/placement-api 1 4
+END
     for unit in nova-compute nova-conductor nova-scheduler; do
         install -D -m 0644 etc/patient.conf "/etc/systemd/system/$unit.service.d/patient.conf"
     done
