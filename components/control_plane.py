@@ -5,6 +5,7 @@ For trying Heat out and for small clouds: one of each, no TLS between them. Ever
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -381,7 +382,9 @@ class BundledControlPlane(pulumi.ComponentResource):
                 group="rabbitmq",
             ),
         ]
-        return self._script("rabbitmq", files, secret)
+        text = render_output("control_plane/rabbitmq-definitions.json.j2", {**self._values, **secret})
+        digest = text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest())
+        return self._script("rabbitmq", files, {"digest": digest})
 
     def _cache(self) -> pulumi.Resource:
         conf = self._file("memcached-conf", "memcached.conf", "/etc/memcached.conf")

@@ -440,7 +440,7 @@ def test_texts_with_a_secret_are_secret_and_what_an_operator_wants_to_see_in_a_p
     result = cached()
     secret = {name for name, resource in result.by_name.items() if isinstance(resource.inputs.get("stdin"), Secret)}
     for name in (
-        "front-check", "front-keystone", "front-keystone-secrets", "front-mariadb", "front-rabbitmq",
+        "front-check", "front-keystone", "front-keystone-secrets", "front-mariadb",
         "front-rabbitmq-definitions", "node-1-identity", "node-1-secrets-conf", "node-2-secrets-conf", "clouds-yaml",
     ):  # fmt: skip
         assert name in secret

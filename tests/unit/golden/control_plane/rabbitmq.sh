@@ -4,14 +4,14 @@
 # The policy "heat-orphans" (in definitions.json) removes the queues that an engine leaves behind: each of its worker
 # processes has some named by a new id at every start. A queue expires when it has had no consumer for half an hour, as
 # oslo.messaging's own reply queues do; a live engine consumes all of its queues.
+#
+# Those definitions: fe35d157b4c6a31d958debf057bf2d5730c8f369173ee3c493d42ba4ed57eb77
 set -eu
 
 user=heat
 vhosts='heat heat-1.4'
-password=s3cr3t.broker...................
 definitions=/etc/rabbitmq/definitions.json
 mapper=/etc/systemd/system/epmd.socket.d/heat-scaleout.conf
-imported=/var/lib/heat-scaleout/started/rabbitmq-definitions
 log_file=/var/log/rabbitmq/rabbit@localhost.log
 
 # What the scripts of this directory share.
@@ -64,22 +64,13 @@ fi
 
 converge_service rabbitmq-server.service /etc/rabbitmq/rabbitmq.conf /etc/rabbitmq/rabbitmq-env.conf "$mapper"
 
-# A broker that was started now has read them. One that runs takes them over without a restart.
-contents=$(sha256sum "$definitions")
-if [ "$contents" != "$(cat "$imported" 2>/dev/null)" ]; then
-    if [ "$started" = no ]; then
-        rabbitmqctl --quiet import_definitions "$definitions" >/dev/null ||
-            say_why rabbitmq-server.service "RabbitMQ refuses $definitions."
-    fi
-    printf '%s\n' "$contents" >"$imported"
-fi
-
+# A broker that was started now has read them. One that runs takes them over without a restart, whatever has become of its
+# users. rabbitmqctl's own look at a password is of no use: that of RabbitMQ 4 waits for ever for one on a pipe.
+[ "$started" = yes ] || rabbitmqctl --quiet import_definitions "$definitions" >/dev/null ||
+    say_why rabbitmq-server.service "RabbitMQ refuses $definitions."
 if rabbitmqctl --quiet --no-table-headers list_users | cut -f 1 | grep -qx guest; then
     rabbitmqctl --quiet delete_user guest
 fi
-# On standard input: an argument could be read by everybody on this host.
-printf '%s\n' "$password" | rabbitmqctl --quiet authenticate_user "$user" >/dev/null ||
-    say_why rabbitmq-server.service "RabbitMQ does not accept its user $user."
 for vhost in $vhosts; do
     rabbitmqctl --quiet --no-table-headers list_permissions --vhost "$vhost" | cut -f 1 | grep -qx -e "$user" ||
         say_why rabbitmq-server.service "RabbitMQ's user $user may not use the virtual host $vhost."
