@@ -31,6 +31,7 @@ _MESSAGING = "/usr/local/lib/heat-scaleout/messaging_options.py"
 _CHECK_POLICY = "/usr/local/lib/heat-scaleout/check_policy.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 _ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
+_MEMBERS = "/usr/local/lib/heat-scaleout/members.py"
 _WORK = "/usr/local/lib/heat-scaleout/engine_work.py"
 _TITLES = {Kind.API: "ReST", Kind.CFN: "CFN"}
 
@@ -128,6 +129,7 @@ class HeatNode(pulumi.ComponentResource):
             "workers": deployment.engine_workers,
             "consumers": _CONSUMERS,
             "work": _WORK,
+            "members": _MEMBERS,
             "drain_timeout": deployment.timeouts.api_stop,
             "finish_timeout": deployment.timeouts.engine_graceful,
             "conf": heat_conf.CONF,
@@ -204,6 +206,7 @@ class HeatNode(pulumi.ComponentResource):
         self._file("engine-program", _ENGINE, (TEMPLATES / "heat/engine.py").read_text())
         self._file("engine-work", _WORK, (TEMPLATES / "heat/engine_work.py").read_text())
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
+        self._file("members-program", _MEMBERS, (TEMPLATES / "heat/members.py").read_text())
         for kind in Kind:
             if self._under_uwsgi(kind):
                 self._file(
@@ -230,6 +233,8 @@ class HeatNode(pulumi.ComponentResource):
                     prefix=prefix,
                     files=[*self._more, *self._copies(kind, "%p@%i", "").values()],
                     timeouts=deployment.timeouts,
+                    members=_MEMBERS,
+                    node=self.host.name,
                 ),
             )
 
@@ -310,6 +315,19 @@ class HeatNode(pulumi.ComponentResource):
             lambda known: render("heat/schema.sh.j2", program=_SCHEMA, spoken=known[0], digest=known[1], **self._shared)
         )
         return self.host.script("schema", text, parent=self, after=[program, *self.files, *after])
+
+    def tell_members(self, nodes: Sequence[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Leave word at the broker of which nodes the deployment has. For one node of it.
+
+        Args:
+            nodes: the names of all.
+            after: what must be done before.
+        """
+        # Whether the broker is another one, and which vhost it is, stands in the files.
+        text = self._digest([heat_conf.CONF, heat_conf.SECRETS]).apply(
+            lambda digest: render("heat/members.sh.j2", digest=digest, nodes=nodes, **self._shared)
+        )
+        return self.host.script("members", text, parent=self, after=[*self.files, *after])
 
     def run(self, process: Process, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Start one process, or restart it where a file that it reads has changed, and wait until it works."""

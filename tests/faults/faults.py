@@ -98,6 +98,26 @@ def node_removed(scene: Scene) -> None:
     scene.change({"nodes": 2, "engines": 2, "apis": 2, "cfnApis": 2})
 
 
+@fault("nodes", planned=False)
+def removed_node_back(scene: Scene) -> None:
+    """One that was taken out while it was down has no part in the deployment when it comes back."""
+    scene.change({"nodes": 3, "engines": 3, "apis": 3, "cfnApis": 3})
+    # Under another name, so that its container is not taken away with it.
+    lost, back = "node-3", "node-93"
+    with scene.cut(Cause.ENGINE), scene.cut(Cause.API, api=API), scene.cut(Cause.API, api=CFN):
+        scene.podman("kill", scene.container(lost))
+    scene.podman("rename", scene.container(lost), scene.container(back))
+    try:
+        scene.change({"nodes": 2, "engines": 2, "apis": 2, "cfnApis": 2})
+        scene.podman("start", scene.container(back))
+        refused = "systemctl show --property Result --value heat-engine@1"
+        wait_for(lambda: scene.stack.on(back, refused, check=False) == "exec-condition", "its engine is refused")
+        assert scene.stack.consumers() == len(scene.units(ENGINE))
+    finally:
+        scene.podman("kill", scene.container(back))
+        scene.podman("rm", "-f", scene.container(back))
+
+
 @fault("options", planned=True)
 def heat_option(scene: Scene) -> None:
     """Every process reads heat.conf, and is restarted."""

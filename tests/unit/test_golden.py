@@ -78,6 +78,7 @@ CASES = {
     "heat/process-engine.sh": "node-1-heat-engine-1",
     "heat/retire.sh": "node-1-retire",
     "heat/schema.sh": "node-1-schema",
+    "heat/members.sh": "node-1-members",
     "heat/secrets.conf": "node-1-secrets-conf",
     "heat/timers.sh": "node-1-caretaker",
     "heat/uwsgi-heat-api-cfn.ini": "node-1-heat-api-cfn-uwsgi",
@@ -132,6 +133,7 @@ AS_THEY_ARE = {
     "heat/messaging_options.py": "node-1-messaging-program",
     "heat/records.py": "node-1-caretaker-records",
     "heat/schema.py": "node-1-schema-program",
+    "heat/members.py": "node-1-members-program",
     "heat/traversal.py": "node-1-caretaker-traversal",
     "heat/upkeep.py": "node-1-caretaker-upkeep",
 }

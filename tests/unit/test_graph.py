@@ -121,6 +121,15 @@ def test_every_process_runs_after_the_schema_and_after_keystone_knows_heat(shape
 
 
 @for_every_shape
+def test_every_process_runs_after_the_broker_was_told_of_all_nodes(shape: dict[str, Any]) -> None:
+    """Otherwise an engine of a node that has just been added would be refused."""
+    result = cached(**shape)
+    assert [name for name in result.by_name if name.endswith("-members")] == ["node-1-members"]
+    for name in processes(result):
+        assert "node-1-members" in result.before(name)
+
+
+@for_every_shape
 def test_every_process_runs_after_all_the_files_that_it_reads(shape: dict[str, Any]) -> None:
     result = cached(**shape)
     for name, process in processes(result).items():

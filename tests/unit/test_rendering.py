@@ -96,7 +96,7 @@ def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_diges
     kind = "api" if process.port else "engine"
     unit = render(
         f"heat/{kind}@.service.j2",
-        prefix="p", files=["/f"], title="t", timeouts=DEPLOYMENT.timeouts,
+        prefix="p", files=["/f"], title="t", timeouts=DEPLOYMENT.timeouts, members="m", node="n",
     )  # fmt: skip
     directory = unit.replace("%p", process.kind.value).replace("%i", str(process.instance))
     assert f"RuntimeDirectory={process.kind.value}-{process.instance}\n" in directory

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 553c3deb82269a9e63878830dc2b9a9ef7dc5a1d365bef869b0e3fd991490f39
+# What has just been changed: 2d810dd7a63292cf6a25007fc7b18060a36c0535dc31249985cda0b103509296
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 37fae0abab920f7532af7b89916efe97f7af7f00b44db277ff25b866a2944cc8
+# The plan and its files: a004b49945fd11a30ffae801703c0b60358961d3d89fb0e1b5754d04adbc64e5
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

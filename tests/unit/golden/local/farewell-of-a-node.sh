@@ -128,6 +128,10 @@ planned='  '
     forget "$unit"
     echo "stopped $unit"
 done
+if [ -f /etc/heat/secrets.conf ] && [ -f /usr/local/lib/heat-scaleout/members.py ]; then
+    /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/members.py leave node-1 -- /etc/heat/heat.conf /etc/heat/secrets.conf ||
+        echo "the broker still has word that node-1 belongs to the deployment" >&2
+fi
 rm -rf /etc/heat/secrets.conf /etc/heat/adopted
 
 END_OF_SCRIPT
