@@ -6,6 +6,7 @@ line or two; Heat reads the three in that order, a later one winning. Names and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -226,6 +227,15 @@ def known_to(options: Options, *, ec2_login: bool) -> Options:
         return others
     trust = {"ca_file": login["cafile"]} if "cafile" in login else {}
     return {**others, _EC2: {"auth_uri": f"{login['endpoint_override']}/v3", **trust}}
+
+
+def broker(transport_url: str) -> str:
+    """Where a transport_url leads, without the logins in it: rabbit://host:port,host:port/vhost. No secret.
+
+    Engines that differ in it do not share their queues; those that differ in the login alone do. The hosts see it in
+    the same way: templates/heat/broker.inc.sh.
+    """
+    return re.sub(r"[^/,@]*@", "", transport_url)
 
 
 # The sections by which Heat's own API programs know where to listen.

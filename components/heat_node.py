@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
 
 import pulumi
 
@@ -110,9 +109,9 @@ class HeatNode(pulumi.ComponentResource):
             opts: of the component.
         """
         super().__init__("heat:node:HeatNode", name, {}, opts)
-        # The name alone is no secret, and a preview shows what is retired.
-        self._vhost = pulumi.Output.unsecret(
-            pulumi.Output.from_input(secret).apply(lambda known: urlsplit(known["DEFAULT"]["transport_url"]).path[1:])
+        # No secret any more, and a preview shows what is retired.
+        self._broker = pulumi.Output.unsecret(
+            pulumi.Output.from_input(secret).apply(lambda known: heat_conf.broker(known["DEFAULT"]["transport_url"]))
         )
         self._more = dict(more or {})
         self.host = host
@@ -370,9 +369,9 @@ class HeatNode(pulumi.ComponentResource):
     def retire(self, processes: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Stop every process of Heat here that is not among `processes`, this node's part of the plan."""
         units = [process.unit for process in processes]
-        # A stand-in that is left on another vhost is stopped as well.
-        text = self._vhost.apply(
-            lambda vhost: render("heat/retire.sh.j2", units=units, vhost=vhost or "/", **self._shared)
+        # A stand-in that is left where the broker was before is stopped as well.
+        text = self._broker.apply(
+            lambda broker: render("heat/retire.sh.j2", units=units, broker=broker, **self._shared)
         )
         return self.host.script("retire", text, parent=self, after=after)
 

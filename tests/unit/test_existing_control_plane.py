@@ -54,6 +54,15 @@ def test_another_database_has_its_schema_made_too() -> None:
     assert here.by_name["node-1-schema"].text() != there.by_name["node-1-schema"].text()
 
 
+def test_a_stand_in_that_a_change_of_the_broker_leaves_is_retired() -> None:
+    before, elsewhere, login = (
+        existing_control_plane(transportUrl=f"rabbit://heat:{MARK}{given}").by_name["node-2-retire"].text()
+        for given in ("@mq:5672/heat", "@mq:5671/heat", "2@mq:5672/heat")
+    )
+    assert before != elsewhere
+    assert before == login
+
+
 def test_what_may_not_be_made_is_only_looked_at() -> None:
     result = existing_control_plane()
     told = spec(result.by_name["node-1-reach"].text())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from components.heat_conf import (
     Deployment,
+    broker,
     known_to,
     merge,
     options,
@@ -19,7 +22,7 @@ from components.heat_conf import (
 )
 from components.heat_options import catalogue
 from components.install import Installation, locked_releases
-from components.rendering import render
+from components.rendering import TEMPLATES, render
 from components.timeouts import Timeouts, chain
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
 
@@ -297,3 +300,22 @@ def test_heats_own_api_programs_are_told_where_to_listen_and_an_engine_is_not() 
     assert process_options(cfn, console_processes=3)["heat_api_cfn"] == {**listening, "bind_port": "8000"}
     engine = next(process for process in processes() if not process.port)
     assert process_options(engine, console_processes=3) == process_options(engine)
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("rabbit://heat:a%40b@mq:5672/heat", "rabbit://mq:5672/heat"),
+        ("rabbit://h:p@mq-1:5672,h:p@mq-2:5671/", "rabbit://mq-1:5672,mq-2:5671/"),
+        ("rabbit://mq/heat", "rabbit://mq/heat"),
+        ("fake:", "fake:"),
+    ],
+)
+def test_where_a_broker_is_does_not_depend_on_the_login_and_hosts_see_it_as_the_program_does(
+    url: str, where: str, tmp_path: Path
+) -> None:
+    conf = tmp_path / "secrets.conf"
+    conf.write_text(f"[DEFAULT]\ntransport_url = {url}\n")
+    script = (TEMPLATES / "heat/broker.inc.sh").read_text() + 'broker "$1"\n'
+    told = subprocess.run(["sh", "-eu", "-c", script, "sh", str(conf)], capture_output=True, text=True, check=True)
+    assert broker(url) == told.stdout.strip() == where

@@ -69,9 +69,9 @@ forget() {
 # APIs that ask them. While a deployment goes over from one to the other, each node that had engines on the old vhost
 # keeps one there, as it was: a stand-in, for the APIs whose turn has not come and for the stacks that were begun there.
 
-# broker SECRETS: where an engine that reads this file is connected.
+# broker SECRETS: where an engine that reads this file is connected. Another login leads to the same queues.
 broker() {
-    sed -n 's/^transport_url *= *//p' "$1" | tail -n 1
+    sed -n 's/^transport_url *= *//p' "$1" | tail -n 1 | sed 's|[^/,@]*@||g'
 }
 
 # stand_in UNIT SECONDS: have an engine with UNIT's copies run beside it, and print its unit where it has not been

@@ -1,5 +1,5 @@
 # Stop what the plan for this node does not list. Each process ends what it has begun.
-# The processes of the plan are on the broker's vhost heat.
+# The processes of the plan are at rabbit://10.0.0.1:5672/heat.
 set -eu
 # at_work UNIT NAME: the stacks that an engine has work of in hand, one on each line.
 at_work() {
