@@ -23,7 +23,7 @@ python_packages() {
         python3 -m venv /opt/uv/{{ uv_version }}
         /opt/uv/{{ uv_version }}/bin/python -m pip --quiet --disable-pip-version-check --no-input install uv=={{ uv_version }}
     fi
-    [ -x "$1/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$1"
+    [ -x "$1/bin/python" ] || "$uv" --quiet venv --allow-existing --python '>=3.11,<3.14' "$1"
 }
 
 # locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.

@@ -31,7 +31,7 @@ python_packages() {
         python3 -m venv /opt/uv/0.13.9
         /opt/uv/0.13.9/bin/python -m pip --quiet --disable-pip-version-check --no-input install uv==0.13.9
     fi
-    [ -x "$1/bin/python" ] || "$uv" --quiet venv --python '>=3.11,<3.14' "$1"
+    [ -x "$1/bin/python" ] || "$uv" --quiet venv --allow-existing --python '>=3.11,<3.14' "$1"
 }
 
 # locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
