@@ -896,7 +896,9 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
         int(re.findall(rf"^{name} = (\d+)$", uwsgi, re.MULTILINE)[0])
         for name in ("socket-timeout", "worker-reload-mercy")
     )
-    unit = {"prefix": "p", "files": [], "title": "ReST", "timeouts": deployment.timeouts}
+    unit = {
+        "prefix": "p", "files": [], "title": "ReST", "timeouts": deployment.timeouts, "members": "m", "node": "n",
+    }  # fmt: skip
     api_stop, engine_stop = (
         int(re.findall(r"^TimeoutStopSec=(\d+)$", render(f"heat/{kind}@.service.j2", **unit), re.MULTILINE)[0])
         for kind in ("api", "engine")
