@@ -34,7 +34,12 @@ def test_the_upgrade_is_first_whatever_the_seed() -> None:
 
 
 def test_faults_are_chosen_by_name_and_by_group() -> None:
-    assert sorted(names("1", "nodes", "api-killed")) == ["api-killed", "node-added", "node-removed", "removed-node-back"]
+    assert sorted(names("1", "nodes", "api-killed")) == [
+        "api-killed",
+        "node-added",
+        "node-removed",
+        "removed-node-back",
+    ]
 
 
 def test_a_fault_that_is_not_there_is_told_with_those_that_are() -> None:
