@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import http.server
-import importlib.util
 import threading
 from typing import Any
 
 from components.check import unequal
-from components.rendering import TEMPLATES
+from tests.unit.shipped import shipped_program
 
 
 def test_nodes_with_the_same_messaging_options_are_equal() -> None:
@@ -36,11 +35,7 @@ class LowerCase(http.server.BaseHTTPRequestHandler):
 
 
 def test_a_token_is_found_however_keystones_proxy_writes_its_header() -> None:
-    spec = importlib.util.spec_from_file_location("check_proxy", TEMPLATES / "haproxy/check_proxy.py")
-    assert spec
-    assert spec.loader
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
+    program = shipped_program("haproxy/check_proxy.py")
     login = dict.fromkeys(("user", "password", "project", "domain", "domain_id", "project_domain"), "")
     with http.server.HTTPServer(("127.0.0.1", 0), LowerCase) as keystone:
         threading.Thread(target=keystone.handle_request, daemon=True).start()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.rendering import TEMPLATES
+from tests.unit.shipped import shipped_program
 
 
 class NotFoundError(Exception):
@@ -77,19 +77,12 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Any:
     consumers.broker = consumers.read = None  # type: ignore[attr-defined]
     transport = ModuleType("kombu.transport.base")
     transport.StdChannel = Channel  # type: ignore[attr-defined]
-    stand_ins = {name: ModuleType(name) for name in ("amqp", "kombu", "kombu.transport")}
-    stand_ins |= {
-        "amqp.exceptions": exceptions,
-        "broker_consumers": consumers,
-        "kombu.transport.base": transport,
-    }
-    stand_ins["amqp.basic_message"] = ModuleType("amqp.basic_message")
-    stand_ins["amqp.basic_message"].Message = Word  # type: ignore[attr-defined]
-    for name, module in stand_ins.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    made = ModuleType("members")
-    text = (TEMPLATES / "heat/members.py").read_text()
-    exec(compile(text, "members.py", "exec"), made.__dict__)  # noqa: S102 # ours
+    message = ModuleType("amqp.basic_message")
+    message.Message = Word  # type: ignore[attr-defined]
+    packages = [ModuleType(name) for name in ("amqp", "kombu", "kombu.transport")]
+    for module in (*packages, message, exceptions, consumers, transport):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    made = shipped_program("heat/members.py")
     monkeypatch.setattr(made, "MOMENT", 0)
     return made
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -18,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from components.rendering import TEMPLATES
 from components.take_over import TakeOver
+from tests.unit.shipped import shipped_program
 
 # An HTTP server by whose command line it could be Heat's, or not.
 SERVER = """
@@ -39,12 +38,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="/pro
 
 @pytest.fixture
 def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("take_over", TEMPLATES / "haproxy/take_over.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return shipped_program("haproxy/take_over.py")
 
 
 @contextlib.contextmanager
