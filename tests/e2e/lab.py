@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import openstack
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -96,6 +98,12 @@ class Stack:
             if name == queue:
                 return int(count)
         return 0
+
+
+def connected(clouds_yaml: str, cloud: str = "heat") -> Any:  # openstacksdk's connection
+    """A client by one login of a stack's clouds.yaml, whatever the environment says."""
+    config = openstack.config.OpenStackConfig(config_files=[clouds_yaml], load_envvars=False)
+    return openstack.connection.Connection(config=config.get_one(cloud))
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:

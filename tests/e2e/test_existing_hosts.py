@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import openstack
 import pytest
 import yaml
 
 from components.remote import FREE_MB
-from tests.e2e.lab import ROOT, Stack
+from tests.e2e.lab import ROOT, Stack, connected
 from tests.e2e.machines import container, key_pair, machines
 from tests.unit.sample import parsed
 
@@ -125,11 +124,6 @@ def test_hosts_that_cannot_be_used_are_named_and_no_host_is_changed(stack: Stack
     for name in ADDRESSES:
         assert stack.on(name, "ls -d /opt/* /etc/heat /etc/haproxy 2>/dev/null", check=False) == ""
     stack.on("node-1", SUDO)
-
-
-def connected(clouds_yaml: str, cloud: str = "heat") -> Any:  # openstacksdk's connection
-    config = openstack.config.OpenStackConfig(config_files=[clouds_yaml], load_envvars=False)
-    return openstack.connection.Connection(config=config.get_one(cloud))
 
 
 def test_heat_runs_on_them_and_makes_a_stack_through_the_proxy(stack: Stack) -> None:

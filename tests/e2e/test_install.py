@@ -7,11 +7,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import openstack
 import pytest
 
 from components.install import lock_file
-from tests.e2e.lab import ROOT, Stack
+from tests.e2e.lab import ROOT, Stack, connected
 
 NAME = "e2e-install"
 WHEELS = "/srv/wheels"
@@ -50,8 +49,7 @@ def runs_from(stack: Stack, prefix: str) -> None:
 
 def works(stack: Stack, name: str, *, beside: list[str]) -> None:
     """A stack is made through the proxy and stays; those that are there are seen."""
-    config = openstack.config.OpenStackConfig(config_files=[stack.outputs()["clouds_yaml"]], load_envvars=False)
-    cloud = openstack.connection.Connection(config=config.get_one("heat"))
+    cloud = connected(stack.outputs()["clouds_yaml"])
     assert sorted(one.name for one in cloud.orchestration.stacks()) == sorted(beside)
     group = {
         "type": "OS::Heat::ResourceGroup",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 
-import openstack
 import pytest
 
-from tests.e2e.lab import ROOT, Stack
+from tests.e2e.lab import ROOT, Stack, connected
 
 NAME = "e2e-apt"
 UNITS = ("heat-engine", "heat-api", "heat-api-cfn")
@@ -48,8 +47,7 @@ def test_what_the_packages_would_start_does_not_run_and_will_not(stack: Stack) -
 
 
 def test_a_stack_is_made_through_the_proxy(stack: Stack) -> None:
-    config = openstack.config.OpenStackConfig(config_files=[stack.outputs()["clouds_yaml"]], load_envvars=False)
-    cloud = openstack.connection.Connection(config=config.get_one("heat"))
+    cloud = connected(stack.outputs()["clouds_yaml"])
     group = {
         "type": "OS::Heat::ResourceGroup",
         "properties": {"count": 2, "resource_def": {"type": "OS::Heat::RandomString"}},

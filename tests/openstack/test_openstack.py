@@ -7,7 +7,7 @@ from typing import Any
 
 import openstack
 
-from tests.e2e.lab import Stack
+from tests.e2e.lab import Stack, connected
 from tools.cloud.contents import leftovers
 
 WAIT = 180
@@ -25,9 +25,7 @@ def addresses(server: Any) -> dict[str, str]:
 
 def makes_a_stack(stack: Stack) -> None:
     """A stack is made and deleted through the proxy on the floating IP."""
-    clouds = stack.outputs()["clouds_yaml"]
-    config = openstack.config.OpenStackConfig(config_files=[clouds], load_envvars=False)
-    heat = openstack.connection.Connection(config=config.get_one(cloud="heat"))
+    heat = connected(stack.outputs()["clouds_yaml"])
     definition = {
         "heat_template_version": "2018-08-31",
         "resources": {"value": {"type": "OS::Heat::RandomString"}},
