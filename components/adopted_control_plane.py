@@ -58,7 +58,7 @@ class AdoptedControlPlane(pulumi.ComponentResource):
         *,
         host: Host,
         front: Host,
-        others: Collection[Host],
+        hosts: Collection[Host],
         source: Source,
         wanted: Wanted,
         opts: pulumi.ResourceOptions | None = None,
@@ -69,7 +69,7 @@ class AdoptedControlPlane(pulumi.ComponentResource):
             name: the component's name.
             host: where the Heat runs that is adopted.
             front: where the check at the end of an `up` runs.
-            others: hosts that may not be touched before the configuration is known to be good.
+            hosts: all of them, that one as well: none is changed before the configuration is known to be good.
             source: where on the host it stands.
             wanted: what it has to agree with.
             opts: of the component.
@@ -93,8 +93,8 @@ class AdoptedControlPlane(pulumi.ComponentResource):
             parent=self,
             after=[read],
         )
-        for other in others:
-            other.use_after([fetched])
+        for each in hosts:
+            each.use_after([fetched])
         brought: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
         # Base64, by the path there.
         self._contents: pulumi.Output[dict[str, str]] = brought.apply(json.loads)

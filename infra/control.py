@@ -71,7 +71,7 @@ def _adopted(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPlane:
         "control-plane",
         host=host,
         front=hosts[FRONT],
-        others=[other for other in hosts.values() if other is not host],
+        hosts=hosts.values(),
         source=Source(paths=wanted.adopt_from, revision=wanted.adopt_revision),
         wanted=Wanted(
             control=host.address,

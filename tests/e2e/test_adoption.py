@@ -183,7 +183,7 @@ def before(stack: Stack, cloud: Any) -> dict[str, str]:
     return origin(stack)
 
 
-def test_what_cannot_be_adopted_is_told_at_once_and_no_other_host_is_touched(
+def test_what_cannot_be_adopted_is_told_at_once_and_no_host_is_changed(
     stack: Stack, before: dict[str, str]
 ) -> None:
     stack.on(
