@@ -49,10 +49,10 @@ class Caretaker(pulumi.ComponentResource):
     """The program and its timers, on every node.
 
     Attributes:
-        running: done when the timers run.
+        running: done when the timers of a node run, by its name.
     """
 
-    running: list[pulumi.Resource]
+    running: dict[str, pulumi.Resource]
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Caretaker(pulumi.ComponentResource):
             opts: of the component.
         """
         super().__init__("heat:caretaker:Caretaker", name, {}, opts)
-        self.running = [self._on(node, schedule, after) for node in nodes.values()]
+        self.running = {name: self._on(node, schedule, after) for name, node in nodes.items()}
         self.register_outputs({})
 
     def _on(self, node: HeatNode, schedule: Schedule, after: Sequence[pulumi.Resource]) -> pulumi.Resource:

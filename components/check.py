@@ -67,7 +67,7 @@ class Check(pulumi.ComponentResource):
         processes: Sequence[Process],
         deployment: heat_conf.Deployment,
         control: ControlPlane,
-        after: Sequence[pulumi.Resource],
+        after: Mapping[str, Sequence[pulumi.Resource]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Look everywhere.
@@ -81,17 +81,21 @@ class Check(pulumi.ComponentResource):
             processes: the plan.
             deployment: how many workers an engine has.
             control: says where Keystone is, and who Heat is there.
-            after: what must be done before, such as the last process stopped.
+            after: what must be done before on each node, such as the last process stopped.
             opts: of the component.
         """
         super().__init__("heat:check:Check", name, {}, opts)
         workers = len(of_kind(processes, Kind.ENGINE)) * deployment.engine_workers
         first = next(iter(nodes))
+        # Where all engines are counted, those of every other node have to be as planned.
+        everywhere = [resource for done in after.values() for resource in done]
         looks = [
-            node.check(on_node(processes, at), after, engines_in_all=workers if at == first else None)
+            node.check(on_node(processes, at), everywhere, engines_in_all=workers)
+            if at == first
+            else node.check(on_node(processes, at), after[at])
             for at, node in nodes.items()
         ]
-        messaging = {at: node.messaging(processes, after) for at, node in nodes.items()}
+        messaging = {at: node.messaging(processes, after[at]) for at, node in nodes.items()}
         equal = pulumi.Output.all(**messaging).apply(_refuse_unequal)
         api, cfn = (
             {
@@ -130,5 +134,5 @@ class Check(pulumi.ComponentResource):
                 },
             )
         )
-        front.script("check", text, parent=self, after=[program, *certificates, proxy.running, *looks, *after])
+        front.script("check", text, parent=self, after=[program, *certificates, proxy.running, *looks])
         self.register_outputs({})

@@ -450,6 +450,9 @@ def run_in_turn(
         processes: the plan.
         after: what must be done before.
         batch: how many of a kind may restart at once.
+
+    Returns:
+        The last of each kind to run: every other one has run before them.
     """
     running: list[pulumi.Resource] = []
     engine: list[pulumi.Resource] = []
@@ -458,5 +461,5 @@ def run_in_turn(
         for together in turns(of_kind(processes, kind), batch):
             before = [nodes[process.node].run(process, [*after, *before]) for process in together]
             engine = engine or before
-            running += before
+        running += before
     return running

@@ -61,7 +61,7 @@ conf = configuration(
 proxy = FrontProxy(
     "proxy", host=front, text=conf, after=[*running, *leaving], take_over=find_take_over(wanted, fronted)
 )
-retired = [node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()]
+retired = {name: node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()}
 
 # What engines leave behind is looked after, by one node at a time.
 caretaker = Caretaker("caretaker", nodes=nodes, schedule=wanted.schedule, after=running)
@@ -69,7 +69,7 @@ caretaker = Caretaker("caretaker", nodes=nodes, schedule=wanted.schedule, after=
 # The way of a request, from each backend through the proxy to the engines.
 Check(
     "check", front=front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes, deployment=deployment,
-    control=control, after=[*retired, *caretaker.running],
+    control=control, after={name: [retired[name], caretaker.running[name]] for name in nodes},
 )  # fmt: skip
 
 clouds = ClientConfig(

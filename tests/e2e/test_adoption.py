@@ -183,9 +183,7 @@ def before(stack: Stack, cloud: Any) -> dict[str, str]:
     return origin(stack)
 
 
-def test_what_cannot_be_adopted_is_told_at_once_and_no_host_is_changed(
-    stack: Stack, before: dict[str, str]
-) -> None:
+def test_what_cannot_be_adopted_is_told_at_once_and_no_host_is_changed(stack: Stack, before: dict[str, str]) -> None:
     stack.on(
         "front", "printf '[DEFAULT]\\ncolour = blue\\nrpc_response_timeout = 90\\n' >/etc/heat/heat.conf.d/90.conf"
     )

@@ -11,6 +11,7 @@ import base64
 import contextvars
 import dataclasses
 import functools
+import gc
 import json
 import runpy
 import signal
@@ -26,6 +27,7 @@ import pulumi
 from google.protobuf import json_format
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
 from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, RegisterResourceResponse
+from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
@@ -272,6 +274,8 @@ def in_pulumi(
 ) -> dict[str, Any]:
     """Call `body` as a Pulumi program, in a loop and a context of its own; the stack's outputs."""
     loop = asyncio.new_event_loop()
+    # What a run that fails leaves unheard is the error that it raises here.
+    loop.set_exception_handler(lambda _, __: None)
 
     def inside() -> dict[str, Any]:
         # What a run that failed has left.
@@ -293,9 +297,12 @@ def in_pulumi(
         return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
 
     asyncio.set_event_loop(loop)
+    # Nearly all of what is made meanwhile is still in use: looking through it over and over is a fifth of the time.
+    gc.disable()
     try:
         return contextvars.copy_context().run(inside)
     finally:
+        gc.enable()
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
         asyncio.set_event_loop(None)
@@ -324,6 +331,8 @@ def run(
             # Whatever this machine's routes are.
             mock.patch.object(containers, "machine_routes", return_value=[]),
             mock.patch.object(containers, "_FIRST_HOST", first),
+            # Where in the program each resource was made: a tenth of the time, and nobody asks.
+            mock.patch("pulumi.runtime.resource._get_stack_trace", return_value=StackTrace()),
         ):
             result.outputs = in_pulumi(
                 lambda: runpy.run_path(str(ROOT / "infra" / "__main__.py"), run_name="__main__"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,15 @@ from tests.faults.client import Client, UnansweredError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+def request(connection: socket.socket) -> bytes:
+    """The first line of the next request, which is read whole: closed with some of it unread, a connection is reset."""
+    with connection.makefile("rb") as stream:
+        first = stream.readline().rstrip()
+        headers = http.client.parse_headers(stream)
+        stream.read(int(headers.get("Content-Length", 0)))
+    return first
 
 
 @contextmanager
@@ -32,7 +42,7 @@ def server(*connections: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
                 return
             with accepted:
                 for answer in answers:
-                    asked.append(accepted.recv(65536).split(b"\r\n")[0])
+                    asked.append(request(accepted))
                     accepted.sendall(answer)
 
     thread = threading.Thread(target=serve)

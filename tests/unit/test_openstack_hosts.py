@@ -462,7 +462,7 @@ def test_the_association_of_the_floating_ip_goes_before_the_router_does() -> Non
 # Names.
 
 
-@pytest.mark.parametrize("number", [1, 10, 50])
+@pytest.mark.parametrize("number", [1, 50])
 def test_as_many_hosts_as_are_wanted_are_made_with_a_name_and_an_address_each(number: int) -> None:
     result = cached(hosts="openstack", openstack={"sshFrom": [OPERATOR]}, nodes=number)
     assert len(of_type(result, INSTANCE)) == len(of_type(result, PORT)) == number + 1
@@ -471,7 +471,7 @@ def test_as_many_hosts_as_are_wanted_are_made_with_a_name_and_an_address_each(nu
     assert len({one.inputs["fixedIps"][0]["ipAddress"] for one in of_type(result, PORT).values()}) == number + 1
 
 
-@pytest.mark.parametrize("before", [1, 2, 9])
+@pytest.mark.parametrize("before", [1, 2])
 def test_a_node_more_keeps_every_resource_and_changes_nothing_of_the_cloud(before: int) -> None:
     old, new = nodes(before), nodes(before + 1)
     assert old.by_urn.keys() < new.by_urn.keys()
