@@ -15,6 +15,8 @@ from tests.faults.scene import Scene, root
 # The group that is done first, whatever the seed: an old release is there only once.
 FIRST = "upgrade"
 OLD, NEW = "24.1.2", "27.0.1"
+# Of another series than NEW, with the same schema.
+LIKE_NEW = "26.0.2"
 ENGINE, API, CFN = "heat-engine", "heat-api", "heat-api-cfn"
 
 
@@ -65,6 +67,13 @@ def upgraded(scene: Scene) -> None:
 def downgrade_refused(scene: Scene) -> None:
     """The schema is the new release's by now."""
     scene.refused({"heatVersion": OLD}, "which this release of Heat does not know")
+    scene.change({"heatVersion": NEW})
+
+
+@fault(FIRST, planned=True)
+def downgraded(scene: Scene) -> None:
+    """Where the schema is the same, the way back is the same command, and so is the way forth again."""
+    scene.change({"heatVersion": LIKE_NEW})
     scene.change({"heatVersion": NEW})
 
 
