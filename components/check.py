@@ -10,12 +10,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Protocol
 
 import pulumi
 
 from components import heat_conf
 from components.control_plane import ControlPlane
-from components.front_proxy import FrontProxy, Listener
+from components.front_proxy import Listener
 from components.heat_node import HeatNode
 from components.remote import Host
 from components.rendering import TEMPLATES, render
@@ -53,6 +54,22 @@ def _refuse_unequal(messaging: Mapping[str, Mapping[str, str]]) -> None:
         )
 
 
+class Proxy(Protocol):
+    """What clients reach: HAProxy, or a load balancer of Octavia's.
+
+    Attributes:
+        running: done when it sends requests to the planned processes.
+        digest: of what it is told.
+        inside: where it listens, as the front host reaches it.
+        socket: where it is asked on the front host what it knows of the APIs; "" where it cannot be.
+    """
+
+    running: list[pulumi.Resource]
+    digest: str
+    inside: pulumi.Output[str]
+    socket: str
+
+
 class Check(pulumi.ComponentResource):
     """Runs whenever anything it looks at has changed."""
 
@@ -61,7 +78,7 @@ class Check(pulumi.ComponentResource):
         name: str,
         *,
         front: Host,
-        proxy: FrontProxy,
+        proxy: Proxy,
         fronted: tuple[Listener, Listener],
         nodes: Mapping[str, HeatNode],
         processes: Sequence[Process],
@@ -74,7 +91,7 @@ class Check(pulumi.ComponentResource):
 
         Args:
             name: the component's name.
-            front: the host with the proxy.
+            front: the host from which the proxy is asked.
             proxy: running.
             fronted: the ReST and the CFN listener.
             nodes: by name.
@@ -97,42 +114,41 @@ class Check(pulumi.ComponentResource):
         ]
         messaging = {at: node.messaging(processes, after[at]) for at, node in nodes.items()}
         equal = pulumi.Output.all(**messaging).apply(_refuse_unequal)
-        api, cfn = (
-            {
-                "listener": listener.name,
-                # Where the proxy listens, which may not be where clients find it.
-                "url": f"http://{front.address}:{listener.port}",
-                "backends": {
-                    f"{process.node}-{process.port}": f"{process.unit} on {process.node} ({process.address})"
-                    for process in listener.processes
-                },
-            }
-            for listener in fronted
-        )
-        spec = {
-            "socket": "/run/haproxy/admin.sock",
-            "seconds": _SECONDS,
-            "api": api,
-            "cfn": cfn,
-        }
+
+        def spec(inside: str) -> dict[str, object]:
+            api, cfn = (
+                {
+                    "listener": listener.name,
+                    # Where the proxy listens, which may not be where clients find it.
+                    "url": f"http://{inside}:{listener.port}",
+                    "backends": {
+                        f"{process.node}-{process.port}": f"{process.unit} on {process.node} ({process.address})"
+                        for process in listener.processes
+                    },
+                }
+                for listener in fronted
+            )
+            return {"socket": proxy.socket, "seconds": _SECONDS, "api": api, "cfn": cfn}
+
         program_text = (TEMPLATES / "haproxy/check_proxy.py").read_text()
         program = front.file("check-program", _PROGRAM, program_text, parent=self)
         certificates = [front.file("ca", path, text, parent=self) for path, text in control.files.items()]
         plan = "\0".join([proxy.digest, program_text, *(process.name for process in processes)])
         text = pulumi.Output.all(
-            control.service, control.keystone_url, control.ca_file, equal, *(node.digest for node in nodes.values())
+            control.service, control.keystone_url, control.ca_file, proxy.inside, equal,
+            *(node.digest for node in nodes.values()),
         ).apply(
             lambda known: render(
                 "haproxy/check.sh.j2",
-                digest=hashlib.sha256("\0".join([plan, *known[4:]]).encode()).hexdigest(),
+                digest=hashlib.sha256("\0".join([plan, *known[5:]]).encode()).hexdigest(),
                 program=_PROGRAM,
                 spec={
-                    **spec,
+                    **spec(known[3]),
                     "keystone_url": known[1],
                     "ca": known[2],
                     "login": asdict(known[0]),
                 },
             )
-        )
-        front.script("check", text, parent=self, after=[program, *certificates, proxy.running, *looks])
+        )  # fmt: skip
+        front.script("check", text, parent=self, after=[program, *certificates, *proxy.running, *looks])
         self.register_outputs({})

@@ -76,10 +76,14 @@ class FrontProxy(pulumi.ComponentResource):
     Attributes:
         running: done when HAProxy has taken the configuration over.
         digest: of the configuration.
+        inside: where it listens.
+        socket: where it is asked what it knows of the APIs.
     """
 
-    running: pulumi.Resource
+    running: list[pulumi.Resource]
     digest: str
+    inside: pulumi.Output[str]
+    socket = "/run/haproxy/admin.sock"
 
     def __init__(
         self,
@@ -103,6 +107,7 @@ class FrontProxy(pulumi.ComponentResource):
         """
         super().__init__("heat:front:FrontProxy", name, {}, opts)
         self.digest = hashlib.sha256(text.encode()).hexdigest()
+        self.inside = pulumi.Output.from_input(host.address)
         looked = [take_over.look(host, self)] if take_over else []
         installed = host.script("haproxy-install", render("haproxy/install.sh.j2"), parent=self, after=looked)
         conf = host.file(
@@ -115,9 +120,9 @@ class FrontProxy(pulumi.ComponentResource):
             leaving = self._farewell(host, take_over.farewell, [conf, *after])
             ready = [take_over.run(host, self, [conf, leaving])]
         run = render("haproxy/run.sh.j2", digest=self.digest, leave_timeout=_LEAVE_TIMEOUT)
-        self.running = host.script("haproxy", run, parent=self, after=ready)
+        self.running = [host.script("haproxy", run, parent=self, after=ready)]
         if not take_over:
-            self._farewell(host, render("haproxy/farewell.sh.j2"), [self.running, *after])
+            self._farewell(host, render("haproxy/farewell.sh.j2"), [*self.running, *after])
         self.register_outputs({})
 
     def _farewell(self, host: Host, text: str, after: Sequence[pulumi.Resource]) -> pulumi.Resource:

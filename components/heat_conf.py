@@ -74,6 +74,8 @@ class Deployment:
     region: str
     engine_workers: int
     timeouts: Timeouts
+    # Whether what is in front of the APIs strips what clients say of themselves.
+    strips_headers: bool = True
 
     @property
     def prefix(self) -> str:
@@ -143,8 +145,8 @@ def options(deployment: Deployment) -> Options:
         "paste_deploy": {"api_paste_config": f"{shipped}/api-paste.ini"},
         # Beside the file that says it, as each process has a copy of its own.
         "oslo_policy": {"policy_file": PurePosixPath(POLICY).name},
-        # HAProxy is in front, and strips what clients claim: templates/haproxy/haproxy.cfg.j2.
-        "oslo_middleware": {"enable_proxy_headers_parsing": "true"},
+        # HAProxy strips what clients claim (templates/haproxy/haproxy.cfg.j2), Octavia does not.
+        "oslo_middleware": {"enable_proxy_headers_parsing": "true" if deployment.strips_headers else "false"},
         "oslo_messaging_rabbit": {
             "rabbit_qos_prefetch_count": str(WORKER_THREADS),
             "heartbeat_timeout_threshold": str(HEARTBEAT),

@@ -18,6 +18,7 @@ import pulumi
 from components import heat_conf
 from components.heat_conf import Deployment, Options
 from components.install import PROGRAM, Release, refuse_mixed
+from components.monitor import Monitor
 from components.overrides import Overrides
 from components.remote import Host
 from components.rendering import TEMPLATES, render
@@ -92,6 +93,7 @@ class HeatNode(pulumi.ComponentResource):
         secret: pulumi.Input[Options],
         api_server: ApiServer,
         overrides: Overrides,
+        monitor: Monitor | None = None,
         more: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -105,6 +107,7 @@ class HeatNode(pulumi.ComponentResource):
             secret: those of secrets.conf.
             api_server: how much one API process serves at once.
             overrides: what an operator says otherwise.
+            monitor: of the load balancer, where that is one which does not tell the APIs what it makes of them.
             more: files that heat.conf names, each text by its path; every process reads them.
             opts: of the component.
         """
@@ -133,6 +136,8 @@ class HeatNode(pulumi.ComponentResource):
             "finish_timeout": deployment.timeouts.engine_graceful,
             "conf": heat_conf.CONF,
             "secrets": heat_conf.SECRETS,
+            "monitor": monitor,
+            "start_timeout": _START_TIMEOUT,
         }
         self.python = f"{deployment.prefix}/bin/python"
         self.installed = self._installed()
@@ -221,6 +226,7 @@ class HeatNode(pulumi.ComponentResource):
                         processes=self._api_server.processes,
                         threads=self._api_server.threads,
                         extra=self._api_server.extra,
+                        monitor=self._shared["monitor"],
                     ),
                 )
             self._file(
@@ -358,7 +364,6 @@ class HeatNode(pulumi.ComponentResource):
                 name=process.name,
                 port=process.port,
                 copies=list(self._copies(process.kind, process.unit, heat_conf.process_conf(process)).items()),
-                start_timeout=_START_TIMEOUT,
                 **self._shared,
             )
         )

@@ -15,36 +15,30 @@ sys.path.insert(0, str(ROOT))
 from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
-from components.front_proxy import FrontProxy, configuration, listeners  # noqa: E402
 from components.heat_node import run_in_turn, same_messages  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
 from infra import settings as configured  # noqa: E402
-from infra.control import find_control_plane, find_take_over  # noqa: E402
-from infra.hosts import find_hosts  # noqa: E402
-from infra.model import FRONT  # noqa: E402
+from infra.control import find_control_plane  # noqa: E402
+from infra.hosts import find_place  # noqa: E402
 from infra.nodes import make_nodes  # noqa: E402
+from infra.proxy import make_proxy, plan_listeners  # noqa: E402
 
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = machine_routes(Path("/proc/net/route").read_text())
 raw, secrets = configured.read(pulumi.Config())
 wanted = configured.load(stack, raw, routes, secrets)
-processes, deployment = wanted.processes, wanted.deployment
-fronted = listeners(
-    processes, api_port=wanted.api_port, cfn_port=wanted.cfn_port,
-    api_extra=wanted.haproxy.api_extra, cfn_extra=wanted.haproxy.cfn_extra,
-)  # fmt: skip
+processes, fronted = wanted.processes, plan_listeners(wanted)
 
 # Where everything runs: the front host, which has the original addresses, and the Heat nodes.
-hosts = find_hosts(wanted, stack=stack, root=ROOT)
-front = hosts[FRONT]
+place = find_place(wanted, stack=stack, root=ROOT)
 
 # Database, broker, cache and Keystone.
-control = find_control_plane(wanted, hosts)
+control = find_control_plane(wanted, place)
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
-nodes = make_nodes(wanted, hosts, control)
+nodes = make_nodes(wanted, place, control)
 first = next(iter(nodes.values()))
 spoken = same_messages(nodes)
 apart = [node.keep_apart(spoken) for node in nodes.values()]
@@ -54,22 +48,17 @@ ready.append(first.tell_members(list(nodes), after=ready))
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_in_turn(nodes, processes, after=ready, batch=wanted.rolling_batch)
 leaving = [node.leave(after=control.ready) for node in nodes.values()]
-conf = configuration(
-    front.address, fronted,
-    haproxy=wanted.haproxy_values, stats_port=wanted.stats_port, stats_allow=wanted.stats_networks,
-)  # fmt: skip
-proxy = FrontProxy(
-    "proxy", host=front, text=conf, after=[*running, *leaving], take_over=find_take_over(wanted, fronted)
-)
-retired = {name: node.retire(on_node(processes, name), after=[proxy.running]) for name, node in nodes.items()}
+proxy = make_proxy(wanted, place, fronted, after=[*running, *leaving])
+retired = {name: node.retire(on_node(processes, name), after=proxy.running) for name, node in nodes.items()}
 
 # What engines leave behind is looked after, by one node at a time.
 caretaker = Caretaker("caretaker", nodes=nodes, schedule=wanted.schedule, after=running)
 
 # The way of a request, from each backend through the proxy to the engines.
 Check(
-    "check", front=front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes, deployment=deployment,
-    control=control, after={name: [retired[name], caretaker.running[name]] for name in nodes},
+    "check", front=place.front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes,
+    deployment=wanted.deployment, control=control,
+    after={name: [retired[name], caretaker.running[name]] for name in nodes},
 )  # fmt: skip
 
 clouds = ClientConfig(
@@ -77,6 +66,6 @@ clouds = ClientConfig(
     logins=control.logins,
 )  # fmt: skip
 keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")
-told = outputs.describe(wanted, front=front.outside, keystone_url=keystone_url, clouds_yaml=clouds.path)
+told = outputs.describe(wanted, place, keystone_url=keystone_url, clouds_yaml=clouds.path)
 for name, value in told.items():
     pulumi.export(name, value)

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from components.adopted_control_plane import AdoptedControlPlane, Source
 from components.adoption import Wanted
 from components.control_plane import BundledControlPlane, ControlPlane, broker_vhost
 from components.existing_control_plane import ExistingControlPlane, Given, Manage
-from components.front_proxy import Listener
-from components.remote import Host
-from components.take_over import TakeOver
-from infra.model import FRONT, Settings
+from infra.hosts import Place
+from infra.model import Settings
 from infra.rules.together import MAX_CONNECTIONS
 from infra.settings import secret
 
 
-def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPlane:
+def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
     """The control plane of the deployment.
 
     Args:
         wanted: the settings.
-        hosts: by name; the front host has it where it is bundled.
+        place: its front host has it where it is bundled.
     """
     if wanted.adopt:
-        return _adopted(wanted, hosts)
-    front = hosts[FRONT]
-    deployment = front.outside.apply(wanted.deployment_at)
+        return _adopted(wanted, place)
+    deployment = place.entrance.apply(wanted.deployment_at)
     # Data that stay are of no use without what they are read with.
     protect = wanted.hosts == "openstack" and wanted.openstack.protect
     if wanted.control_plane == "existing":
@@ -55,7 +50,7 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
         )
     return BundledControlPlane(
         "control-plane",
-        host=front,
+        host=place.front,
         region=wanted.region,
         deployment=deployment,
         vhost=broker_vhost(wanted.installation),
@@ -65,31 +60,20 @@ def find_control_plane(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPl
     )
 
 
-def _adopted(wanted: Settings, hosts: Mapping[str, Host]) -> ControlPlane:
-    host = hosts[wanted.adopt_host]
+def _adopted(wanted: Settings, place: Place) -> ControlPlane:
+    host = place.hosts[wanted.adopt_host]
     return AdoptedControlPlane(
         "control-plane",
         host=host,
-        front=hosts[FRONT],
-        hosts=hosts.values(),
+        front=place.front,
+        hosts=place.hosts.values(),
         source=Source(paths=wanted.adopt_from, revision=wanted.adopt_revision),
         wanted=Wanted(
             control=host.address,
-            address=hosts[FRONT].address,
+            address=place.front.address,
             api_port=wanted.api_port,
             cfn_port=wanted.cfn_port,
             deployment=wanted.deployment,
             allow=wanted.adopt_allow,
         ),
-    )
-
-
-def find_take_over(wanted: Settings, fronted: Sequence[Listener]) -> TakeOver | None:
-    """What has the APIs' addresses until HAProxy takes them; None where nothing can have."""
-    if not wanted.adopt:
-        return None
-    return TakeOver(
-        address=wanted.addresses[FRONT],
-        listeners=tuple((listener.name, listener.port) for listener in fronted),
-        keep_engine=wanted.keep_original_engine,
     )

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pulumi
 
 from components.hosts.containers import ContainerHosts
 from components.hosts.existing import ExistingHosts
 from components.remote import Host, Jump, Login
-from infra.model import HostSettings, Settings
+from infra.model import FRONT, HostSettings, Settings
 from infra.reader import Reader
 from infra.settings import SettingsError, secret
 
+if TYPE_CHECKING:
+    from components.octavia import Balancer
 
-def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
-    """Every host of the deployment by its name, the front host first.
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a deployment is: every host by its name, the front host first, and the cloud's load balancer, if any."""
+
+    hosts: dict[str, Host]
+    balancer: Balancer | None = None
+
+    @property
+    def front(self) -> Host:
+        """The host that the deployment is reached over."""
+        return self.hosts[FRONT]
+
+    @property
+    def entrance(self) -> pulumi.Output[str]:
+        """Where clients find the APIs."""
+        return self.balancer.outside if self.balancer else self.front.outside
+
+
+def find_place(wanted: Settings, *, stack: str, root: Path) -> Place:
+    """The hosts of the deployment, and what is in front of them if that is none of them.
 
     Args:
         wanted: the settings.
@@ -23,10 +48,11 @@ def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
     if wanted.hosts == "openstack":
         return _openstack_hosts(wanted, stack)
     if wanted.hosts == "existing":
-        return ExistingHosts(
+        existing = ExistingHosts(
             "hosts", addresses=wanted.addresses, logins=_logins(wanted), generation=wanted.generation
-        ).hosts
-    return ContainerHosts(
+        )
+        return Place(hosts=existing.hosts)
+    containers = ContainerHosts(
         "hosts",
         stack=stack,
         subnet=wanted.network,
@@ -35,14 +61,17 @@ def find_hosts(wanted: Settings, *, stack: str, root: Path) -> dict[str, Host]:
         cache=root / ".state/cache",
         debian_mirror=wanted.debian_mirror,
         generation=wanted.generation,
-    ).hosts
+    )
+    return Place(hosts=containers.hosts)
 
 
 # What to type against what a cloud lacks, where it is not the setting's value that has to be another one.
 _RAISE = "openstack quota show, and have it raised"
+# What does instead, where that is known.
+_INSTEAD = {"loadBalancer": "haproxy"}
 
 
-def _openstack_hosts(wanted: Settings, stack: str) -> dict[str, Host]:
+def _openstack_hosts(wanted: Settings, stack: str) -> Place:
     # The provider's package is large, and no other stack needs it.
     from pulumi_openstack import Provider  # noqa: PLC0415
 
@@ -57,10 +86,11 @@ def _openstack_hosts(wanted: Settings, stack: str) -> dict[str, Host]:
         reader = Reader(stack)
         for lack in error.lacks:
             remedy = _RAISE if lack.key == "hosts" else ""
-            reader.refuse(lack.key, lack.value, lack.rule, "<another value>", remedy)
+            instead = _INSTEAD.get(lack.key, "<another value>")
+            reader.refuse(lack.key, lack.value, lack.rule, instead, remedy)
         raise SettingsError(stack, reader.problems) from None
     key = secret("sshPrivateKey") or None if order.key_pair else None
-    return OpenstackHosts(
+    made = OpenstackHosts(
         "hosts",
         stack=stack,
         provider=provider,
@@ -68,7 +98,8 @@ def _openstack_hosts(wanted: Settings, stack: str) -> dict[str, Host]:
         cloud=cloud,
         private_key=key,
         generation=wanted.generation,
-    ).hosts
+    )
+    return Place(hosts=made.hosts, balancer=made.balancer)
 
 
 def _logins(wanted: Settings) -> dict[str, Login]:

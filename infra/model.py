@@ -28,8 +28,9 @@ from components.heat_node import ApiServer
 from components.heat_options import Name, catalogue
 from components.hosts.containers import addresses
 from components.hosts.firewall import Opening, openings
-from components.hosts.wanted import NEW, Wanted
+from components.hosts.wanted import NEW, Balanced, Wanted
 from components.install import Installation, Method, PackageSource
+from components.monitor import Monitor
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
 from components.topology import Node, Process, place
@@ -211,12 +212,18 @@ class OpenstackSettings:
     key_pair: str = ""
     user: str = "heat-scaleout"
     tags: tuple[str, ...] = ()
+    load_balancer_provider: str = ""
+    load_balancer_floating_ip: str = NEW
     protect: bool = False
     rebuild: str = ""
 
 
 # Nova's names for how close the members of a group may be, by what the settings call it.
 SERVER_GROUPS = {"soft": "soft-anti-affinity", "hard": "anti-affinity", "none": ""}
+
+
+# Octavia's names for how a load balancer chooses, by HAProxy's.
+METHODS = {"source": "SOURCE_IP", "roundrobin": "ROUND_ROBIN", "leastconn": "LEAST_CONNECTIONS"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +307,7 @@ class Settings:
     cfn_port: int = 8000
     stats_port: int = 8404
     stats_allow: tuple[str, ...] = ()
+    load_balancer: str = "haproxy"
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     rolling_batch: int = 1
     caretaker: CaretakerSettings = field(default_factory=CaretakerSettings)
@@ -388,6 +396,7 @@ class Settings:
             region=self.region,
             engine_workers=self.engine_workers,
             timeouts=self.chain,
+            strips_headers=not self.octavia,
         )
 
     @property
@@ -453,6 +462,42 @@ class Settings:
         return dataclasses.asdict(self.haproxy) | {"timeout_server": timeout_server}
 
     @property
+    def octavia(self) -> bool:
+        """Whether clients reach a load balancer of the cloud's, and no HAProxy."""
+        return self.load_balancer == "octavia"
+
+    @property
+    def monitor(self) -> Monitor:
+        """How Octavia asks the APIs: HAProxy's numbers, as far as it takes them."""
+        delay, timeout = (int(seconds(text) or 0) for text in (self.haproxy.check_interval, self.haproxy.timeout_check))
+        # Octavia wants the answer before it asks again.
+        return Monitor(
+            delay=delay, timeout=min(timeout, delay - 1), fall=self.haproxy.check_fall, rise=self.haproxy.check_rise
+        )
+
+    @property
+    def balanced(self) -> Balanced | None:
+        """The load balancer, where that is Octavia's."""
+        if not self.octavia:
+            return None
+
+        def milliseconds(duration: object) -> int:
+            return round((seconds(str(duration)) or 0) * 1000)
+
+        openstack, haproxy = self.openstack, self.haproxy
+        return Balanced(
+            method=METHODS[haproxy.balance],
+            clients_from=[*dict.fromkeys((*(openstack.clients_from or openstack.ssh_from), self.subnet))],
+            connections=haproxy.maxconn,
+            client_timeout=milliseconds(haproxy.timeout_client),
+            connect_timeout=milliseconds(haproxy.timeout_connect),
+            server_timeout=milliseconds(self.haproxy_values["timeout_server"]),
+            monitor=self.monitor,
+            provider=openstack.load_balancer_provider,
+            floating_ip=openstack.load_balancer_floating_ip,
+        )
+
+    @property
     def stats_networks(self) -> tuple[str, ...]:
         """Who may see HAProxy's statistics, beside the front host."""
         usual = {"containers": (self.subnet,), "existing": tuple(self.addresses.values())}
@@ -462,14 +507,17 @@ class Settings:
     def openings(self) -> tuple[Opening, ...]:
         """What a cloud lets through to the hosts."""
         bundled, openstack = self.control_plane == "bundled", self.openstack
+        apis = () if self.octavia else (self.api_port, self.cfn_port)
         return openings(
             self.processes,
-            client_ports=(self.api_port, self.cfn_port, *((KEYSTONE_PORT,) if bundled else ())),
+            client_ports=(*apis, *((KEYSTONE_PORT,) if bundled else ())),
             node_ports=(DATABASE_PORT, BROKER_PORT, KEYSTONE_PORT, MEMCACHED_PORT) if bundled else (),
             stats_port=self.stats_port,
             clients_from=openstack.clients_from or openstack.ssh_from,
             stats_from=self.stats_networks,
             ssh_from=openstack.ssh_from,
+            # Its own machines are in the hosts' network, at addresses of the cloud's choice.
+            **({"requests_from": self.subnet} if self.octavia else {}),
         )
 
     def wanted_of_cloud(self, stack: str) -> Wanted:
@@ -496,4 +544,5 @@ class Settings:
             tags=openstack.tags,
             protect=openstack.protect,
             rebuild=openstack.rebuild,
+            balanced=self.balanced,
         )

@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pulumi
 
 from components import heat_conf
 from components.control_plane import ControlPlane
 from components.heat_node import HeatNode
-from components.remote import Host
 from infra import settings as configured
-from infra.model import FRONT, Settings
+from infra.hosts import Place
+from infra.model import Settings
 
 
-def make_nodes(wanted: Settings, hosts: Mapping[str, Host], control: ControlPlane) -> dict[str, HeatNode]:
+def make_nodes(wanted: Settings, place: Place, control: ControlPlane) -> dict[str, HeatNode]:
     """Every node by its name, in their lasting order.
 
     Args:
         wanted: the settings.
-        hosts: every host, by its name.
+        place: where they are.
         control: what Heat leans on.
     """
     deployment, overrides = wanted.deployment, configured.overrides(wanted)
-    # Clients are told the front host's address as they find it.
-    own = hosts[FRONT].outside.apply(lambda address: heat_conf.options(wanted.deployment_at(address)))
+    # Clients are told the address at which they find the APIs.
+    own = place.entrance.apply(lambda address: heat_conf.options(wanted.deployment_at(address)))
     public = pulumi.Output.all(own, control.public).apply(lambda layers: heat_conf.merge(*layers))
     nodes = {
         node.name: HeatNode(
             node.name,
-            host=hosts[node.name],
+            host=place.hosts[node.name],
             deployment=deployment,
             public=public,
             secret=control.secret,
             more=control.files,
             api_server=wanted.api_server,
             overrides=overrides,
+            monitor=wanted.monitor if wanted.octavia else None,
         )
         for node in wanted.heat_nodes
     }

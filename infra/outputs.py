@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import pulumi
 
+from infra.hosts import Place
 from infra.model import Settings
 
 
 def describe(
-    settings: Settings, *, front: pulumi.Output[str], keystone_url: pulumi.Input[str], clouds_yaml: pulumi.Input[str]
+    settings: Settings, place: Place, *, keystone_url: pulumi.Input[str], clouds_yaml: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[object]]:
     """The stack's outputs.
 
     Args:
         settings: the deployment.
-        front: where clients find the front host.
+        place: where clients find it.
         keystone_url: Keystone, version 3.
         clouds_yaml: the file with the logins of clients, on the operator's machine.
     """
-    deployment = front.apply(settings.deployment_at)
+    deployment = place.entrance.apply(settings.deployment_at)
+    stats = place.front.outside.apply(lambda address: f"http://{address}:{settings.stats_port}/")
     return {
         "heat_api_url": deployment.apply(lambda known: known.api_url),
         "heat_cfn_url": deployment.apply(lambda known: f"{known.cfn_url}/v1/"),
         "keystone_url": keystone_url,
-        "haproxy_stats_url": front.apply(lambda address: f"http://{address}:{settings.stats_port}/"),
+        **({} if settings.octavia else {"haproxy_stats_url": stats}),
         "nodes": [{"name": name, "address": address} for name, address in settings.addresses.items()],
         "processes": [
             {

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import pulumi
-from pulumi_openstack import Provider, blockstorage, compute, identity, images, networking
+from pulumi_openstack import Provider, blockstorage, compute, identity, images, loadbalancer, networking
 
-from components.hosts.firewall import FRONT
 from components.hosts.wanted import NEW, NONE, Wanted
 
 _Found = TypeVar("_Found")
@@ -84,7 +83,9 @@ def look_up(provider: Provider, wanted: Wanted) -> Cloud:
     front = search.flavor("openstack.frontFlavor", wanted.front_flavor, image)
     node = search.flavor("openstack.nodeFlavor", wanted.node_flavor, image)
     external, subnet, key = search.external_network(), search.subnet(), search.key_pair()
-    search.floating_ip()
+    for key_of, address, taker in wanted.floating_ips:
+        search.floating_ip(key_of, address, taker)
+    search.balancer()
     search.zones()
     there = search.hosts_there(project)
     search.count_networking(project, there)
@@ -175,7 +176,7 @@ class _Search:
     def external_network(self) -> networking.GetNetworkResult | None:
         """Where floating IPs are and the router leads to; none is looked for where neither is made."""
         name = self._wanted.external_network
-        if self._wanted.network and self._wanted.floating_ip != NEW:
+        if self._wanted.network and NEW not in (address for _, address, _ in self._wanted.floating_ips):
             return None
         return self._find(
             "openstack.externalNetwork",
@@ -208,19 +209,36 @@ class _Search:
             return None
         return self._find("openstack.keyPair", name, "key pair", lambda: compute.get_keypair(name=name, opts=self._by))
 
-    def floating_ip(self) -> None:
-        """See that an address that is to be used is the project's, and in nobody else's use."""
-        address, front = self._wanted.floating_ip, self._wanted.hosts[FRONT]
+    def floating_ip(self, key: str, address: str, taker: str) -> None:
+        """See that an address that is to be used is the project's, and in nobody's use but the taker's.
+
+        Args:
+            key: the setting that names it.
+            address: the floating IP, NEW or NONE.
+            taker: the address that it is to lead to; "" where that is not known beforehand.
+        """
         if address in (NEW, NONE):
             return
         found = self._find(
-            "openstack.floatingIp",
+            key,
             address,
             "floating IP",
             lambda: networking.get_floating_ip(address=address, opts=self._by),
         )
-        if found is not None and found.fixed_ip not in ("", None, front):
-            self._lack("openstack.floatingIp", address, f"it leads to {found.fixed_ip} already")
+        if taker and found is not None and found.fixed_ip not in ("", None, taker):
+            self._lack(key, address, f"it leads to {found.fixed_ip} already")
+
+    def balancer(self) -> None:
+        """See that the cloud has load balancers, by asking for one that is not there."""
+        if self._wanted.balanced is None:
+            return
+        try:
+            loadbalancer.get_loadbalancer_v2(name=f"no-{self._wanted.mark}", opts=self._by)
+        except Exception as error:
+            if _NO_SERVICE in _reason(error):
+                self._lack("loadBalancer", "octavia", "the cloud has no load balancers")
+            elif not _NOTHING.search(_reason(error)):
+                self._lack("loadBalancer", "octavia", _reason(error))
 
     def zones(self) -> None:
         """See that every availability zone is there."""
@@ -271,8 +289,9 @@ class _Search:
         own = not self._wanted.network
         taken = self._quota(lambda: networking.get_port_ids(tenant_id=project, opts=self._by))
         hosts = len(self._wanted.hosts)
+        others = (_OTHER_PORTS if own else 0) + (1 if self._wanted.balanced else 0)
         ports = short(
-            "ports", wanted=hosts - there + (_OTHER_PORTS if own and not there else 0),
+            "ports", wanted=hosts - there + (0 if there else others),
             limit=quota.port, used=len(taken.ids) if taken is not None else 0,
         )  # fmt: skip
         self._lack("nodes", hosts - 1, ports)
@@ -281,7 +300,11 @@ class _Search:
             ("networks", own, quota.network),
             ("subnets", own, quota.subnet),
             ("routers", own, quota.router),
-            ("floating IPs", self._wanted.floating_ip == NEW, quota.floatingip),
+            (
+                "floating IPs",
+                sum(address == NEW for _, address, _ in self._wanted.floating_ips),
+                quota.floatingip,
+            ),
             ("security groups", groups, quota.security_group),
             (
                 "rules of security groups",
@@ -299,7 +322,7 @@ class _Search:
         try:
             quota = blockstorage.get_quotaset_v3(project_id=project, opts=self._by)
         except Exception as error:
-            if "No suitable endpoint" in _reason(error):
+            if _NO_SERVICE in _reason(error):
                 self._lack("openstack.bootVolume", size, "the cloud has no volumes")
             else:
                 self._untold(error)
@@ -313,6 +336,7 @@ class _Search:
 
 # What the provider says where there is nothing, or too much.
 _NOTHING = re.compile(r"returned no |^No \S+ found|got 404 ")
+_NO_SERVICE = "No suitable endpoint"
 _SEVERAL = re.compile(r"more than one|^Multiple ")
 
 

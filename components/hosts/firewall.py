@@ -39,17 +39,19 @@ def openings(
     clients_from: Sequence[str],
     stats_from: Sequence[str],
     ssh_from: Sequence[str],
+    requests_from: str = FRONT,
 ) -> tuple[Opening, ...]:
     """Every opening that a deployment needs, each once.
 
     Args:
-        processes: the plan; the proxy reaches its APIs.
+        processes: the plan.
         client_ports: what clients reach on the front host.
         node_ports: what Heat reaches there, such as the broker.
         stats_port: the proxy's statistics.
         clients_from: where clients are, as networks.
         stats_from: who may see the statistics. HAProxy listens on IPv4 alone, and so nothing is opened to others.
         ssh_from: from where hosts are logged in to. Nodes are so from the front host alone.
+        requests_from: from where the proxy reaches the APIs: a group of hosts, or a network.
     """
     apis = sorted({process.port for process in processes if process.port is not None})
     readers = [network for network in stats_from if ipaddress.ip_network(network).version == 4]  # noqa: PLR2004
@@ -58,7 +60,7 @@ def openings(
         *((FRONT, stats_port, network) for network in readers),
         *((FRONT, port, NODES) for port in node_ports),
         *((FRONT, SSH_PORT, network) for network in ssh_from),
-        *((NODES, port, FRONT) for port in apis),
+        *((NODES, port, requests_from) for port in apis),
         (NODES, SSH_PORT, FRONT),
     ]
     return tuple(Opening(at=at, port=port, source=source) for at, port, source in dict.fromkeys(wanted))

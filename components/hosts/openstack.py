@@ -10,11 +10,12 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 
 import pulumi
-from pulumi_openstack import Provider, compute, networking
+from pulumi_openstack import Provider, compute, loadbalancer, networking
 
 from components.hosts.cloud import Cloud
 from components.hosts.firewall import FRONT, NODES, Opening
-from components.hosts.wanted import NEW, NONE, Wanted
+from components.hosts.wanted import NEW, NONE, Balanced, Wanted
+from components.octavia import Balancer
 from components.remote import Host, Jump, Login
 from components.rendering import render_output
 from components.secrets import KeyPair
@@ -31,9 +32,11 @@ class OpenstackHosts(pulumi.ComponentResource):
 
     Attributes:
         hosts: each by its name, as far as it may be used: ready to take files and scripts.
+        balancer: of Octavia's, where that is wanted; nothing is behind it yet.
     """
 
     hosts: dict[str, Host]
+    balancer: Balancer | None
 
     def __init__(
         self,
@@ -106,7 +109,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             )
             identity = self._standing(host, machine)
             if first:
-                outside, reached = self._outside(port, way_out)
+                outside, reached = self._outside("floating-ip", wanted.floating_ip, port.id, way_out)
                 self.hosts[host] = front = Host(
                     host, address=address, login=login(host), parent=self, machine=machine, identity=identity,
                     generation=generation, outside=outside, after=reached,
@@ -118,6 +121,9 @@ class OpenstackHosts(pulumi.ComponentResource):
                     host, address=address, login=login(host, hop), parent=self, machine=machine, identity=identity,
                     generation=generation, after=[booted],
                 )  # fmt: skip
+        self.balancer = None
+        if wanted.balanced:
+            self.balancer = self._balancer(wanted.balanced, provider, subnet_id, way_out)
         self.register_outputs({})
 
     def _options(
@@ -270,26 +276,55 @@ class OpenstackHosts(pulumi.ComponentResource):
             ),
         )
 
+    def _balancer(
+        self,
+        wanted: Balanced,
+        provider: Provider,
+        subnet_id: pulumi.Input[str],
+        after: Sequence[pulumi.Resource],
+    ) -> Balancer:
+        """A load balancer in the hosts' network, with the address that clients find it at."""
+        made = loadbalancer.LoadBalancer(
+            "load-balancer",
+            name=self._prefix,
+            description=f"Heat's deployment {self._prefix}",
+            vip_subnet_id=subnet_id,
+            loadbalancer_provider=wanted.provider or None,
+            tags=self._tags,
+            opts=self._options(lasting=True),
+        )
+        name = "load-balancer-floating-ip"
+        outside, reached = self._outside(name, wanted.floating_ip, made.vip_port_id, after)
+        return Balancer(
+            provider=provider,
+            prefix=self._prefix,
+            tags=self._tags,
+            ready=[made, *reached],
+            id=made.id,
+            subnet_id=subnet_id,
+            inside=made.vip_address,
+            outside=made.vip_address if outside is None else outside,
+        )
+
     def _outside(
-        self, port: networking.Port, after: Sequence[pulumi.Resource]
+        self, name: str, wanted: str, port_id: pulumi.Input[str], after: Sequence[pulumi.Resource]
     ) -> tuple[pulumi.Output[str] | None, list[pulumi.Resource]]:
-        """Where the front host is reached from outside its network, and what must be there for that."""
-        wanted = self._wanted.floating_ip
+        """The floating IP that leads to a port, and what must be there for that."""
         if wanted == NONE:
             return None, []
         address: pulumi.Input[str] = wanted
         if wanted == NEW:
             address = networking.FloatingIp(
-                "floating-ip",
+                name,
                 pool=self._cloud.external_network,
                 description=f"Heat's deployment {self._prefix}",
                 tags=self._tags,
                 opts=self._options(lasting=True),
             ).address
         association = networking.FloatingIpAssociate(
-            "floating-ip-association",
+            f"{name}-association",
             floating_ip=address,
-            port_id=port.id,
+            port_id=port_id,
             # The cloud leads an address to a port only where a router connects the two.
             opts=self._options(after=after),
         )

@@ -9,9 +9,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.hosts.firewall import Opening
+from components.monitor import Monitor
 
 # What a floating IP may be beside an address.
 NEW, NONE = "new", "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balanced:
+    """What a load balancer of Octavia's is to be; timeouts are in milliseconds.
+
+    `method` is Octavia's name for how it chooses, `provider` that of what makes it, "" for the cloud's usual one.
+    `clients_from` are the networks that it lets in, the hosts' own among them; `connections` is how many at once.
+    `floating_ip` is NEW, NONE or an address that the project has.
+    """
+
+    method: str
+    clients_from: Sequence[str]
+    connections: int
+    client_timeout: int
+    connect_timeout: int
+    server_timeout: int
+    monitor: Monitor
+    provider: str = ""
+    floating_ip: str = NEW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +42,8 @@ class Wanted:
     An empty `cloud` is where the environment leads, an empty `external_network` the cloud's only one; without a
     `network` and a `key_pair` they are made. `floating_ip` is NEW, NONE or an address that the project has.
     `boot_volume` is in GB, 0 for the flavor's own disk. `server_group` is the policy of the nodes', "" for no group.
-    `rebuild` names a host that is to be made anew, where it is not what is wanted now.
+    `rebuild` names a host that is to be made anew, where it is not what is wanted now. `balanced` is None where HAProxy
+    on the front host is what clients reach.
     """
 
     # Addresses by name, the front host first.
@@ -46,3 +68,12 @@ class Wanted:
     tags: Sequence[str] = ()
     protect: bool = False
     rebuild: str = ""
+    balanced: Balanced | None = None
+
+    @property
+    def floating_ips(self) -> list[tuple[str, str, str]]:
+        """Each one's setting, what it says, and the address that it leads to, where that is known beforehand."""
+        ours = [("openstack.floatingIp", self.floating_ip, next(iter(self.hosts.values())))]
+        if self.balanced:
+            ours.append(("openstack.loadBalancerFloatingIp", self.balanced.floating_ip, ""))
+        return ours

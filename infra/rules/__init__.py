@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from infra.model import Settings
 from infra.reader import Reader
 from infra.rules.adoption import check_adoption
+from infra.rules.balancer import check_balancer
 from infra.rules.control import check_control
 from infra.rules.existing_hosts import check_existing_hosts
 from infra.rules.install import check_install
@@ -40,5 +41,7 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
         check_control(settings, secrets, reader)
     check_options(settings, reader)
     check_lines(settings, reader)
+    if settings.octavia and not reader.problems:
+        check_balancer(settings, reader)
     if not reader.problems:
         check_together(settings, reader, routes)

@@ -7,7 +7,7 @@ import re
 
 from components.hosts.wanted import NEW, NONE
 from infra.model import FRONT, SERVER_GROUPS, OpenstackSettings, Settings
-from infra.reader import Reader
+from infra.reader import Reader, camel
 from infra.rules.existing_hosts import USER, check_private_key
 from infra.rules.values import not_a_network
 
@@ -38,15 +38,27 @@ def check_openstack(settings: Settings, reader: Reader) -> None:
             reader.refuse(f"openstack.tags[{at}]", tag, "a tag is 1 to 60 characters, without comma and slash")
     if openstack.key_pair:
         check_private_key(settings, reader)
+    _check_floating_ips(settings, reader)
     _check_network(settings, reader)
     _check_rebuild(settings, reader)
 
 
-def _check_network(settings: Settings, reader: Reader) -> None:
+def _check_floating_ips(settings: Settings, reader: Reader) -> None:
     openstack, default = settings.openstack, OpenstackSettings()
-    if openstack.floating_ip not in (NEW, NONE) and _not_an_address(openstack.floating_ip):
-        rule = f"this must be {NEW}, {NONE} or the IPv4 address of one that the project has"
-        reader.refuse("openstack.floatingIp", openstack.floating_ip, rule, default.floating_ip)
+    for name in ("floating_ip", "load_balancer_floating_ip"):
+        value = getattr(openstack, name)
+        if value not in (NEW, NONE) and _not_an_address(value):
+            rule = f"this must be {NEW}, {NONE} or the IPv4 address of one that the project has"
+            reader.refuse(f"openstack.{camel(name)}", value, rule, getattr(default, name))
+    if not settings.octavia:
+        for name in ("load_balancer_provider", "load_balancer_floating_ip"):
+            if (value := getattr(openstack, name)) != getattr(default, name):
+                remedy = reader.set("loadBalancer", "octavia")
+                reader.refuse(f"openstack.{camel(name)}", value, "this is for loadBalancer octavia", remedy=remedy)
+
+
+def _check_network(settings: Settings, reader: Reader) -> None:
+    openstack = settings.openstack
     for key, networks in (("clientsFrom", openstack.clients_from), ("sshFrom", openstack.ssh_from)):
         for at, network in enumerate(networks):
             if error := not_a_network(ipaddress.IPv4Network, network):

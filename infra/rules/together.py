@@ -9,7 +9,7 @@ from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMC
 from components.hosts.containers import free_subnet, overlapping
 from components.timeouts import LINKS, chain
 from components.topology import Kind, PlacementError
-from infra.model import FRONT, Settings
+from infra.model import FRONT, HaproxySettings, Settings
 from infra.reader import Reader, camel, seconds
 from infra.rules.options import check_processes
 from infra.rules.values import PORTS
@@ -45,6 +45,8 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
     if settings.control_plane == "bundled":
         _check_connections(settings, reader)
     _check_timeouts(settings, reader)
+    if settings.octavia:
+        _check_monitor(settings, reader)
 
 
 def _check_connections(settings: Settings, reader: Reader) -> None:
@@ -87,6 +89,18 @@ def _check_timeouts(settings: Settings, reader: Reader) -> None:
             reader.refuse("haproxy.timeoutServer", server, rule, f"{mended}s")
         else:
             reader.refuse(f"timeouts.{camel(link.longer)}", longer, rule, mended)
+
+
+def _check_monitor(settings: Settings, reader: Reader) -> None:
+    """An API that is to stop has the time to be found not well."""
+    monitor, stop = settings.monitor, settings.chain.api_stop
+    if monitor.delay * monitor.down >= stop:
+        rule = (
+            f"the load balancer takes {monitor.delay * monitor.down} s to leave an API alone (haproxy.checkFall = "
+            f"{monitor.fall}), which has timeouts.apiStop ({stop} s) to end its requests"
+        )
+        usual = HaproxySettings().check_interval
+        reader.refuse("haproxy.checkInterval", settings.haproxy.check_interval, rule, usual)
 
 
 def _check_ports(settings: Settings, reader: Reader) -> bool:

@@ -17,6 +17,7 @@ _CHOICES = {
     "control_plane": ("bundled", "existing"),
     "install": tuple(method.value for method in Method),
     "api_runner": ("uwsgi", "console"),
+    "load_balancer": ("haproxy", "octavia"),
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
 _AT_LEAST_ONE = (

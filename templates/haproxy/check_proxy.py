@@ -1,7 +1,7 @@
 """See that every backend answers through the proxy, all the way to an engine. Run on the front host, by its python3.
 
 Usage: check_proxy.py, with a JSON object on stdin:
-    socket        HAProxy's admin socket
+    socket        HAProxy's admin socket; "" for another proxy, which is asked once and chooses by itself
     seconds       how long to wait for HAProxy's own checks to find every backend up
     keystone_url  without version
     ca            the certificates that Keystone is checked against, or "" for the system's
@@ -109,7 +109,8 @@ def wait_until_up(spec: dict[str, Any]) -> None:
 def main() -> None:
     """Ask each backend by name, through the proxy."""
     spec = json.load(sys.stdin)
-    wait_until_up(spec)
+    if spec["socket"]:
+        wait_until_up(spec)
     value, project = token(spec["keystone_url"], spec["ca"], spec["login"])
     problems = []
     for side, path, right in (
@@ -118,10 +119,10 @@ def main() -> None:
         # What the CFN API says to a request without a signature; it takes Keystone's word to say more.
         (spec["cfn"], "/v1/", (400, b"IncompleteSignature")),
     ):
-        for name, what in side["backends"].items():
-            headers = {"X-Heat-Backend": name, "X-Auth-Token": value, "Accept": "application/json"}
-            if side is spec["cfn"]:
-                headers = {"X-Heat-Backend": name}
+        for name, what in side["backends"].items() if spec["socket"] else [("", "Heat")]:
+            headers = {"X-Heat-Backend": name} if name else {}
+            if side is spec["api"]:
+                headers |= {"X-Auth-Token": value, "Accept": "application/json"}
             try:
                 status, _, body = ask(side["url"] + path, headers)
             except (OSError, HTTPException) as error:

@@ -49,6 +49,7 @@ class FakeCloud:
     network_quota: dict[str, int] = field(default_factory=dict)
     volume_quota: dict[str, int] = field(default_factory=dict)
     has_volumes: bool = True
+    has_balancers: bool = True
     # Servers, by their names, that it could not make.
     broken: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ class FakeCloud:
             "getLimitsV2": self._limits,
             "getQuotaV2": self._network_quota,
             "getQuotasetV3": self._volume_quota,
+            "getLoadbalancerV2": self._balancer,
         }
         if name in self.refuses:
             raise Failure(token, "Expected HTTP response code [200], but got 403 instead: no")
@@ -127,6 +129,11 @@ class FakeCloud:
             "securityGroupRule": 100,
         }  # fmt: skip
         return usual | self.network_quota
+
+    def _balancer(self, _: dict[str, Any]) -> dict[str, Any]:
+        if not self.has_balancers:
+            raise LookupError("No suitable endpoint could be found in the service catalog.")
+        raise LookupError("Your query returned no openstack_lb_loadbalancer_v2. Please change your search criteria")
 
     def _volume_quota(self, _: dict[str, Any]) -> dict[str, Any]:
         if not self.has_volumes:

@@ -46,8 +46,10 @@ REMOTE = "command:remote:Command"
 
 INSTANCE = "openstack:compute/instance:Instance"
 FLOATING = "openstack:networking/floatingIp:FloatingIp"
-# The one that the cloud gives to the front host.
+# The one that the cloud gives to the front host, and what it gives to a load balancer.
 FLOATING_IP = "203.0.113.7"
+BALANCER = "openstack:loadbalancer/loadBalancer:LoadBalancer"
+BALANCER_IP, BALANCER_VIP = "203.0.113.8", "10.0.0.5"
 
 # How Pulumi marks a secret between a program and its engine.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -209,7 +211,9 @@ class Outputs(Mocks):
     def _made(self, args: MockResourceArgs) -> dict[str, str]:
         """What a resource tells beside its inputs."""
         if args.typ == FLOATING:
-            return {"address": FLOATING_IP}
+            return {"address": BALANCER_IP if args.name.startswith("load-balancer") else FLOATING_IP}
+        if args.typ == BALANCER:
+            return {"vipAddress": BALANCER_VIP, "vipPortId": "vip-port-id"}
         if args.typ == INSTANCE and self._cloud is not None:
             return {"powerState": "error" if args.inputs["name"] in self._cloud.broken else "active"}
         return {"stdout": self.stdout(args.name), "stderr": ""}
@@ -361,6 +365,13 @@ def cached(**config: object) -> Run:
 def vm_sample(**config: object) -> Run:
     """The same on VMs of a cloud."""
     return cached(hosts="openstack", subnet="10.0.0.0/24", openstack={"sshFrom": ["198.51.100.0/24"], **config})
+
+
+def balanced_sample(**config: object) -> Run:
+    """The same behind a load balancer of the cloud's."""
+    openstack = {"sshFrom": ["198.51.100.0/24"]}
+    said: dict[str, object] = {"hosts": "openstack", "subnet": "10.0.0.0/24", "loadBalancer": "octavia"}
+    return cached(**{**said, "openstack": openstack, **config})
 
 
 def guide_sample(**config: object) -> Run:

@@ -21,7 +21,15 @@ from components.install import lock_file, locked_releases
 from components.rendering import TEMPLATES, _environment
 from infra.model import Settings
 from tests.unit.adopted import adopted_heat
-from tests.unit.program import ROOT, Resource, Run, existing_control_plane, guide_sample, vm_sample
+from tests.unit.program import (
+    ROOT,
+    Resource,
+    Run,
+    balanced_sample,
+    existing_control_plane,
+    guide_sample,
+    vm_sample,
+)
 from tests.unit.sample import parsed
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -93,6 +101,13 @@ VM_CASES = {
     "openstack/await.sh": "front-await-node-1",
     "openstack/user-data.yaml": "node-1-machine",
 }
+# And of the same behind Octavia.
+BALANCED_CASES = {
+    "heat/check-balanced.sh": "node-2-check",
+    "heat/process-balanced-api.sh": "node-1-heat-api-8004",
+    "heat/uwsgi-balanced-heat-api.ini": "node-1-heat-api-uwsgi",
+    "haproxy/check-balanced.sh": "front-check",
+}
 # Other deployments, and those of their files that differ from the sample's in more than values.
 OTHERS: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
     (
@@ -142,7 +157,8 @@ RUN_HERE = {"local/keypair.sh": "ssh-key"}
 # No part of the program: tests/unit/test_verify.py runs it.
 NOT_SHIPPED = {"scripts/verify.sh.j2"}
 
-SCRIPTS = sorted(name for name in [*WHERE, *VM_CASES] if name.endswith(".sh"))
+ALL = sorted([*WHERE, *VM_CASES, *BALANCED_CASES])
+SCRIPTS = [name for name in ALL if name.endswith(".sh")]
 
 
 def samples() -> list[Run]:
@@ -166,6 +182,8 @@ def shipped(name: str) -> str:
     if name in VM_CASES:
         machine = vm_sample().by_name[VM_CASES[name]]
         return machine.text("userData" if "userData" in machine.inputs else "stdin")
+    if name in BALANCED_CASES:
+        return balanced_sample().by_name[BALANCED_CASES[name]].text()
     config, resource = WHERE[name]
     return recipe(resource, **config).text().replace(str(ROOT), "/the/checkout")
 
@@ -173,7 +191,11 @@ def shipped(name: str) -> str:
 def templates() -> dict[str, str]:
     """Which template each text is from."""
     others = [guide_sample(**config) for config, _ in OTHERS]
-    return {text: template for sample in [*samples(), *others] for text, template in sample.templates.items()}
+    return {
+        text: template
+        for sample in [*samples(), *others, balanced_sample()]
+        for text, template in sample.templates.items()
+    }
 
 
 def written(name: str, directory: Path) -> Path:
@@ -192,7 +214,7 @@ def includes(template: str) -> Iterator[str]:
         yield from includes(name)
 
 
-@pytest.mark.parametrize("name", sorted([*WHERE, *VM_CASES]))
+@pytest.mark.parametrize("name", ALL)
 def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
     path, text = GOLDEN / name, shipped(name)
     if update_golden:
@@ -231,7 +253,7 @@ def test_every_file_below_templates_is_looked_at() -> None:
 
 
 def test_every_golden_file_is_compared_with_something() -> None:
-    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == {*WHERE, *VM_CASES}
+    assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == {*ALL}
 
 
 def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:

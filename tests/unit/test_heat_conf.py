@@ -206,6 +206,8 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
         value = getattr(DEPLOYMENT, field.name)
         if isinstance(value, Timeouts):
             other: Any = chain({"rpc_response": 1, "engine_graceful": 1})[0]
+        elif isinstance(value, bool):
+            other = not value
         elif isinstance(value, Installation):
             other = Installation(version="26.0.2")
         else:

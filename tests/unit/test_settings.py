@@ -120,6 +120,11 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "install = yum: this must be pip or apt or git. Type: pulumi config set install pip --stack dev",
     ),
     (
+        {"loadBalancer": "nginx"},
+        "loadBalancer = nginx: this must be haproxy or octavia. "
+        "Type: pulumi config set loadBalancer haproxy --stack dev",
+    ),
+    (
         {"apiRunner": "gunicorn"},
         "apiRunner = gunicorn: this must be uwsgi or console. Type: pulumi config set apiRunner uwsgi --stack dev",
     ),
@@ -890,7 +895,7 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
     uwsgi = render(
         "heat/uwsgi.ini.j2",
         kind="heat-api", title="ReST", application="module = m", address="a", processes=1, threads=1, extra=(),
-        timeouts=deployment.timeouts,
+        timeouts=deployment.timeouts, monitor=None,
     )  # fmt: skip
     socket, mercy = (
         int(re.findall(rf"^{name} = (\d+)$", uwsgi, re.MULTILINE)[0])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.monitor import Monitor
 from components.rendering import TEMPLATES, render
 from tests.unit.sample import B
 from tests.unit.test_scripts import tool
@@ -16,13 +17,19 @@ UP, DOWN = (
     f'{B} "GET /healthcheck HTTP/1.1" {status} 2 bytes in 1 ms "{state}; address=…; scur=0/3; qcur=0"'
     for status, state in ((200, "UP 2/3"), (503, "DOWN 0/2"))
 )
+# The same where a load balancer of Octavia's asks, from two machines.
+WELL, SICK = (
+    "\n".join(f'10.0.0.{at} "GET /healthcheck HTTP/1.0" {status} 2 bytes in 1 ms "-"' for at in (5, 6))
+    for status in (200, 503)
+)
 
 
 class Turn:
     """A host where `unit` may run: what is wanted in wanted/, its copies below etc/, what it did in `log`."""
 
-    def __init__(self, tmp_path: Path, unit: str) -> None:
-        self.path, self.unit = tmp_path, unit
+    def __init__(self, tmp_path: Path, unit: str, *, monitor: Monitor | None = None) -> None:
+        self.path, self.unit, self.monitor = tmp_path, unit, monitor
+        up, down = (WELL, SICK) if monitor else (UP, DOWN)
         self.own = tmp_path / "etc" / unit
         self.run = tmp_path / "run" / unit.replace("@", "-")
         for directory in (self.own, self.run, tmp_path / "bin", tmp_path / "wanted", tmp_path / "units"):
@@ -30,7 +37,7 @@ class Turn:
         (tmp_path / f"units/{unit}.service").touch()
         (self.own / "process.conf").write_text("[DEFAULT]\nhost = node-1-x\n")
         self.journal = tmp_path / "journal"
-        self.journal.write_text(UP + "\n")
+        self.journal.write_text(up + "\n")
         # The unit "works" when its heat.conf does not say otherwise; a start writes down what it reads.
         tool(
             tmp_path / "bin",
@@ -60,7 +67,7 @@ class Turn:
         )
         tool(tmp_path / "bin", "journalctl", f"cat {self.journal}")
         tool(tmp_path / "bin", "ss", "")
-        tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{DOWN}' >>{self.journal}")
+        tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{down}' >>{self.journal}")
 
     def want(self, text: str, *, vhost: str = "old") -> None:
         (self.path / "wanted/heat.conf").write_text(text)
@@ -71,7 +78,7 @@ class Turn:
             "heat/process.sh.j2",
             digest="d", unit=self.unit, name="node-1-x", port=8004 if self.unit == API else None, start_timeout=1,
             prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py", drain_timeout=5,
-            finish_timeout=2, work="engine_work.py",
+            finish_timeout=2, work="engine_work.py", monitor=self.monitor,
             secrets=f"{self.path}/wanted/secrets.conf",
             copies=[(f"{self.path}/wanted/{name}", f"{self.own}/{name}") for name in ("heat.conf", "secrets.conf")],
         ).replace("/etc/heat/processes", f"{self.path}/etc").replace("/run/", f"{self.path}/run/")  # fmt: skip
@@ -274,3 +281,65 @@ def test_the_proxys_word_is_taken_from_its_health_checks_alone(tmp_path: Path, l
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
     )
     assert done.stdout.strip() == told
+
+
+# The same with Octavia, which does not say what it makes of the answers.
+MONITOR = Monitor(delay=2, timeout=1, fall=2, rise=2)
+
+
+def test_an_api_stops_only_when_every_machine_of_the_load_balancer_has_found_it_down(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, API, monitor=MONITOR)
+    (turn.path / "after").write_text(f"{WELL}\n{WELL}\n")
+    for text in ("first", "second"):
+        turn.want(text)
+        assert turn.take().returncode == 0
+    # Twice in a row is down, and the third time it has no request left on its way.
+    assert turn.journal.read_text().splitlines() == "\n".join([*[WELL] * 3, *[SICK] * 3, *[WELL] * 2]).splitlines()
+    assert turn.log == ["restart with first", "restart with second"]
+
+
+def test_an_api_that_the_load_balancer_does_not_take_back_goes_back_to_what_it_had(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, API, monitor=MONITOR)
+    (turn.path / "after").write_text(f"{WELL}\n{WELL}\n")
+    turn.want("first")
+    assert turn.take().returncode == 0
+    # It needs two in a row.
+    (turn.path / "after").write_text(f"{WELL}\n{SICK}\n{WELL}\n")
+    turn.want("second")
+    done = turn.take()
+    assert done.returncode == 1
+    assert "does not work: the proxy does not take it back" in done.stderr
+    assert turn.reads == "first"
+
+
+def test_an_api_that_no_load_balancer_asks_is_restarted_at_once(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, API, monitor=MONITOR)
+    turn.journal.write_text("")
+    for text in ("first", "second"):
+        turn.want(text)
+        assert turn.take().returncode == 0
+    assert turn.log == ["restart with first", "restart with second"]
+    assert turn.journal.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "who"),
+    [
+        ('10.0.0.5 "GET /healthcheck HTTP/1.0" 200 2 bytes in 1 ms "-"', "10.0.0.5"),
+        # Its word for a client, whoever that says to be; what is no health check; and this node's own.
+        ('192.0.2.9 "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "192.0.2.9"', ""),
+        ('10.0.0.5 "GET /v1/x/stacks HTTP/1.1" 200 2 bytes in 1 ms "-"', ""),
+        (f'{B} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "-"', ""),
+    ],
+)
+def test_only_what_the_load_balancer_asks_for_itself_is_counted(tmp_path: Path, line: str, who: str) -> None:
+    tool(tmp_path, "journalctl", f"echo '{line}'")
+    text = render("heat/monitored.inc.sh", address=B, monitor=MONITOR)
+    done = subprocess.run(
+        ["/bin/sh", "-euc", f"{text}\nproxied {API} -30s"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.stdout.strip() == who

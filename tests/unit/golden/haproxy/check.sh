@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 2d810dd7a63292cf6a25007fc7b18060a36c0535dc31249985cda0b103509296
+# What has just been changed: 0fcc660f9c646991c55e49dfce1781c90fef5e6eeaa0e99774da60cad2dc245a
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

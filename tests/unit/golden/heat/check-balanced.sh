@@ -1,0 +1,80 @@
+# Every process of this node does its work, and nothing else of Heat runs here.
+# The plan and its files: 0f3b4039017c1aa40f2e3b1d569e2dc748209ec13df6b34e2c89bf646fb1ce5a
+set -eu
+# well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
+# empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
+well() {
+    unit=$1 name=$2 port=$3 seconds=$4
+    if [ -z "$port" ]; then
+        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
+            unwell "$unit" "$told"
+        return
+    fi
+    url=http://10.0.0.12:$port/healthcheck
+    deadline=$(($(date +%s) + seconds))
+    until [ "$(curl --silent --max-time 5 --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url")" = 200 ]; do
+        if systemctl is-failed --quiet "$unit"; then unwell "$unit" "it has failed"; fi
+        [ "$(date +%s)" -lt "$deadline" ] || unwell "$unit" "no answer from $url for $seconds s"
+        sleep 0.3
+    done
+}
+
+unwell() {
+    {
+        echo "$1 on node-2 (10.0.0.12) does not work: $2"
+        echo "The last lines of its log (journalctl -u $1):"
+        # Heat names each of its 300 resource types at every start.
+        journalctl --unit "$1" --lines 500 --no-pager --output cat | grep -v ' heat.engine.environment .* Registered: ' | tail -n 25
+    } >&2
+    exit 1
+}
+# Octavia asks an API every few seconds whether it is well, and uWSGI writes that into its log, apart from what it has
+# for clients: templates/heat/uwsgi.ini.j2. What it makes of the answers it does not say, so they are counted as it does.
+
+# asked UNIT SINCE: who has asked since a time that journalctl understands, and what the answer was, a line for each.
+asked() {
+    journalctl --unit "$1" --since "$2" --output cat --no-pager |
+        sed -n 's/^\([0-9.]*\) "GET \/healthcheck [^"]*" \([0-9]*\) .* "-\{0,1\}"$/\1 \2/p' |
+        awk -v own=10.0.0.12 '$1 != own'
+}
+
+# proxied UNIT SINCE: the addresses that asked; nothing where no load balancer does.
+proxied() {
+    asked "$1" "$2" | cut -d ' ' -f 1 | sort -u
+}
+
+# told UNIT SINCE STATUS TIMES: whether everyone who asked was answered so, so many times in a row by now.
+told() {
+    asked "$1" "$2" | awk -v status="$3" -v times="$4" '
+        { row[$1] = $2 == status ? row[$1] + 1 : 0 }
+        END { for (who in row) { some = 1; if (row[who] < times) exit 1 } exit !some }'
+}
+
+# drain UNIT SECONDS: have the load balancer send no more requests, for so long at most. Those under way end while the
+# process stops, which has time for them.
+drain() {
+    : >"/run/$(echo "$1" | tr @ -)/down"
+    deadline=$(($(date +%s) + $2))
+    while [ "$(date +%s)" -lt "$deadline" ] && [ -n "$(proxied "$1" -20s)" ]; do
+        if told "$1" -20s 503 4; then return; fi
+        sleep 0.2
+    done
+}
+
+# returned UNIT SINCE SECONDS: wait until the load balancer sends requests again.
+returned() {
+    deadline=$(($(date +%s) + $3))
+    while [ "$(date +%s)" -lt "$deadline" ]; do
+        if told "$1" "$2" 200 2; then return; fi
+        sleep 0.2
+    done
+    return 1
+}
+systemctl is-active --quiet heat-engine@1 || unwell heat-engine@1 "it is not running"
+well heat-engine@1 node-2-heat-engine-1 '' 10
+systemctl is-active --quiet heat-api@8004 || unwell heat-api@8004 "it is not running"
+well heat-api@8004 node-2-heat-api-8004 8004 10
+returned heat-api@8004 -20s 120 || unwell heat-api@8004 "the load balancer does not find it well, or does not ask it"
+systemctl is-active --quiet heat-api-cfn@8000 || unwell heat-api-cfn@8000 "it is not running"
+well heat-api-cfn@8000 node-2-heat-api-cfn-8000 8000 10
+returned heat-api-cfn@8000 -20s 120 || unwell heat-api-cfn@8000 "the load balancer does not find it well, or does not ask it"

@@ -1,0 +1,282 @@
+"""A load balancer of Octavia's in place of HAProxy, as Pulumi sees it, and what is told where it cannot be."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from infra.model import HaproxySettings
+from infra.settings import SettingsError, load
+from tests.unit.fake_cloud import FakeCloud
+from tests.unit.program import BALANCER, BALANCER_IP, BALANCER_VIP, FLOATING_IP, Resource, balanced_sample, vm_sample
+from tests.unit.sample import parsed
+from tests.unit.test_cloud import lacks, up
+from tests.unit.test_firewall import CLIENTS, FROM_NODES, OPERATOR, SSH, wanted
+from tests.unit.test_openstack_settings import vms
+
+LISTENER, POOL, MONITOR, MEMBERS = (
+    f"openstack:loadbalancer/{kind[0].lower()}{kind[1:]}:{kind}" for kind in ("Listener", "Pool", "Monitor", "Members")
+)
+
+
+def of_type(kind: str, **config: object) -> list[Resource]:
+    return [resource for resource in balanced_sample(**config).registered if resource.type == kind]
+
+
+# What there is.
+
+
+def test_it_stands_in_the_hosts_network_with_an_address_that_clients_find_it_at() -> None:
+    (made,) = of_type(BALANCER)
+    assert made.inputs["vipSubnetId"] == "subnet-id"
+    association = balanced_sample().by_name["load-balancer-floating-ip-association"].inputs
+    assert (association["floatingIp"], association["portId"]) == (BALANCER_IP, "vip-port-id")
+
+
+def test_there_is_no_haproxy_and_the_front_host_stays_what_hosts_are_reached_over() -> None:
+    result = balanced_sample()
+    assert [name for name in result.by_name if "haproxy" in name] == []
+    assert "haproxy_stats_url" not in result.outputs
+    assert result.by_name["front-ready"].connection["host"] == FLOATING_IP
+
+
+def test_each_api_has_a_listener_that_lets_clients_and_hosts_in() -> None:
+    listeners = {one.inputs["name"]: one.inputs for one in of_type(LISTENER)}
+    assert {name: (one["protocol"], one["protocolPort"]) for name, one in listeners.items()} == {
+        "heat-sample-rest_api_proxy": ("HTTP", 8004),
+        "heat-sample-cfn_api_proxy": ("HTTP", 8000),
+    }
+    for one in listeners.values():
+        assert one["loadbalancerId"] == "load-balancer-id"
+        assert one["allowedCidrs"] == ["198.51.100.0/24", "10.0.0.0/24"]
+        assert one["insertHeaders"] == {"X-Forwarded-For": "true"}
+
+
+def test_its_numbers_are_those_of_haproxy() -> None:
+    default = HaproxySettings()
+    for one in of_type(LISTENER):
+        # The chain of timeouts: longer than uWSGI's 65 s.
+        assert (one.inputs["timeoutMemberData"], one.inputs["connectionLimit"]) == (70_000, default.maxconn)
+        assert (one.inputs["timeoutClientData"], one.inputs["timeoutMemberConnect"]) == (60_000, 10_000)
+    assert {one.inputs["lbMethod"] for one in of_type(POOL)} == {"SOURCE_IP"}
+    for one in of_type(MONITOR):
+        assert (one.inputs["type"], one.inputs["urlPath"]) == ("HTTP", "/healthcheck")
+        assert (one.inputs["httpMethod"], one.inputs["expectedCodes"]) == ("GET", "200")
+        assert (one.inputs["maxRetriesDown"], one.inputs["maxRetries"]) == (default.check_fall, default.check_rise)
+        # It wants the answer before it asks again.
+        assert (one.inputs["delay"], one.inputs["timeout"]) == (2, 1)
+
+
+def test_its_numbers_are_what_the_settings_say() -> None:
+    haproxy = {
+        "maxconn": 100, "balance": "leastconn", "timeoutConnect": "3s", "timeoutClient": "2m", "timeoutCheck": "4s",
+        "checkInterval": "5s", "checkFall": 4, "checkRise": 3,
+    }  # fmt: skip
+    said = {"haproxy": haproxy, "timeouts": {"proxyServer": 100}}
+    for one in of_type(LISTENER, **said):
+        assert (one.inputs["timeoutMemberData"], one.inputs["connectionLimit"]) == (100_000, 100)
+        assert (one.inputs["timeoutClientData"], one.inputs["timeoutMemberConnect"]) == (120_000, 3_000)
+    assert {one.inputs["lbMethod"] for one in of_type(POOL, **said)} == {"LEAST_CONNECTIONS"}
+    for one in of_type(MONITOR, **said):
+        assert (one.inputs["delay"], one.inputs["timeout"]) == (5, 4)
+        assert (one.inputs["maxRetriesDown"], one.inputs["maxRetries"]) == (4, 3)
+
+
+def test_every_planned_api_is_a_member_once_it_runs_and_what_is_not_planned_stops_afterwards() -> None:
+    result = balanced_sample(apis=3)
+    apis = [one for one in result.outputs["processes"] if "port" in one]
+    told = [member for one in of_type(MEMBERS, apis=3) for member in one.inputs["members"]]
+    assert {(one["address"], one["protocolPort"]) for one in told} == {(one["address"], one["port"]) for one in apis}
+    assert {one["subnetId"] for one in told} == {"subnet-id"}
+    for members in of_type(MEMBERS, apis=3):
+        for api in apis:
+            unit = f"{api['node']}-{api['unit'].replace('@', '-')}"
+            assert unit in result.before(members.name)
+        for node in ("node-1", "node-2"):
+            assert members.name in result.before(f"{node}-retire")
+            # It leaves before its node is taken leave of.
+            assert f"{node}-leave" in result.before(members.name)
+
+
+def test_a_load_balancer_takes_one_change_at_a_time() -> None:
+    result = balanced_sample()
+    parts = [one.name for one in result.registered if one.type in (LISTENER, POOL, MONITOR, MEMBERS)]
+    for earlier, later in itertools.combinations(parts, 2):
+        assert earlier in result.before(later) or later in result.before(earlier)
+
+
+# What its clients and its APIs are told.
+
+
+def test_clients_are_told_its_address_and_keystones_is_the_front_hosts() -> None:
+    result = balanced_sample()
+    conf = parsed(result.by_name["node-1-heat-conf"].text())
+    assert conf["DEFAULT"]["heat_metadata_server_url"] == f"http://{BALANCER_IP}:8000"
+    assert result.outputs["heat_api_url"] == f"http://{BALANCER_IP}:8004"
+    assert result.outputs["heat_cfn_url"] == f"http://{BALANCER_IP}:8000/v1/"
+    assert result.outputs["keystone_url"] == f"http://{FLOATING_IP}:5000/v3"
+    assert f"http://{BALANCER_IP}:8004" in result.by_name["node-1-identity"].text()
+
+
+def test_the_check_at_the_end_goes_through_it() -> None:
+    text = balanced_sample().by_name["front-check"].text()
+    spec = json.loads(text.partition("END_OF_SPEC'\n")[2].rpartition("\nEND")[0])
+    assert (spec["api"]["url"], spec["cfn"]["url"]) == (f"http://{BALANCER_VIP}:8004", f"http://{BALANCER_VIP}:8000")
+    assert spec["socket"] == ""
+
+
+def test_apis_do_not_believe_what_clients_say_of_themselves() -> None:
+    """Octavia strips nothing of it, as HAProxy does."""
+    conf = parsed(balanced_sample().by_name["node-1-heat-conf"].text())
+    assert conf["oslo_middleware"]["enable_proxy_headers_parsing"] == "false"
+    conf = parsed(vm_sample().by_name["node-1-heat-conf"].text())
+    assert conf["oslo_middleware"]["enable_proxy_headers_parsing"] == "true"
+
+
+def test_without_a_floating_ip_it_is_found_at_its_own_address() -> None:
+    openstack = {"sshFrom": ["198.51.100.0/24"], "loadBalancerFloatingIp": "none"}
+    result = balanced_sample(openstack=openstack)
+    assert "load-balancer-floating-ip-association" not in result.by_name
+    assert result.outputs["heat_api_url"] == f"http://{BALANCER_VIP}:8004"
+
+
+def test_its_address_does_not_go_by_mistake_where_that_is_asked_for() -> None:
+    result = balanced_sample(openstack={"sshFrom": ["198.51.100.0/24"], "protect": True})
+    for name in ("load-balancer", "load-balancer-floating-ip"):
+        assert result.by_name[name].request.protect
+
+
+def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:
+    known = balanced_sample()
+    preview = up(FakeCloud(), preview=True, subnet="10.0.0.0/24", loadBalancer="octavia")
+    assert preview.by_name.keys() == known.by_name.keys()
+
+
+# What it is let through to.
+
+
+def test_it_reaches_the_apis_and_clients_reach_no_host_but_for_keystone() -> None:
+    from_balancer = {("nodes", port, "10.213.77.0/24") for port in (8004, 8000)}
+    assert wanted(loadBalancer="octavia") == SSH | FROM_NODES | from_balancer | {("front", 5000, CLIENTS)}
+    assert OPERATOR not in {source for _, port, source in wanted(loadBalancer="octavia") if port != 22}
+
+
+# What cannot be.
+
+
+def octavia(**more: Any) -> dict[str, Any]:
+    return vms(more={"loadBalancer": "octavia", **more})
+
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    (
+        {"loadBalancer": "octavia"},
+        "loadBalancer = octavia: a load balancer of a cloud's is for hosts: openstack. "
+        "Type: pulumi config set loadBalancer haproxy --stack dev",
+    ),
+    (
+        octavia(apiRunner="console", heatVersion="24.1.2"),
+        "loadBalancer = octavia: whether Octavia takes an API back is seen in uWSGI's log, and apiRunner console has "
+        "none. "
+        "Type: pulumi config set loadBalancer haproxy --stack dev",
+    ),
+    (
+        octavia(statsAllow=["192.0.2.0/24"]),
+        'statsAllow = ["192.0.2.0/24"]: these read the statistics of HAProxy, and Octavia has none. '
+        "Type: pulumi config rm statsAllow --stack dev",
+    ),
+    (
+        octavia(haproxy={"balance": "random"}),
+        "haproxy.balance = random: with Octavia this must be one of source, roundrobin, leastconn. "
+        "Type: pulumi config set --path haproxy.balance source --stack dev",
+    ),
+    *(
+        (
+            octavia(haproxy={key: value}),
+            f"haproxy.{key} = {shown}: Octavia has nothing like it. "
+            f"Type: pulumi config rm --path haproxy.{key} --stack dev",
+        )
+        for key, value, shown in (
+            ("retries", 5, "5"),
+            ("globalMaxconn", 9000, "9000"),
+            ("timeoutQueue", "2m", "2m"),
+            ("timeoutHttpRequest", "20s", "20s"),
+            ("checkFastInterval", "1s", "1s"),
+            ("apiExtra", ["http-request deny"], '["http-request deny"]'),
+        )
+    ),
+    *(
+        (
+            octavia(haproxy={"checkInterval": value}),
+            f"haproxy.checkInterval = {value}: Octavia asks every so many whole seconds, 2 at least. "
+            "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
+        )
+        for value in ("1s", "2500ms")
+    ),
+    (
+        octavia(haproxy={"timeoutCheck": "500ms"}),
+        "haproxy.timeoutCheck = 500ms: Octavia waits for an answer so many whole seconds, 1 at least. "
+        "Type: pulumi config set --path haproxy.timeoutCheck 10s --stack dev",
+    ),
+    (
+        octavia(haproxy={"checkFall": 11}),
+        "haproxy.checkFall = 11: Octavia counts to 10 at most. "
+        "Type: pulumi config set --path haproxy.checkFall 3 --stack dev",
+    ),
+    (
+        octavia(haproxy={"timeoutClient": "25h"}),
+        "haproxy.timeoutClient = 25h: Octavia waits for a day at most. "
+        "Type: pulumi config set --path haproxy.timeoutClient 1m --stack dev",
+    ),
+    (
+        octavia(haproxy={"checkInterval": "20s"}),
+        "haproxy.checkInterval = 20s: the load balancer takes 80 s to leave an API alone (haproxy.checkFall = 3), "
+        "which has timeouts.apiStop (75 s) to end its requests. "
+        "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
+    ),
+    (
+        vms(loadBalancerProvider="amphora"),
+        "openstack.loadBalancerProvider = amphora: this is for loadBalancer octavia. "
+        "Type: pulumi config set loadBalancer octavia --stack dev",
+    ),
+    (
+        vms(loadBalancerFloatingIp="public", more={"loadBalancer": "octavia"}),
+        "openstack.loadBalancerFloatingIp = public: this must be new, none or the IPv4 address of one that the project "
+        "has. Type: pulumi config set --path openstack.loadBalancerFloatingIp new --stack dev",
+    ),
+]
+
+
+@pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
+def test_what_cannot_be_is_told_with_what_to_type(raw: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load("dev", raw)
+    assert error.value.problems == (told,)
+
+
+def test_a_cloud_without_load_balancers_is_told_before_anything_is_made() -> None:
+    assert lacks(FakeCloud(has_balancers=False), loadBalancer="octavia") == (
+        "loadBalancer = octavia: the cloud has no load balancers. "
+        "Type: pulumi config set loadBalancer haproxy --stack sample",
+    )
+
+
+def test_a_cloud_that_is_not_asked_for_one_needs_none() -> None:
+    assert "front-haproxy" in up(FakeCloud(has_balancers=False)).by_name
+
+
+def test_an_address_and_a_port_more_are_counted() -> None:
+    cloud = FakeCloud(network_quota={"floatingip": 1, "port": 8})
+    # Three hosts, the router, DHCP and the load balancer, beside three that others have.
+    assert [problem.partition(". Type")[0] for problem in lacks(cloud, loadBalancer="octavia")] == [
+        "nodes = 2: ports: 6 wanted, and the project's quota has 5 of 8 left",
+        "hosts = openstack: floating IPs: 2 wanted, and the project's quota has 1 of 1 left",
+    ]
+
+
+def test_an_address_that_is_there_has_to_be_the_projects() -> None:
+    (told,) = lacks(FakeCloud(), {"loadBalancerFloatingIp": "203.0.113.99"}, loadBalancer="octavia")
+    assert told.startswith("openstack.loadBalancerFloatingIp = 203.0.113.99: the cloud has no floating IP")
