@@ -261,4 +261,6 @@ def process_options(process: Process, *, console_processes: int | None = None) -
     if console_processes is not None:
         listening = {"bind_host": process.address, "bind_port": str(process.port), "workers": str(console_processes)}
         own[_CONSOLE[process.kind]] = listening
+        # It ends at once when it is told to: a connection that is there is a request that is under way.
+        own["eventlet_opts"] = {"wsgi_keep_alive": "false"}
     return own

@@ -107,7 +107,7 @@ class HeatNode(pulumi.ComponentResource):
             secret: those of secrets.conf.
             api_server: how much one API process serves at once.
             overrides: what an operator says otherwise.
-            monitor: of the load balancer, where that is one which does not tell the APIs what it makes of them.
+            monitor: of the proxy, where the APIs cannot be told by it what it makes of them.
             more: files that heat.conf names, each text by its path; every process reads them.
             opts: of the component.
         """
@@ -137,6 +137,7 @@ class HeatNode(pulumi.ComponentResource):
             "conf": heat_conf.CONF,
             "secrets": heat_conf.SECRETS,
             "monitor": monitor,
+            "console": api_server.console,
             "start_timeout": _START_TIMEOUT,
         }
         self.python = f"{deployment.prefix}/bin/python"

@@ -1,4 +1,4 @@
-"""How a load balancer asks the APIs whether they are well, where it does not tell them what it makes of the answers."""
+"""How a proxy asks the APIs whether they are well, where it does not tell them what it makes of the answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Monitor:
-    """Octavia's health monitor. `delay`, between two questions, and `timeout` are in seconds.
+    """As Octavia's health monitor. `delay`, the longest between two questions, and `timeout` are in seconds.
 
     So many answers in a row as `fall` and `rise` say take an API out, and in again.
     """

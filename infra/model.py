@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -468,8 +469,10 @@ class Settings:
 
     @property
     def monitor(self) -> Monitor:
-        """How Octavia asks the APIs: HAProxy's numbers, as far as it takes them."""
-        delay, timeout = (int(seconds(text) or 0) for text in (self.haproxy.check_interval, self.haproxy.timeout_check))
+        """How the proxy asks the APIs, as Octavia takes it."""
+        delay, timeout = (
+            math.ceil(seconds(text) or 0) for text in (self.haproxy.check_interval, self.haproxy.timeout_check)
+        )
         # Octavia wants the answer before it asks again.
         return Monitor(
             delay=delay, timeout=min(timeout, delay - 1), fall=self.haproxy.check_fall, rise=self.haproxy.check_rise

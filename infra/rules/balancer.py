@@ -21,9 +21,6 @@ def check_balancer(settings: Settings, reader: Reader) -> None:
     if settings.hosts != "openstack":
         rule = "a load balancer of a cloud's is for hosts: openstack"
         reader.refuse("loadBalancer", settings.load_balancer, rule, Settings().load_balancer)
-    if settings.api_runner == "console":
-        rule = "whether Octavia takes an API back is seen in uWSGI's log, and apiRunner console has none"
-        reader.refuse("loadBalancer", settings.load_balancer, rule, Settings().load_balancer)
     if settings.stats_allow:
         rule = "these read the statistics of HAProxy, and Octavia has none"
         reader.refuse("statsAllow", list(settings.stats_allow), rule)

@@ -1,14 +1,19 @@
-# Octavia asks an API every few seconds whether it is well, and uWSGI writes that into its log, apart from what it has
-# for clients: templates/heat/uwsgi.ini.j2. What it makes of the answers it does not say, so they are counted as it does.
+# The proxy asks an API every few seconds whether it is well, and what serves the API writes that into its log, in
+# another form than what comes for clients. What the proxy makes of the answers it does not say, or there is no place for
+# it in that log, so they are counted as it counts them.
 
 # asked UNIT SINCE: who has asked since a time that journalctl understands, and what the answer was, a line for each.
 asked() {
     journalctl --unit "$1" --since "$2" --output cat --no-pager |
+{% if console %}
+        sed -n 's/.* \([0-9.]*\) - - \[[^]]*\] "GET \/healthcheck [^"]*" \([0-9]*\) .*/\1 \2/p' |
+{% else %}
         sed -n 's/^\([0-9.]*\) "GET \/healthcheck [^"]*" \([0-9]*\) .* "-\{0,1\}"$/\1 \2/p' |
+{% endif %}
         awk -v own={{ address | sh }} '$1 != own'
 }
 
-# proxied UNIT SINCE: the addresses that asked; nothing where no load balancer does.
+# proxied UNIT SINCE: the addresses that asked; nothing where no proxy does.
 proxied() {
     asked "$1" "$2" | cut -d ' ' -f 1 | sort -u
 }
@@ -20,23 +25,27 @@ told() {
         END { for (who in row) { some = 1; if (row[who] < times) exit 1 } exit !some }'
 }
 
-# drain UNIT SECONDS: have the load balancer send no more requests, for so long at most. Those under way end while the
-# process stops, which has time for them.
+{% if console %}
+# drain UNIT SECONDS: have the proxy send no more requests, and wait until those under way have ended; after so many
+# seconds they are cut off, as the process ends at once.
+{% else %}
+# drain UNIT SECONDS: have the proxy send no more requests, for so long at most. Those under way end while the process
+# stops, which has time for them.
+{% endif %}
 drain() {
     : >"/run/$(echo "$1" | tr @ -)/down"
     deadline=$(($(date +%s) + $2))
     while [ "$(date +%s)" -lt "$deadline" ] && [ -n "$(proxied "$1" -{{ monitor.window }}s)" ]; do
-        if told "$1" -{{ monitor.window }}s 503 {{ monitor.down }}; then return; fi
+        if told "$1" -{{ monitor.window }}s 503 {{ monitor.down }}{% if console %} && [ -z "$(ss -Htn state established "sport = :${1#*@}")" ]{% endif %}; then return; fi
         sleep 0.2
     done
 }
 
-# returned UNIT SINCE SECONDS: wait until the load balancer sends requests again.
+# returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
 returned() {
     deadline=$(($(date +%s) + $3))
-    while [ "$(date +%s)" -lt "$deadline" ]; do
-        if told "$1" "$2" 200 {{ monitor.rise }}; then return; fi
+    until told "$1" "$2" 200 {{ monitor.rise }}; do
+        [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done
-    return 1
 }

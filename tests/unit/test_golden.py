@@ -124,6 +124,7 @@ OTHERS: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
             "heat/heat-api-console@.service": "node-1-heat-api-unit",
             "heat/install-from-a-wheelhouse.sh": "node-1-install",
             "heat/process-console-api.conf": "node-1-heat-api-8004-conf",
+            "heat/process-console-api.sh": "node-1-heat-api-8004",
         },
     ),
 )

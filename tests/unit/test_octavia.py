@@ -178,12 +178,6 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "Type: pulumi config set loadBalancer haproxy --stack dev",
     ),
     (
-        octavia(apiRunner="console", heatVersion="24.1.2"),
-        "loadBalancer = octavia: whether Octavia takes an API back is seen in uWSGI's log, and apiRunner console has "
-        "none. "
-        "Type: pulumi config set loadBalancer haproxy --stack dev",
-    ),
-    (
         octavia(statsAllow=["192.0.2.0/24"]),
         'statsAllow = ["192.0.2.0/24"]: these read the statistics of HAProxy, and Octavia has none. '
         "Type: pulumi config rm statsAllow --stack dev",

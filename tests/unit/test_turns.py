@@ -22,14 +22,20 @@ WELL, SICK = (
     "\n".join(f'10.0.0.{at} "GET /healthcheck HTTP/1.0" {status} 2 bytes in 1 ms "-"' for at in (5, 6))
     for status in (200, 503)
 )
+# And where Heat's own program has HAProxy's checks in its log.
+CONSOLE = tuple(
+    "2026-01-01 00:00:00.000 7 INFO eventlet.wsgi.server [-] 10.0.0.1 - - [01/Jan/2026 00:00:00] "
+    f'"GET /healthcheck HTTP/1.1" {status} 137 0.000515'
+    for status in (200, 503)
+)
 
 
 class Turn:
     """A host where `unit` may run: what is wanted in wanted/, its copies below etc/, what it did in `log`."""
 
-    def __init__(self, tmp_path: Path, unit: str, *, monitor: Monitor | None = None) -> None:
-        self.path, self.unit, self.monitor = tmp_path, unit, monitor
-        up, down = (WELL, SICK) if monitor else (UP, DOWN)
+    def __init__(self, tmp_path: Path, unit: str, *, monitor: Monitor | None = None, console: bool = False) -> None:
+        self.path, self.unit, self.monitor, self.console = tmp_path, unit, monitor, console
+        up, down = CONSOLE if console else (WELL, SICK) if monitor else (UP, DOWN)
         self.own = tmp_path / "etc" / unit
         self.run = tmp_path / "run" / unit.replace("@", "-")
         for directory in (self.own, self.run, tmp_path / "bin", tmp_path / "wanted", tmp_path / "units"):
@@ -66,7 +72,10 @@ class Turn:
             f'if [ "$1" = engine_work.py ]; then echo "a stack of $2"; elif {works}; then :; else exit 1; fi',
         )
         tool(tmp_path / "bin", "journalctl", f"cat {self.journal}")
-        tool(tmp_path / "bin", "ss", "")
+        # Requests under way: one ends with each look.
+        tool(
+            tmp_path / "bin", "ss", f"cd {tmp_path}; [ ! -s requests ] || {{ head -n 1 requests; sed -i 1d requests; }}"
+        )
         tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{down}' >>{self.journal}")
 
     def want(self, text: str, *, vhost: str = "old") -> None:
@@ -78,7 +87,7 @@ class Turn:
             "heat/process.sh.j2",
             digest="d", unit=self.unit, name="node-1-x", port=8004 if self.unit == API else None, start_timeout=1,
             prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py", drain_timeout=5,
-            finish_timeout=2, work="engine_work.py", monitor=self.monitor,
+            finish_timeout=2, work="engine_work.py", monitor=self.monitor, console=self.console,
             secrets=f"{self.path}/wanted/secrets.conf",
             copies=[(f"{self.path}/wanted/{name}", f"{self.own}/{name}") for name in ("heat.conf", "secrets.conf")],
         ).replace("/etc/heat/processes", f"{self.path}/etc").replace("/run/", f"{self.path}/run/")  # fmt: skip
@@ -283,7 +292,7 @@ def test_the_proxys_word_is_taken_from_its_health_checks_alone(tmp_path: Path, l
     assert done.stdout.strip() == told
 
 
-# The same with Octavia, which does not say what it makes of the answers.
+# The same with a proxy that does not say what it makes of the answers.
 MONITOR = Monitor(delay=2, timeout=1, fall=2, rise=2)
 
 
@@ -322,19 +331,36 @@ def test_an_api_that_no_load_balancer_asks_is_restarted_at_once(tmp_path: Path) 
     assert turn.journal.read_text() == ""
 
 
+def test_heats_own_program_stops_only_when_its_requests_have_ended(tmp_path: Path) -> None:
+    turn = Turn(tmp_path, API, monitor=MONITOR, console=True)
+    well, sick = CONSOLE
+    (turn.path / "after").write_text(f"{well}\n{well}\n")
+    turn.want("first")
+    assert turn.take().returncode == 0
+    (turn.path / "requests").write_text("one\nanother\n")
+    turn.want("second")
+    assert turn.take().returncode == 0
+    # Out at the third time, and then the two that were under way.
+    assert turn.journal.read_text().splitlines() == [*[well] * 3, *[sick] * 5, *[well] * 2]
+
+
 @pytest.mark.parametrize(
-    ("line", "who"),
+    ("line", "who", "console"),
     [
-        ('10.0.0.5 "GET /healthcheck HTTP/1.0" 200 2 bytes in 1 ms "-"', "10.0.0.5"),
+        ('10.0.0.5 "GET /healthcheck HTTP/1.0" 200 2 bytes in 1 ms "-"', "10.0.0.5", False),
         # Its word for a client, whoever that says to be; what is no health check; and this node's own.
-        ('192.0.2.9 "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "192.0.2.9"', ""),
-        ('10.0.0.5 "GET /v1/x/stacks HTTP/1.1" 200 2 bytes in 1 ms "-"', ""),
-        (f'{B} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "-"', ""),
+        ('192.0.2.9 "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "192.0.2.9"', "", False),
+        ('10.0.0.5 "GET /v1/x/stacks HTTP/1.1" 200 2 bytes in 1 ms "-"', "", False),
+        (f'{B} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "-"', "", False),
+        (CONSOLE[0], "10.0.0.1", True),
+        (CONSOLE[0].replace("10.0.0.1", "192.0.2.9,10.0.0.1"), "", True),
+        (CONSOLE[0].replace("/healthcheck", "/v1/x/stacks"), "", True),
+        (CONSOLE[0].replace("10.0.0.1", B), "", True),
     ],
 )
-def test_only_what_the_load_balancer_asks_for_itself_is_counted(tmp_path: Path, line: str, who: str) -> None:
+def test_only_what_the_proxy_asks_for_itself_is_counted(tmp_path: Path, line: str, who: str, *, console: bool) -> None:
     tool(tmp_path, "journalctl", f"echo '{line}'")
-    text = render("heat/monitored.inc.sh", address=B, monitor=MONITOR)
+    text = render("heat/monitored.inc.sh", address=B, monitor=MONITOR, console=console)
     done = subprocess.run(
         ["/bin/sh", "-euc", f"{text}\nproxied {API} -30s"],
         capture_output=True,

@@ -53,11 +53,10 @@ drain() {
 # returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
 returned() {
     deadline=$(($(date +%s) + $3))
-    while [ "$(date +%s)" -lt "$deadline" ]; do
-        case "$(proxied "$1" "$2")" in UP*) return ;; esac
+    until case "$(proxied "$1" "$2")" in UP*) ;; *) false ;; esac; do
+        [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done
-    return 1
 }
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.

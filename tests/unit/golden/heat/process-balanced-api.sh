@@ -29,8 +29,9 @@ unwell() {
     } >&2
     exit 1
 }
-# Octavia asks an API every few seconds whether it is well, and uWSGI writes that into its log, apart from what it has
-# for clients: templates/heat/uwsgi.ini.j2. What it makes of the answers it does not say, so they are counted as it does.
+# The proxy asks an API every few seconds whether it is well, and what serves the API writes that into its log, in
+# another form than what comes for clients. What the proxy makes of the answers it does not say, or there is no place for
+# it in that log, so they are counted as it counts them.
 
 # asked UNIT SINCE: who has asked since a time that journalctl understands, and what the answer was, a line for each.
 asked() {
@@ -39,7 +40,7 @@ asked() {
         awk -v own=10.0.0.11 '$1 != own'
 }
 
-# proxied UNIT SINCE: the addresses that asked; nothing where no load balancer does.
+# proxied UNIT SINCE: the addresses that asked; nothing where no proxy does.
 proxied() {
     asked "$1" "$2" | cut -d ' ' -f 1 | sort -u
 }
@@ -51,8 +52,8 @@ told() {
         END { for (who in row) { some = 1; if (row[who] < times) exit 1 } exit !some }'
 }
 
-# drain UNIT SECONDS: have the load balancer send no more requests, for so long at most. Those under way end while the
-# process stops, which has time for them.
+# drain UNIT SECONDS: have the proxy send no more requests, for so long at most. Those under way end while the process
+# stops, which has time for them.
 drain() {
     : >"/run/$(echo "$1" | tr @ -)/down"
     deadline=$(($(date +%s) + $2))
@@ -62,14 +63,13 @@ drain() {
     done
 }
 
-# returned UNIT SINCE SECONDS: wait until the load balancer sends requests again.
+# returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
 returned() {
     deadline=$(($(date +%s) + $3))
-    while [ "$(date +%s)" -lt "$deadline" ]; do
-        if told "$1" "$2" 200 2; then return; fi
+    until told "$1" "$2" 200 2; do
+        [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done
-    return 1
 }
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.
