@@ -47,6 +47,8 @@ WORKER_THREADS = 64
 HEARTBEAT = 15
 # Seconds after which a cache that was away is asked again; by default everything goes uncached for five minutes.
 _CACHE_RETRY = "10"
+# How often Keystone is asked again by the CFN API, where it does not answer or says that it cannot just now (503).
+_KEYSTONE_RETRIES = "3"
 # The section by which the CFN API has Keystone check EC2 signatures.
 _EC2 = "ec2authtoken"
 
@@ -180,7 +182,16 @@ def service_options(services: Services) -> Options:
         "clients_keystone": {"auth_uri": services.keystone_url},
         # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
         # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
-        _EC2: {**login, **in_project, **trust, "endpoint_override": services.keystone_url},
+        # A Keystone that is restarted is asked again after 0.5, 1 and 2 s, as the other API's middleware does by itself:
+        # this one has no answer for its own client where Keystone has none for it, and ends the connection.
+        _EC2: {
+            **login,
+            **in_project,
+            **trust,
+            "endpoint_override": services.keystone_url,
+            "connect_retries": _KEYSTONE_RETRIES,
+            "status_code_retries": _KEYSTONE_RETRIES,
+        },
     }
     if services.public_keystone_url:
         # Engines keep to their own side of the cloud's network; servers in stacks are told the other.

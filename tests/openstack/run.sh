@@ -23,7 +23,10 @@ sweep() {
     if [ -d .state/.pulumi ]; then
         pulumi cancel --yes --stack "$STACK" >/dev/null 2>&1 || true
         pulumi stack rm --yes --force "$STACK" >/dev/null 2>&1 || true
+        # Another program's, by itself: tests/openstack/test_balancer.py.
+        pulumi --cwd tests/openstack/balancer stack rm --yes --force "$STACK-balancer" >/dev/null 2>&1 || true
     fi
+    rm -f "tests/openstack/balancer/Pulumi.$STACK-balancer.yaml"
     rm -rf "Pulumi.$STACK.yaml" ".state/$STACK"
 }
 

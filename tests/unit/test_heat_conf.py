@@ -65,6 +65,8 @@ WANTED = [
     ("ec2authtoken", "auth_type", "password", "Keystone checks EC2 signatures for services only"),
     ("ec2authtoken", "project_name", "service", "likewise"),
     ("ec2authtoken", "endpoint_override", "http://10.0.0.1:5000", "Heat adds /v3/ec2tokens"),
+    ("ec2authtoken", "connect_retries", "3", "without an answer of Keystone's the CFN API has none either"),
+    ("ec2authtoken", "status_code_retries", "3", "likewise, where Keystone says 503"),
     ("cache", "enabled", "true", ""),
     ("cache", "backend", "dogpile.cache.pymemcache", ""),
     ("cache", "memcache_servers", "10.0.0.1:11211", ""),

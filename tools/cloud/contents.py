@@ -27,6 +27,7 @@ _SERVICES = {
     "placement": ("placement", ":8778"),
     "nova": ("compute", ":8774/v2.1"),
     "neutron": ("network", ":9696"),
+    "octavia": ("load-balancer", ":9876"),
 }
 # Memory in MiB, and the root disk in GiB: the image's own size, for then nothing has to be made larger.
 _DISK = 5
@@ -34,6 +35,8 @@ _FLAVORS = {"heat.front": 4096, "heat.node": 2048}
 IMAGE = "debian-12"
 NETWORK = "public"
 PROJECT = "heat"
+# What the member of a project is there, and what Octavia wants of one who has load balancers.
+_MEMBER = ("member", "load-balancer_member")
 
 
 def identity(cloud: _Sdk, host: str, password: str) -> None:
@@ -41,7 +44,7 @@ def identity(cloud: _Sdk, host: str, password: str) -> None:
     keystone = cloud.identity
     domain = keystone.find_domain("default")
     roles = {
-        name: keystone.find_role(name) or keystone.create_role(name=name) for name in ("admin", "service", "member")
+        name: keystone.find_role(name) or keystone.create_role(name=name) for name in ("admin", "service", *_MEMBER)
     }
 
     def project(name: str) -> _Sdk:
@@ -61,7 +64,7 @@ def identity(cloud: _Sdk, host: str, password: str) -> None:
             keystone.create_endpoint(
                 service_id=service.id, interface=interface, url=f"http://{host}{where}", region_id="RegionOne"
             )
-    user(PROJECT, project(PROJECT), "member")
+    user(PROJECT, project(PROJECT), *_MEMBER)
 
 
 def resources(cloud: _Sdk, subnet: ipaddress.IPv4Network, image: Path) -> None:
@@ -95,6 +98,8 @@ def resources(cloud: _Sdk, subnet: ipaddress.IPv4Network, image: Path) -> None:
 def _made(cloud: _Sdk) -> Iterator[tuple[str, _Sdk]]:
     """What there is in the project that somebody has made, with its kind; what holds others comes after them."""
     mine = {"project_id": cloud.current_project_id}
+    for balancer in cloud.load_balancer.load_balancers(**mine):
+        yield "load balancer", balancer
     for server in cloud.compute.servers():
         yield "server", server
     for kind, found in (
@@ -123,6 +128,9 @@ def clear(cloud: _Sdk) -> None:
     """Take all of it away that somebody has made in the project."""
     for kind, thing in _made(cloud):
         match kind:
+            case "load balancer":
+                cloud.load_balancer.delete_load_balancer(thing, cascade=True)
+                cloud.load_balancer.wait_for_delete(thing)
             case "server":
                 cloud.compute.delete_server(thing)
                 cloud.compute.wait_for_delete(thing)
@@ -146,11 +154,13 @@ def clear(cloud: _Sdk) -> None:
 
 
 def verdicts(cloud: _Sdk) -> Iterator[str]:
-    """What is not at work yet, of Nova's services and Neutron's agents."""
+    """What is not at work yet, of Nova's services, Neutron's agents and Octavia's API."""
     services = {service.binary: service.state for service in cloud.compute.services()}
     for binary in ("nova-conductor", "nova-scheduler", "nova-compute"):
         if services.get(binary) != "up":
             yield f"{binary} is {services.get(binary, 'not there')}"
+    # It has nobody who would tell that the worker is at work; what is asked of it waits at the broker.
+    list(cloud.load_balancer.load_balancers())
     agents = {agent.binary: agent.is_alive for agent in cloud.network.agents()}
     for name in ("linuxbridge", "l3", "dhcp", "metadata"):
         if not agents.get(f"neutron-{name}-agent"):

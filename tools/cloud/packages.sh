@@ -15,12 +15,13 @@ apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends \
     keystone glance-api placement-api nova-api nova-conductor nova-scheduler nova-compute nova-compute-lxc \
     libvirt-daemon-system libvirt-daemon-driver-lxc libvirt-clients \
     neutron-api neutron-rpc-server neutron-linuxbridge-agent neutron-l3-agent neutron-dhcp-agent neutron-metadata-agent \
+    octavia-api octavia-worker \
     ebtables ipset conntrack dnsmasq-base qemu-utils >/dev/null
 apt-get -qq clean
 # Not before they have been set up: they would end and be started again all the while.
 systemctl disable --quiet keystone glance-api placement-api nova-api nova-api-metadata nova-conductor nova-scheduler nova-compute \
     neutron-api neutron-rpc-server neutron-linuxbridge-agent neutron-l3-agent neutron-dhcp-agent neutron-metadata-agent \
-    libvirtd libvirt-guests radvd mariadb rabbitmq-server
+    octavia-api octavia-worker libvirtd libvirt-guests radvd mariadb rabbitmq-server
 # libvirt would have machined make the instances' cgroups, which it cannot do in a container.
 rm /usr/share/dbus-1/system-services/org.freedesktop.machine1.service
 rm /usr/sbin/policy-rc.d

@@ -33,6 +33,7 @@ nova/nova-api 3 1
 nova/nova-api-metadata 2 1
 neutron/neutron-api 1 1
 placement/placement-api 1 4
+octavia/octavia-api 1 1
 END
     for unit in nova-compute nova-conductor nova-scheduler; do
         install -D -m 0644 etc/patient.conf "/etc/systemd/system/$unit.service.d/patient.conf"
@@ -42,7 +43,7 @@ END
     address=$(ip -4 -o address show dev br-public | sed -n 's/.* inet \([^/]*\).*/\1/p')
     mtu=$(cat /sys/class/net/br-public/mtu)
     {
-        for name in keystone glance placement neutron nova nova_api nova_cell0; do
+        for name in keystone glance placement neutron octavia nova nova_api nova_cell0; do
             echo "CREATE DATABASE IF NOT EXISTS $name;"
             echo "GRANT ALL ON $name.* TO '${name%_*}'@'127.0.0.1' IDENTIFIED BY '$password';"
         done
@@ -73,6 +74,7 @@ services() {
     for file in l3_agent.ini dhcp_agent.ini metadata_agent.ini; do
         fill neutron "$file" "/etc/neutron/$file"
     done
+    fill octavia octavia.conf /etc/octavia/octavia.conf
     runuser -u glance -- glance-manage db_sync >/dev/null 2>&1 &
     glance=$!
     runuser -u placement -- placement-manage db sync >/dev/null 2>&1 &
@@ -80,6 +82,8 @@ services() {
     runuser -u neutron -- neutron-db-manage --config-file /etc/neutron/neutron.conf \
         --config-file /etc/neutron/plugins/ml2/ml2_conf.ini upgrade heads >/dev/null 2>&1 &
     neutron=$!
+    runuser -u octavia -- octavia-db-manage upgrade head >/dev/null 2>&1 &
+    octavia=$!
     nova_manage api_db sync
     nova_manage cell_v2 map_cell0 --database_connection '{scheme}://{username}:{password}@{hostname}/nova_cell0'
     nova_manage cell_v2 list_cells | grep -q ' cell1 ' || nova_manage cell_v2 create_cell --name cell1
@@ -87,6 +91,7 @@ services() {
     wait "$glance"
     wait "$placement"
     wait "$neutron"
+    wait "$octavia"
     # shellcheck disable=SC2086 # words
     systemctl enable --quiet $SERVICES
     # shellcheck disable=SC2086 # words
@@ -99,5 +104,6 @@ nova_manage() {
 }
 
 SERVICES='glance-api placement-api nova-api nova-api-metadata nova-conductor nova-scheduler neutron-api neutron-rpc-server
-    neutron-linuxbridge-agent neutron-l3-agent neutron-dhcp-agent neutron-metadata-agent libvirtd nova-compute'
+    neutron-linuxbridge-agent neutron-l3-agent neutron-dhcp-agent neutron-metadata-agent octavia-api octavia-worker libvirtd
+    nova-compute'
 "$1"

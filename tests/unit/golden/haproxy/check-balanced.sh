@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 385ea3d6209b44c2cd9efc43e4803c8973acde131a560b25bc2b101e76f78ce5
+# What has just been changed: 96ac2997618ed981db27913884ed7e1e36132711ef5330cae3aa93ccd42dc3d7
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 0fcc660f9c646991c55e49dfce1781c90fef5e6eeaa0e99774da60cad2dc245a
+# What has just been changed: abc0c323b31a1d4558fe837467f4984c670925d5e77a59f3abc2e049887c0673
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

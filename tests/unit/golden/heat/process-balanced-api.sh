@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 2c0cda961d1a3afc1aeee79b482f7120e603ed9816e8c72868f77d5a8c22ee47
+# Its files: 2748ca06da9a860dc5784decb58d06561025adbaf6bad9ed9612f7b422311718
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
