@@ -182,8 +182,8 @@ def service_options(services: Services) -> Options:
         "clients_keystone": {"auth_uri": services.keystone_url},
         # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
         # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
-        # A Keystone that is restarted is asked again after 0.5, 1 and 2 s, as the other API's middleware does by itself:
-        # this one has no answer for its own client where Keystone has none for it, and ends the connection.
+        # A Keystone that is restarted is asked again, after 0.5, 1 and 2 s: where it has no answer, the CFN API has
+        # none for its own client either, and ends the connection.
         _EC2: {
             **login,
             **in_project,

@@ -490,7 +490,8 @@ class Settings:
         openstack, haproxy = self.openstack, self.haproxy
         return Balanced(
             method=METHODS[haproxy.balance],
-            clients_from=[*dict.fromkeys((*(openstack.clients_from or openstack.ssh_from), self.subnet))],
+            # As Octavia lists them: in another order each `up` would change them.
+            clients_from=sorted({*(openstack.clients_from or openstack.ssh_from), self.subnet}),
             connections=haproxy.maxconn,
             client_timeout=milliseconds(haproxy.timeout_client),
             connect_timeout=milliseconds(haproxy.timeout_connect),

@@ -39,7 +39,9 @@ def brought_up() -> None:
 def members(project: Any) -> dict[str, set[tuple[str, int]]]:
     """Who is behind each pool, by its name."""
     octavia = project.load_balancer
-    return {pool.name: {(one.address, one.protocol_port) for one in octavia.members(pool)} for pool in octavia.pools()}
+    found = {pool.name: list(octavia.members(pool)) for pool in octavia.pools()}
+    assert {one.provisioning_status for some in found.values() for one in some} == {"ACTIVE"}
+    return {name: {(one.address, one.protocol_port) for one in some} for name, some in found.items()}
 
 
 def plan(nodes: int, port: int) -> set[tuple[str, int]]:

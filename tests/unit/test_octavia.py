@@ -51,7 +51,7 @@ def test_each_api_has_a_listener_that_lets_clients_and_hosts_in() -> None:
     }
     for one in listeners.values():
         assert one["loadbalancerId"] == "load-balancer-id"
-        assert one["allowedCidrs"] == ["198.51.100.0/24", "10.0.0.0/24"]
+        assert one["allowedCidrs"] == ["10.0.0.0/24", "198.51.100.0/24"]
         assert one["insertHeaders"] == {"X-Forwarded-For": "true"}
 
 

@@ -82,6 +82,14 @@ services() {
     runuser -u neutron -- neutron-db-manage --config-file /etc/neutron/neutron.conf \
         --config-file /etc/neutron/plugins/ml2/ml2_conf.ini upgrade heads >/dev/null 2>&1 &
     neutron=$!
+    packages=/usr/lib/python3/dist-packages
+    install -m 0644 etc/octavia_lab.py $packages/
+    mkdir -p $packages/octavia_lab-1.dist-info
+    printf 'Metadata-Version: 2.1\nName: octavia-lab\nVersion: 1\n' >$packages/octavia_lab-1.dist-info/METADATA
+    printf '[octavia.network.drivers]\nlab = octavia_lab:LabNetworkDriver\n' >$packages/octavia_lab-1.dist-info/entry_points.txt
+    [ -s /etc/octavia/ca.key ] || openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=lab \
+        -keyout /etc/octavia/ca.key -out /etc/octavia/ca.pem 2>/dev/null
+    chown octavia /etc/octavia/ca.key
     runuser -u octavia -- octavia-db-manage upgrade head >/dev/null 2>&1 &
     octavia=$!
     nova_manage api_db sync

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 96ac2997618ed981db27913884ed7e1e36132711ef5330cae3aa93ccd42dc3d7
+# What has just been changed: f69b35e0f8e6c4eda408f6dee04f776676ea714cdb0a969c2dae7ccfbd728c44
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
