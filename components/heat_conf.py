@@ -48,7 +48,7 @@ HEARTBEAT = 15
 # Seconds after which a cache that was away is asked again; by default everything goes uncached for five minutes.
 _CACHE_RETRY = "10"
 # How often Keystone is asked again by the CFN API, where it does not answer or says that it cannot just now (503).
-_KEYSTONE_RETRIES = "3"
+_KEYSTONE_RETRIES = "5"
 # The section by which the CFN API has Keystone check EC2 signatures.
 _EC2 = "ec2authtoken"
 
@@ -182,7 +182,7 @@ def service_options(services: Services) -> Options:
         "clients_keystone": {"auth_uri": services.keystone_url},
         # The CFN API asks Keystone to check EC2 signatures, which Keystone allows to services only (OSSA-2025-002).
         # Heat adds /v3/ec2tokens itself: the override has neither version nor slash.
-        # A Keystone that is restarted is asked again, after 0.5, 1 and 2 s: where it has no answer, the CFN API has
+        # A Keystone that is restarted is asked again, for 15 s in all: where it has no answer, the CFN API has
         # none for its own client either, and ends the connection.
         _EC2: {
             **login,

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: f69b35e0f8e6c4eda408f6dee04f776676ea714cdb0a969c2dae7ccfbd728c44
+# What has just been changed: ac7fdc3f10d18bf991f700237c211c0a3456d54774b406772cec3521d85093a4
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

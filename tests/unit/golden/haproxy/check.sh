@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: abc0c323b31a1d4558fe837467f4984c670925d5e77a59f3abc2e049887c0673
+# What has just been changed: aa5005cefed01fd613e51c4f378c738ab76d7c6b5c4241ee91c9ac6ea4049c0c
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: ac7ca45e816739c0bb6a86f31ee767b7d596b74a621e43a8d539527daf182462
+# The plan and its files: aa270f8f4a4390e155bd1bb95d5a14b091f49cea1971d3b18bd55b0b512b2834
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

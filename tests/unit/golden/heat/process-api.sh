@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 2870bcf151c84c1fcfaf828ecf563d80db9a9829bceb8f98c4cfa91df64b2902
+# Its files: bea03702b5b4c030f29ac9c79d010a3531b4a21403a19a314afddb9c8bd1a8d2
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
