@@ -15,7 +15,7 @@ import pulumi
 from components import adoption
 from components.adoption import AUTH, Adopted, Original, Wanted
 from components.client_config import Login
-from components.control_plane import ServiceLogin, run_program
+from components.control_plane import ControlPlane, ServiceLogin, run_program
 from components.existing_control_plane import KEYSTONE_CHECK, REACH
 from components.heat_conf import STACK_USER_ROLE, SYSTEM_CA, Deployment, Options, merge
 from components.heat_node import HeatNode
@@ -39,18 +39,8 @@ class Source:
     revision: int
 
 
-class AdoptedControlPlane(pulumi.ComponentResource):
-    """What a heat.conf names. Its attributes are those of ControlPlane."""
-
-    keystone_url: pulumi.Output[str]
-    public_keystone_url: pulumi.Output[str]
-    public: pulumi.Output[Options]
-    secret: pulumi.Output[Options]
-    service: pulumi.Output[ServiceLogin]
-    logins: pulumi.Output[dict[str, Login]]
-    files: dict[str, pulumi.Input[str]]
-    ca_file: pulumi.Input[str]
-    ready: list[pulumi.Resource]
+class AdoptedControlPlane(ControlPlane):
+    """What a heat.conf names."""
 
     def __init__(
         self,

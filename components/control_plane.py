@@ -5,11 +5,12 @@ For trying Heat out and for small clouds: one of each, no TLS between them. Ever
 
 from __future__ import annotations
 
+import abc
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import pulumi
 
@@ -68,7 +69,7 @@ class ServiceLogin:
     project_domain_id: str = ""
 
 
-class ControlPlane(Protocol):
+class ControlPlane(pulumi.ComponentResource, abc.ABC):
     """What Heat leans on, wherever it comes from.
 
     Attributes:
@@ -93,12 +94,15 @@ class ControlPlane(Protocol):
     ca_file: pulumi.Input[str]
     ready: list[pulumi.Resource]
 
+    @abc.abstractmethod
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
         """What must be done before Heat's schema can be. Run on a Heat node."""
 
+    @abc.abstractmethod
     def equip(self, node: HeatNode) -> None:
         """Put on a node what the options name beside `files`: what is known only once a host has been asked."""
 
+    @abc.abstractmethod
     def register(self, node: HeatNode) -> pulumi.Resource:
         """Have Keystone know Heat, or see that it does. Run on a Heat node."""
 
@@ -217,18 +221,8 @@ def _secrets(address: str, vhost: str, passwords: Mapping[str, str]) -> Secrets:
     )
 
 
-class BundledControlPlane(pulumi.ComponentResource):
-    """All of it on one host. Its attributes are those of ControlPlane."""
-
-    keystone_url: pulumi.Output[str]
-    public_keystone_url: pulumi.Output[str]
-    public: pulumi.Output[Options]
-    secret: pulumi.Output[Options]
-    service: pulumi.Output[ServiceLogin]
-    logins: pulumi.Output[dict[str, Login]]
-    files: dict[str, pulumi.Input[str]]
-    ca_file: pulumi.Input[str]
-    ready: list[pulumi.Resource]
+class BundledControlPlane(ControlPlane):
+    """All of it on one host."""
 
     def __init__(
         self,

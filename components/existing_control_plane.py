@@ -14,8 +14,8 @@ import pulumi
 
 from components import heat_conf, loopback
 from components.client_config import Login
-from components.control_plane import IDENTITY, ORPHANS, ServiceLogin, identity, run_program
-from components.heat_conf import Deployment, Options, Secrets, Services
+from components.control_plane import IDENTITY, ORPHANS, ControlPlane, ServiceLogin, identity, run_program
+from components.heat_conf import Deployment, Secrets, Services
 from components.heat_node import HeatNode
 from components.secrets import password
 
@@ -78,18 +78,8 @@ def transport_url(given: str, admin: str, made: str, port: int) -> str:
     return given or loopback.transport_url(_NAME, made, [f"{host}:{port}"], _NAME)
 
 
-class ExistingControlPlane(pulumi.ComponentResource):
-    """A control plane that others run. Its attributes are those of ControlPlane."""
-
-    keystone_url: pulumi.Output[str]
-    public_keystone_url: pulumi.Output[str]
-    public: pulumi.Output[Options]
-    secret: pulumi.Output[Options]
-    service: pulumi.Output[ServiceLogin]
-    logins: pulumi.Output[dict[str, Login]]
-    files: dict[str, pulumi.Input[str]]
-    ca_file: pulumi.Input[str]
-    ready: list[pulumi.Resource]
+class ExistingControlPlane(ControlPlane):
+    """A control plane that others run."""
 
     def __init__(
         self,
