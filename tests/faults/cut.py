@@ -31,6 +31,7 @@ class Cause(Enum):
     BROKER = auto()
     DATABASE = auto()
     PROXY = auto()
+    KEYSTONE = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ def _fits(failure: Failure, cut: Cut) -> bool:
         case Cause.DATABASE:
             # Keystone has lost it as well.
             return failure.status == 500 or (failure.status == 503 and _KEYSTONE_AWAY in failure.what)
+        case Cause.KEYSTONE:
+            return failure.status == 503 and _KEYSTONE_AWAY in failure.what
         case Cause.PROXY:
             return failure.status == 0
 

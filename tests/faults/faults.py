@@ -232,7 +232,7 @@ def broker_restarted(scene: Scene) -> None:
 
 @fault("broker", planned=False)
 def broker_killed(scene: Scene) -> None:
-    killed(scene, "rabbitmq-server", Cause.BROKER, "rabbitmqctl await_startup")
+    killed(scene, "rabbitmq-server", "rabbitmqctl await_startup", Cause.BROKER)
 
 
 @fault("database", planned=False)
@@ -243,12 +243,24 @@ def database_restarted(scene: Scene) -> None:
 
 @fault("database", planned=False)
 def database_killed(scene: Scene) -> None:
-    killed(scene, "mariadb", Cause.DATABASE, "mariadb-admin ping")
+    killed(scene, "mariadb", "mariadb-admin ping", Cause.DATABASE)
 
 
-def killed(scene: Scene, unit: str, cause: Cause, works: str) -> None:
+@fault("keystone", planned=False)
+def keystone_killed(scene: Scene) -> None:
+    url = scene.outputs["keystone_url"]
+    killed(scene, "keystone", f"curl --silent --fail --noproxy '*' {url}", Cause.KEYSTONE)
+
+
+@fault("cache", planned=False)
+def cache_killed(scene: Scene) -> None:
+    """Whatever is asked of it is then asked of Keystone."""
+    killed(scene, "memcached", "systemctl is-active memcached")
+
+
+def killed(scene: Scene, unit: str, works: str, *causes: Cause) -> None:
     """Kill a unit of the front host, and wait until systemd has it back and it works."""
-    with scene.cut(cause):
+    with scene.cut(*causes):
         scene.stack.on(
             "front", f"systemctl kill --signal KILL {unit}; until {works} >/dev/null 2>&1; do sleep 0.2; done"
         )
@@ -293,4 +305,4 @@ def network_cut(scene: Scene) -> None:
 @fault("proxy-killed", planned=False)
 def proxy_killed(scene: Scene) -> None:
     port = urlsplit(scene.outputs["haproxy_stats_url"]).port
-    killed(scene, "haproxy", Cause.PROXY, f"ss -Hltn 'sport = :{port}' | grep .")
+    killed(scene, "haproxy", f"ss -Hltn 'sport = :{port}' | grep .", Cause.PROXY)

@@ -34,6 +34,7 @@ def cut(cause: Cause, **changes: int) -> Cut:
         (Cause.BROKER, failure(status=500, began=101, ended=161)),
         (Cause.DATABASE, failure(method="GET", status=500)),
         (Cause.DATABASE, failure(status=503, what="503 b'The Keystone service is temporarily unavailable. '")),
+        (Cause.KEYSTONE, failure(status=503, what="503 b'The Keystone service is temporarily unavailable. '")),
         (Cause.PROXY, failure(method="GET", status=0)),
     ],
 )
@@ -63,6 +64,8 @@ def test_what_cannot_be_kept_is_recognised(cause: Cause, one: Failure) -> None:
         (Cause.DATABASE, failure(status=502)),
         (Cause.DATABASE, failure(status=503, what="503 b'All heat engines are down.'")),
         (Cause.DATABASE, failure(status=0)),
+        (Cause.KEYSTONE, failure(status=500)),
+        (Cause.KEYSTONE, failure(status=503, what="503 b'All heat engines are down.'")),
         (Cause.PROXY, failure(status=502)),
     ],
 )
