@@ -120,6 +120,8 @@ def test_a_process_is_stopped_and_what_does_not_end_is_killed(program: ModuleTyp
     with serving(tmp_path, "heat-api") as (process, port):
         found = program.originals([port])
         os.kill(process.pid, signal.SIGSTOP)
+        # Not before it stands still: it would end by what it is told first.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         threading.Thread(target=process.wait, daemon=True).start()
         program.stop(found, 0.1)
         assert process.wait(5) == -signal.SIGKILL
