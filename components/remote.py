@@ -89,10 +89,10 @@ class Host:
         self._login = login
         self._machine = [machine] if machine else []
         # Comments for the shell: what runs is the same, and its text is another one.
-        self._mark = pulumi.Output.concat(
+        self._marks = [
             *([] if identity is None else [" # machine ", identity]),
             *([f" # generation {generation}"] if generation > 1 else []),
-        )
+        ]
         self._sudo = "" if login.user == _ROOT else "sudo -n "
         self._first: list[pulumi.Resource] = self._machine
         self.ready = self._command(
@@ -253,7 +253,7 @@ class Host:
                 if jump
                 else None,
             ),
-            create=pulumi.Output.concat(create, self._mark),
+            create=pulumi.Output.concat(create, *self._marks) if self._marks else create,
             stdin=stdin,
             # stdout may repeat what a script was told, and stays out of logs and plain state for that.
             logging=command.remote.Logging.STDOUT if shown else command.remote.Logging.NONE,
