@@ -122,7 +122,7 @@ class Check(pulumi.ComponentResource):
                     # Where the proxy listens, which may not be where clients find it.
                     "url": f"http://{inside}:{listener.port}",
                     "backends": {
-                        f"{process.node}-{process.port}": f"{process.unit} on {process.node} ({process.address})"
+                        process.backend: f"{process.unit} on {process.node} ({process.address})"
                         for process in listener.processes
                     },
                 }

@@ -1,7 +1,7 @@
 """Octavia in place of HAProxy: the same listeners, checks and timeouts, in a load balancer of the cloud.
 
 Of its providers only one that speaks HTTP does, such as amphora. What HAProxy does beyond it, and it does not, is in
-docs/openstack.md.
+docs/octavia.md.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class OctaviaProxy(pulumi.ComponentResource):
             pool_id=pool.id,
             members=[
                 loadbalancer.MembersMemberArgs(
-                    name=f"{process.node}-{process.port}",
+                    name=process.backend,
                     address=process.address,
                     protocol_port=process.port or 0,
                     subnet_id=balancer.subnet_id,

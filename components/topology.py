@@ -56,6 +56,11 @@ class Process:
         return None if self.kind is Kind.ENGINE else self.instance
 
     @property
+    def backend(self) -> str:
+        """An API's name in the proxy, such as node-1-8004."""
+        return f"{self.node}-{self.port}"
+
+    @property
     def unit(self) -> str:
         """The systemd unit, such as heat-api@8004."""
         return f"{self.kind.value}@{self.instance}"

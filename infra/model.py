@@ -218,6 +218,11 @@ class OpenstackSettings:
     protect: bool = False
     rebuild: str = ""
 
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """From where clients reach Keystone and the APIs."""
+        return self.clients_from or self.ssh_from
+
 
 # Nova's names for how close the members of a group may be, by what the settings call it.
 SERVER_GROUPS = {"soft": "soft-anti-affinity", "hard": "anti-affinity", "none": ""}
@@ -491,7 +496,7 @@ class Settings:
         return Balanced(
             method=METHODS[haproxy.balance],
             # As Octavia lists them: in another order each `up` would change them.
-            clients_from=sorted({*(openstack.clients_from or openstack.ssh_from), self.subnet}),
+            clients_from=sorted({*openstack.clients, self.subnet}),
             connections=haproxy.maxconn,
             client_timeout=milliseconds(haproxy.timeout_client),
             connect_timeout=milliseconds(haproxy.timeout_connect),
@@ -517,11 +522,11 @@ class Settings:
             client_ports=(*apis, *((KEYSTONE_PORT,) if bundled else ())),
             node_ports=(DATABASE_PORT, BROKER_PORT, KEYSTONE_PORT, MEMCACHED_PORT) if bundled else (),
             stats_port=self.stats_port,
-            clients_from=openstack.clients_from or openstack.ssh_from,
+            clients_from=openstack.clients,
             stats_from=self.stats_networks,
             ssh_from=openstack.ssh_from,
-            # Its own machines are in the hosts' network, at addresses of the cloud's choice.
-            **({"requests_from": self.subnet} if self.octavia else {}),
+            # A load balancer's own machines are in the hosts' network, at addresses of the cloud's choice.
+            requests_from=self.subnet if self.octavia else FRONT,
         )
 
     def wanted_of_cloud(self, stack: str) -> Wanted:

@@ -39,7 +39,7 @@ def openings(
     clients_from: Sequence[str],
     stats_from: Sequence[str],
     ssh_from: Sequence[str],
-    requests_from: str = FRONT,
+    requests_from: str,
 ) -> tuple[Opening, ...]:
     """Every opening that a deployment needs, each once.
 

@@ -65,7 +65,7 @@ def test_clients_that_are_not_named_are_where_the_operator_is() -> None:
 def test_nothing_but_ssh_and_apis_is_open_where_heat_leans_on_services_elsewhere() -> None:
     opened = openings(
         (), client_ports=(8004, 8000), node_ports=(), stats_port=8404, clients_from=[CLIENTS], stats_from=(),
-        ssh_from=[OPERATOR],
+        ssh_from=[OPERATOR], requests_from="front",
     )  # fmt: skip
     assert {(one.at, one.port, one.source) for one in opened} == SSH | {
         ("front", 8004, CLIENTS),
