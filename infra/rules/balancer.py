@@ -51,4 +51,4 @@ def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:
         value = getattr(haproxy, name)
         if value is not None and (seconds(value) or 0) > _LONGEST:
             rule = "Octavia waits for a day at most"
-            reader.refuse(f"haproxy.{camel(name)}", value, rule, getattr(default, name) or "65s")
+            reader.refuse(f"haproxy.{camel(name)}", value, rule, getattr(default, name))

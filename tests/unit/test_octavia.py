@@ -226,6 +226,11 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "Type: pulumi config set --path haproxy.timeoutClient 1m --stack dev",
     ),
     (
+        octavia(haproxy={"timeoutServer": "25h"}),
+        "haproxy.timeoutServer = 25h: Octavia waits for a day at most. "
+        "Type: pulumi config rm --path haproxy.timeoutServer --stack dev",
+    ),
+    (
         octavia(haproxy={"checkInterval": "20s"}),
         "haproxy.checkInterval = 20s: the load balancer takes 80 s to leave an API alone (haproxy.checkFall = 3), "
         "which has timeouts.apiStop (75 s) to end its requests. "
