@@ -26,16 +26,12 @@ import kombu
 from amqp.exceptions import AMQPError, ResourceLocked
 
 from broker_consumers import broker, consumers, read
-from upkeep import Counters, Heat, Memory, rescue, unserved
+from upkeep import HANDICAP, Counters, Heat, Memory, Turn, rescue, unserved
 
 # Seconds of silence after which the broker takes the lock away. A run has a word with it before all that it does.
 HEARTBEAT = 60
-# The node that had the last run goes first, so that the memory of several runs is one node's; another one waits for
-# HANDICAP seconds. A run lasts HOLD seconds or more, so that clocks which differ a little do not make two runs of it.
-HANDICAP = 3
-HOLD = 10
-# A node whose own run is no longer ago than this may have had the last one.
-RECENTLY = 3700
+# A run lasts so many seconds or more, so that clocks which differ a little do not make two runs of it.
+HOLD = 5
 
 
 class Lock:
@@ -92,9 +88,8 @@ def main() -> None:
         return
     task, files = words.task, words.files
     counters = Counters(words.directory / f"{task}.prom")
-    began = time.time()
-    if began - counters.before.get(f'last_run_timestamp_seconds{{task="{task}"}}', 0) > RECENTLY:
-        time.sleep(HANDICAP)
+    began, turn = time.time(), Turn(counters, task)
+    time.sleep(turn.wait)
     try:
         with broker(read(files)) as connection:
             connection.heartbeat = HEARTBEAT
@@ -102,15 +97,14 @@ def main() -> None:
             lock = Lock(connection, task)
             if not lock.take():
                 print("another node is at it")
+                turn.missed()
                 return
             # It takes a second to load: not on every node, every minute, for nothing.
             import records  # noqa: PLC0415
 
             records.connect(files)
             print(run(records, lock, counters, words))
-            counters.add(f'runs_total{{task="{task}"}}')
-            counters.say(f'last_run_timestamp_seconds{{task="{task}"}}', began)
-            counters.write()
+            turn.had(began)
             time.sleep(max(0.0, began + HANDICAP + HOLD - time.time()))
     except (kombu.exceptions.KombuError, AMQPError, OSError) as error:
         sys.exit(f"{task}: nothing is done, as the broker does not answer: {error!r}")

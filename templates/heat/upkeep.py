@@ -18,6 +18,8 @@ from typing import Protocol
 from traversal import Decision, Engine, Seen, Step, Traversal, decide, off_the_books
 
 WORK = "engine_worker"
+# Seconds that a node waits for the one that had the last run: more than one of them takes longer than another to start.
+HANDICAP = 8
 # The oldest Heat that records.py can read.
 FIRST = 24
 
@@ -106,6 +108,39 @@ class Counters:
             lines.append(f"heat_caretaker_{name} {number:.15g}")
             last = family
         _replace(self._path, "\n".join(lines) + "\n")
+
+
+class Turn:
+    """Whose turn a run is, of the nodes that all start at the same moment.
+
+    The node that had the last run goes first, and the others wait for HANDICAP seconds: how long a stack has stood
+    still is known only to the node that saw it before. When that node is gone, one of the others has the run, and the
+    next ones.
+    """
+
+    def __init__(self, counters: Counters, task: str) -> None:
+        self._counters = counters
+        self._leads, self._last = f'leads{{task="{task}"}}', f'last_run_timestamp_seconds{{task="{task}"}}'
+        self._runs = f'runs_total{{task="{task}"}}'
+
+    @property
+    def wait(self) -> float:
+        """Seconds to wait before the lock is asked for."""
+        return 0.0 if self._counters.before.get(self._leads) else HANDICAP
+
+    def had(self, began: float) -> None:
+        """This node had the run, which began at that time."""
+        self._counters.add(self._runs)
+        self._counters.say(self._last, began)
+        self._counters.say(self._leads, 1)
+        self._counters.write()
+
+    def missed(self) -> None:
+        """Another node has the run. What this one found in its own last one is no longer so, and is not told on."""
+        if last := self._counters.before.get(self._last):
+            self._counters.say(self._last, last)
+        self._counters.say(self._leads, 0)
+        self._counters.write()
 
 
 def _replace(path: Path, text: str) -> None:

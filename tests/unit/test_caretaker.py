@@ -13,7 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traversal import DEAD, LOST, Decision, Engine, Node, Resource, Seen, Step, Traversal, decide, late, off_the_books
-from upkeep import WORK, Counters, InProgress, Memory, dead_engines, is_quiet, listener, rescue, unserved
+from upkeep import (
+    HANDICAP,
+    WORK,
+    Counters,
+    InProgress,
+    Memory,
+    Turn,
+    dead_engines,
+    is_quiet,
+    listener,
+    rescue,
+    unserved,
+)
 
 ALIVE, GONE = "engine-alive", "engine-gone"
 
@@ -527,6 +539,56 @@ def test_totals_go_on_from_run_to_run_and_everything_else_is_said_anew(tmp_path:
         '# TYPE heat_caretaker_runs_total counter\nheat_caretaker_runs_total{task="clean"} 2\n'
         "# TYPE heat_caretaker_services_cleaned_total counter\nheat_caretaker_services_cleaned_total 5\n"
     )
+
+
+def turns(directories: Mapping[str, Path], starts: Mapping[str, float]) -> str:
+    """Whose turn it is when nodes' timers fire, each process being so many seconds late."""
+    mine = {
+        name: Turn(Counters(path / "rescue.prom"), "rescue") for name, path in directories.items() if name in starts
+    }
+    first = min(mine, key=lambda name: starts[name] + mine[name].wait)
+    for name, turn in mine.items():
+        if name == first:
+            turn.had(1000.0)
+        else:
+            turn.missed()
+    return first
+
+
+def test_the_node_that_had_the_last_run_has_the_next_and_when_it_is_gone_another_one_has_them(tmp_path: Path) -> None:
+    nodes = {name: tmp_path / name for name in ("one", "two", "three")}
+    for path in nodes.values():
+        path.mkdir()
+    assert turns(nodes, {"one": 0.2, "two": 0.0, "three": 0.1}) == "two"
+    # It is slower to start than the others.
+    assert turns(nodes, {"one": 0.0, "two": HANDICAP - 1, "three": 0.1}) == "two"
+    assert turns(nodes, {"one": 0.3, "three": 0.1}) == "three"
+    assert turns(nodes, {"one": 0.0, "three": 5.0}) == "three"
+    # Back again, it takes the next one: with what it saw long ago, if a stack is still the same.
+    assert turns(nodes, {"one": 0.0, "two": 1.0, "three": 1.5}) == "two"
+    assert turns(nodes, {"one": 0.0, "two": 1.5, "three": 1.0}) == "two"
+
+
+def test_a_node_that_does_not_have_the_run_no_longer_tells_what_it_found_in_its_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "rescue.prom"
+    counters = Counters(path)
+    counters.say("stacks_in_progress", 3)
+    counters.add("stacks_rescued_total", 2)
+    Turn(counters, "rescue").had(1000.0)
+    assert Counters(path).before == {
+        "stacks_in_progress": 3,
+        "stacks_rescued_total": 2,
+        'runs_total{task="rescue"}': 1,
+        'last_run_timestamp_seconds{task="rescue"}': 1000,
+        'leads{task="rescue"}': 1,
+    }
+    Turn(Counters(path), "rescue").missed()
+    assert Counters(path).before == {
+        "stacks_rescued_total": 2,
+        'runs_total{task="rescue"}': 1,
+        'last_run_timestamp_seconds{task="rescue"}': 1000,
+        'leads{task="rescue"}': 0,
+    }
 
 
 def test_an_engine_is_late_when_two_of_its_reports_are_missing() -> None:

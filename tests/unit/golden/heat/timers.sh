@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: e9ede0cac5c79de7327d7a8fa872add38ae08b838a2f4d417b317fa25cc14f49
+# Its files: 62bc8cb6a0e2e1e7bb8c042152f217f9269b809673e20397e0e807fdf05af286
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
