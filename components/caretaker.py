@@ -84,6 +84,7 @@ class Caretaker(pulumi.ComponentResource):
                 "heat/caretaker@.service.j2",
                 python=node.python,
                 program=f"{_DIRECTORY}/{_PROGRAMS[-1]}.py",
+                node=node.host.name,
                 directory=COUNTERS,
                 grace=schedule.grace_seconds,
                 days=schedule.purge_days,

@@ -1,6 +1,6 @@
 """Look after what Heat's engines leave behind. Run by Heat's own Python, as Heat's own user, from systemd's timers.
 
-Usage: caretaker.py TASK --directory=PATH --grace=SECONDS --days=NUMBER CONFIG_FILE …
+Usage: caretaker.py TASK --node=NAME --directory=PATH --grace=SECONDS --days=NUMBER CONFIG_FILE …
 
 rescue: set stacks going again whose engine is gone; one that no engine seems to hold is stuck when it has been the same
 for the grace time.
@@ -26,6 +26,7 @@ import kombu
 from amqp.exceptions import AMQPError, ResourceLocked
 
 from broker_consumers import broker, consumers, read
+from members import stranger
 from upkeep import HANDICAP, Counters, Heat, Memory, Turn, rescue, unserved
 
 # Seconds of silence after which the broker takes the lock away. A run has a word with it before all that it does.
@@ -78,6 +79,7 @@ def main() -> None:
     """Do one task, if this node is the one to do it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("task", choices=["rescue", "clean", "purge"])
+    parser.add_argument("--node", required=True)
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--grace", type=float, required=True)
     parser.add_argument("--days", type=int, required=True)
@@ -94,6 +96,11 @@ def main() -> None:
         with broker(read(files)) as connection:
             connection.heartbeat = HEARTBEAT
             connection.ensure_connection(max_retries=1)
+            # On a channel of its own, which the broker closes where it knows of no members.
+            with connection.channel() as channel:
+                if why := stranger(channel, words.node):
+                    print(f"nothing is done: {why}")
+                    return
             lock = Lock(connection, task)
             if not lock.take():
                 print("another node is at it")

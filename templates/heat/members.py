@@ -1,4 +1,4 @@
-"""Which nodes belong to the deployment: a word at the broker, for engines that start. Run by Heat's own Python.
+"""Which nodes belong to the deployment: a word at the broker, for all that starts on one. Run by Heat's own Python.
 
 Usage: members.py tell NODE … -- CONFIG_FILE …
        members.py ask NODE -- CONFIG_FILE …
@@ -57,6 +57,14 @@ def members(channel: StdChannel) -> list[str] | None:
     return [str(node) for node in json.loads(word.body)]
 
 
+def stranger(channel: StdChannel, node: str) -> str:
+    """Why nothing of Heat is to start on this node; empty where it may."""
+    known = members(channel)
+    if known is None or node in known:
+        return ""
+    return f"{node} does not belong to the deployment any more, which is {', '.join(known)}"
+
+
 def leave(channel: StdChannel, node: str) -> None:
     """Take a node out of the word; with the last one it goes."""
     word = take(channel)
@@ -85,16 +93,17 @@ def main() -> None:
                 if task == "leave":
                     leave(connection.default_channel, nodes[0])
                     return
-                known = members(connection.default_channel)
+                why = stranger(connection.default_channel, nodes[0])
         except (OSError, kombu.exceptions.OperationalError) as error:
             if task != "ask":
                 sys.exit(f"the broker does not answer: {error}")
             time.sleep(PAUSE)
             continue
-        if known is not None and nodes[0] not in known:
-            sys.exit(f"{nodes[0]} does not belong to the deployment any more, which is {', '.join(known)}")
+        if why:
+            sys.exit(why)
         return
 
 
+# The caretaker asks in the same way: templates/heat/caretaker.py.
 if __name__ == "__main__":
     main()

@@ -122,6 +122,8 @@ def removed_node_back(scene: Scene) -> None:
         refused = "systemctl show --property Result --value heat-engine@1"
         wait_for(lambda: scene.stack.on(back, refused, check=False) == "exec-condition", "its engine is refused")
         assert scene.stack.consumers() == len(scene.units(ENGINE))
+        told = scene.stack.on(back, "systemctl start heat-caretaker@rescue; journalctl --unit heat-caretaker@rescue")
+        assert f"nothing is done: {lost} does not belong to the deployment any more" in told, told
     finally:
         scene.podman("kill", scene.container(back))
         scene.podman("rm", "-f", scene.container(back))

@@ -114,6 +114,15 @@ def test_nobody_is_refused_by_a_broker_that_was_told_nothing(program: Any) -> No
     assert program.members(empty) is None
 
 
+def test_a_node_that_is_no_member_is_told_why_nothing_of_it_starts(program: Any) -> None:
+    channel = Channel()
+    assert program.stranger(channel, "node-3") == ""
+    program.tell(channel, ["node-1", "node-2"])
+    assert program.stranger(channel, "node-2") == ""
+    why = program.stranger(channel, "node-3")
+    assert why == "node-3 does not belong to the deployment any more, which is node-1, node-2"
+
+
 def test_a_node_that_leaves_is_no_member_and_with_the_last_one_nothing_is_left(program: Any) -> None:
     channel = Channel()
     program.tell(channel, ["node-1", "node-2"])

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ac7fdc3f10d18bf991f700237c211c0a3456d54774b406772cec3521d85093a4
+# What has just been changed: b864b585e73e591e524418e77ac3c539e13dfadf855f80d4d244a39b71a5462f
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

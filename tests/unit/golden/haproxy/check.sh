@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: aa5005cefed01fd613e51c4f378c738ab76d7c6b5c4241ee91c9ac6ea4049c0c
+# What has just been changed: 9a12eceefd37789e867714b6083e1045ef0217c1a4ea369b43b9eb52968f06c1
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 62bc8cb6a0e2e1e7bb8c042152f217f9269b809673e20397e0e807fdf05af286
+# Its files: 36aebf7055e3d3241ba5e88f71084e60bc749a66ac03eaeace30518d6273682a
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
