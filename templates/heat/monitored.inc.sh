@@ -25,27 +25,19 @@ told() {
         END { for (who in row) { some = 1; if (row[who] < times) exit 1 } exit !some }'
 }
 
+# out UNIT: whether the proxy sends no more requests, or nobody asks.
 {% if console %}
-# drain UNIT SECONDS: have the proxy send no more requests, and wait until those under way have ended; after so many
-# seconds they are cut off, as the process ends at once.
+# Those under way have ended then: this process does not wait for them when it stops.
 {% else %}
-# drain UNIT SECONDS: have the proxy send no more requests, for so long at most. Those under way end while the process
-# stops, which has time for them.
+# Those under way end while the process stops, which has time for them.
 {% endif %}
-drain() {
-    : >"/run/$(echo "$1" | tr @ -)/down"
-    deadline=$(($(date +%s) + $2))
-    while [ "$(date +%s)" -lt "$deadline" ] && [ -n "$(proxied "$1" -{{ monitor.window }}s)" ]; do
-        if told "$1" -{{ monitor.window }}s 503 {{ monitor.down }}{% if console %} && [ -z "$(ss -Htn state established "sport = :${1#*@}")" ]{% endif %}; then return; fi
-        sleep 0.2
-    done
+out() {
+    [ -n "$(proxied "$1" -{{ monitor.window }}s)" ] || return 0
+    told "$1" -{{ monitor.window }}s 503 {{ monitor.down }}{% if console %} && [ -z "$(ss -Htn state established "sport = :${1#*@}")" ]{% endif %}
+
 }
 
-# returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
-returned() {
-    deadline=$(($(date +%s) + $3))
-    until told "$1" "$2" 200 {{ monitor.rise }}; do
-        [ "$(date +%s)" -lt "$deadline" ] || return 1
-        sleep 0.2
-    done
+# back UNIT SINCE: whether it sends requests.
+back() {
+    told "$1" "$2" 200 {{ monitor.rise }}
 }

@@ -281,7 +281,7 @@ def test_an_api_that_the_proxy_does_not_take_back_goes_back_to_what_it_had(tmp_p
 )
 def test_the_proxys_word_is_taken_from_its_health_checks_alone(tmp_path: Path, line: str, told: str) -> None:
     tool(tmp_path, "journalctl", f"echo '{line}'")
-    text = (TEMPLATES / "heat/drain.inc.sh").read_text()
+    text = (TEMPLATES / "heat/send_state.inc.sh").read_text()
     done = subprocess.run(
         ["/bin/sh", "-euc", f"{text}\nproxied {API} -30s"],
         capture_output=True,

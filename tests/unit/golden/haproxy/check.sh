@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9a12eceefd37789e867714b6083e1045ef0217c1a4ea369b43b9eb52968f06c1
+# What has just been changed: f14eb1b18aa19ba4699731a396fae02e8cbffa96d2947f66f5c1ec58cc610a51
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

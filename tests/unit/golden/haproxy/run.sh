@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: 5fe89b923fb9149bee11bbdaab5a6ebd175191c6867b198035370c25188ed6e6
+# The configuration: c31768d5848c7d240459fbc6eb28c7670a76f5f0fcdf8d09b9d4079ae24658ea
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.

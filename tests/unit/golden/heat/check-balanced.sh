@@ -51,13 +51,27 @@ told() {
         END { for (who in row) { some = 1; if (row[who] < times) exit 1 } exit !some }'
 }
 
-# drain UNIT SECONDS: have the proxy send no more requests, for so long at most. Those under way end while the process
-# stops, which has time for them.
+# out UNIT: whether the proxy sends no more requests, or nobody asks.
+# Those under way end while the process stops, which has time for them.
+out() {
+    [ -n "$(proxied "$1" -20s)" ] || return 0
+    told "$1" -20s 503 4
+}
+
+# back UNIT SINCE: whether it sends requests.
+back() {
+    told "$1" "$2" 200 2
+}
+# An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
+# templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
+
+# drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
+# the same.
 drain() {
     : >"/run/$(echo "$1" | tr @ -)/down"
     deadline=$(($(date +%s) + $2))
-    while [ "$(date +%s)" -lt "$deadline" ] && [ -n "$(proxied "$1" -20s)" ]; do
-        if told "$1" -20s 503 4; then return; fi
+    until out "$1"; do
+        [ "$(date +%s)" -lt "$deadline" ] || return 0
         sleep 0.2
     done
 }
@@ -65,7 +79,7 @@ drain() {
 # returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
 returned() {
     deadline=$(($(date +%s) + $3))
-    until told "$1" "$2" 200 2; do
+    until back "$1" "$2"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: bea03702b5b4c030f29ac9c79d010a3531b4a21403a19a314afddb9c8bd1a8d2
+# Its files: d3a78680b9f822cd709962eb0793638f980e513521aed98351d4a1832346d6ae
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -38,14 +38,26 @@ proxied() {
         sed -n 's/.*"GET \/healthcheck [^"]*" .* "\([A-Z].*; scur=.*\)"$/\1/p' | tail -n 1
 }
 
-# drain UNIT SECONDS: have the proxy send no more requests, and wait until those under way have ended; after so many
-# seconds they end while the process stops.
+# out UNIT: whether the proxy sends no more requests, and those under way have ended.
+out() {
+    # A proxy asks every few seconds: one that has not for so long is none, or is down itself.
+    case "$(proxied "$1" -30s)" in "" | DOWN*" scur=0/"*) ;; *) return 1 ;; esac
+}
+
+# back UNIT SINCE: whether it sends requests.
+back() {
+    case "$(proxied "$1" "$2")" in UP*) ;; *) return 1 ;; esac
+}
+# An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
+# templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
+
+# drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
+# the same.
 drain() {
     : >"/run/$(echo "$1" | tr @ -)/down"
     deadline=$(($(date +%s) + $2))
-    while [ "$(date +%s)" -lt "$deadline" ]; do
-        # A proxy asks every few seconds: one that has not for so long is none, or is down itself.
-        case "$(proxied "$1" -30s)" in "" | DOWN*" scur=0/"*) return ;; esac
+    until out "$1"; do
+        [ "$(date +%s)" -lt "$deadline" ] || return 0
         sleep 0.2
     done
 }
@@ -53,7 +65,7 @@ drain() {
 # returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
 returned() {
     deadline=$(($(date +%s) + $3))
-    until case "$(proxied "$1" "$2")" in UP*) ;; *) false ;; esac; do
+    until back "$1" "$2"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done
