@@ -1,4 +1,20 @@
 set -eu
+# Which container engine this machine has, as words to put before its arguments. Rootful: systemd in the containers
+# wants cgroups, and the bridge wants addresses that the machine can reach.
+sudo=
+[ "$(id -u)" = 0 ] || sudo='sudo -n'
+
+find_engine() {
+    for candidate in podman docker; do
+        if command -v "$candidate" >/dev/null && $sudo "$candidate" info >/dev/null 2>&1; then
+            echo "$sudo $candidate"
+            return
+        fi
+    done
+    echo "no container engine answers on this machine (tried: podman info, docker info, as root or by sudo -n)." >&2
+    echo "Type: sudo apt install podman runc mmdebstrap   (make up does it)" >&2
+    return 1
+}
 engine=podman
 name=heat-sample-node-1
 owner=/the/checkout
@@ -21,6 +37,10 @@ create() {
         $engine run -d --name "$name" --hostname node-1 --label heat-scaleout="$owner" \
             --network heat-sample --ip 10.0.0.2 --mac-address 02:42:0a:00:00:02 --systemd=always localhost/heat-scaleout-bookworm:0123456789ab >/dev/null
     fi
+    # A bridge has the lowest address of its ports, and another one as soon as a container comes or goes: whoever knew it
+    # by the one before does not reach this machine for up to a minute. One that was set stays.
+    bridge=$(ip route get 10.0.0.2 | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+    $sudo ip link set dev "$bridge" address "$(cat "/sys/class/net/$bridge/address")"
     # On stdin, so that the key is on no command line.
     printf '%s\n' "$HOST_KEY" | $engine exec -i "$name" sh -c 'umask 077 && cat >/etc/ssh/ssh_host_ed25519_key'
     printf '%s\n' 'ssh-ed25519 AAAAsshkeyAAAAAAAAAAAAAA' | $engine exec -i "$name" sh -c 'umask 077 && mkdir -p /root/.ssh && cat >/root/.ssh/authorized_keys'
