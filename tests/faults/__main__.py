@@ -82,7 +82,7 @@ def told(failure: Failure, cut: bool) -> str:
     """A line for a reader, and to find the request by in the proxy's log."""
     at = time.strftime("%H:%M:%S", time.gmtime(failure.began))
     seconds = f"{failure.ended - failure.began:.1f} s"
-    return f"{at} :{failure.port} {failure.method} {failure.path}: {failure.what} after {seconds}{' (cut)' * cut}"
+    return f"{at} :{failure.port} {failure.method} {failure.path}: {failure.what[:300]} after {seconds}{' (cut)' * cut}"
 
 
 def hurt(scene: Scene, fault: Fault, *, lead: float, tail: float, patience: float) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from tests.faults.client import Answer, Client, UnansweredError
 from tests.faults.cloud import Cloud
 
 _POLL = 1.0
+# As many bytes of a wrong answer are kept.
+_SHOWN = 4000
 # What Heat says of a resource that was in the hands of an engine that died.
 _HIT = b"Worker went down"
 
@@ -115,9 +117,14 @@ class Record:
         return None if wrong else answer
 
 
+def _shown(answer: Answer) -> str:
+    """Heat's errors have their message behind a traceback."""
+    return f"{answer.status} {answer.body[:_SHOWN]!r}"
+
+
 def status(*wanted: int) -> Callable[[Answer], str]:
     """An answer with one of these statuses is right."""
-    return lambda answer: "" if answer.status in wanted else f"{answer.status} {answer.body[:200]!r}"
+    return lambda answer: "" if answer.status in wanted else _shown(answer)
 
 
 def shows(wanted: int, right: Callable[[Any], bool]) -> Callable[[Answer], str]:
@@ -125,11 +132,11 @@ def shows(wanted: int, right: Callable[[Any], bool]) -> Callable[[Answer], str]:
 
     def judge(answer: Answer) -> str:
         if answer.status != wanted:
-            return f"{answer.status} {answer.body[:200]!r}"
+            return _shown(answer)
         try:
-            return "" if right(json.loads(answer.body)) else f"wrong content: {answer.body[:200]!r}"
+            return "" if right(json.loads(answer.body)) else f"wrong content: {_shown(answer)}"
         except (ValueError, KeyError, TypeError) as error:
-            return f"wrong content ({error}): {answer.body[:200]!r}"
+            return f"wrong content ({error}): {_shown(answer)}"
 
     return judge
 
@@ -140,7 +147,7 @@ def has(*wanted: bytes) -> Callable[[Answer], str]:
     def judge(answer: Answer) -> str:
         if answer.status == 200 and all(part in answer.body for part in wanted):
             return ""
-        return f"{answer.status} {answer.body[:200]!r}"
+        return _shown(answer)
 
     return judge
 
