@@ -205,7 +205,14 @@ def service_options(services: Services) -> Options:
         servers = ",".join(services.memcached)
         # Without a cache that answers, every request costs a validation at Keystone.
         found["keystone_authtoken"] |= {"memcached_servers": servers, "memcache_pool_dead_retry": _CACHE_RETRY}
-        found["cache"] = {"enabled": "true", "backend": "dogpile.cache.pymemcache", "memcache_servers": servers}
+        found["cache"] = {
+            "enabled": "true",
+            # With dogpile.cache.pymemcache a request or a resource fails where it comes upon a connection to a memcached
+            # that has been restarted since.
+            "backend": "oslo_cache.memcache_pool",
+            "memcache_servers": servers,
+            "memcache_dead_retry": _CACHE_RETRY,
+        }
     return found
 
 

@@ -68,7 +68,7 @@ WANTED = [
     ("ec2authtoken", "connect_retries", "5", "without an answer of Keystone's the CFN API has none either"),
     ("ec2authtoken", "status_code_retries", "5", "likewise, where Keystone says 503"),
     ("cache", "enabled", "true", ""),
-    ("cache", "backend", "dogpile.cache.pymemcache", ""),
+    ("cache", "backend", "oslo_cache.memcache_pool", ""),
     ("cache", "memcache_servers", "10.0.0.1:11211", ""),
 ]
 

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: b864b585e73e591e524418e77ac3c539e13dfadf855f80d4d244a39b71a5462f
+# What has just been changed: 2d9d095ba7d4bf7e43c5d13ee8f6debaca15067ded20a46700817bfd6b037f29
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

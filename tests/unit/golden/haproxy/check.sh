@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: f14eb1b18aa19ba4699731a396fae02e8cbffa96d2947f66f5c1ec58cc610a51
+# What has just been changed: 9b16b919b06f04084c7febe9786e807c890dc071423d36885f2ae8804a058fcb
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: cc1a2524c13c30bf7965bf432ca3cac1b70210c0e985de61b8c7157f7f4ade8e
+# The plan and its files: 82b63e86e54474d6e3e572cdce4ede9004c85028550da8d364f5ae2e4e4f47a9
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -34,7 +34,7 @@ for unit in heat-engine heat-api heat-api-cfn; do
     fi
     [ "$(systemctl is-enabled "$unit.service" 2>/dev/null)" = masked ] || systemctl --quiet mask "$unit.service" 2>/dev/null
 done
-packages heat-engine heat-api heat-api-cfn uwsgi-plugin-python3 python3-pymysql python3-pymemcache python3-openstacksdk \
+packages heat-engine heat-api heat-api-cfn uwsgi-plugin-python3 python3-pymysql python3-pymemcache python3-memcache python3-openstacksdk \
     curl iproute2
 
 bin=/opt/heat/apt/bin

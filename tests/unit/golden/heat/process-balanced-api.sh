@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 8b90262b1d3f6f7e6d8c61a30f592b13ae8437de23af0fc53c3a33d74963a8d3
+# Its files: 3e417ec91ece9dfe93645d5ac4c7da43c113b3988533332ca59c1e0e3e49dfea
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
