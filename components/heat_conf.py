@@ -207,8 +207,8 @@ def service_options(services: Services) -> Options:
         found["keystone_authtoken"] |= {"memcached_servers": servers, "memcache_pool_dead_retry": _CACHE_RETRY}
         found["cache"] = {
             "enabled": "true",
-            # With dogpile.cache.pymemcache a request or a resource fails where it comes upon a connection to a memcached
-            # that has been restarted since.
+            # With dogpile.cache.pymemcache a request or a resource fails that comes upon a connection to a memcached
+            # which has been restarted since.
             "backend": "oslo_cache.memcache_pool",
             "memcache_servers": servers,
             "memcache_dead_retry": _CACHE_RETRY,

@@ -68,7 +68,8 @@ WANTED = [
     ("ec2authtoken", "connect_retries", "5", "without an answer of Keystone's the CFN API has none either"),
     ("ec2authtoken", "status_code_retries", "5", "likewise, where Keystone says 503"),
     ("cache", "enabled", "true", ""),
-    ("cache", "backend", "oslo_cache.memcache_pool", ""),
+    ("cache", "backend", "oslo_cache.memcache_pool", "a connection to a memcached that was restarted is no failure"),
+    ("cache", "memcache_dead_retry", "10", "by default everything goes uncached for five minutes"),
     ("cache", "memcache_servers", "10.0.0.1:11211", ""),
 ]
 
