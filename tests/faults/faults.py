@@ -189,10 +189,12 @@ def engine_killed(scene: Scene) -> None:
 @fault("worker-killed", planned=False)
 def worker_killed(scene: Scene) -> None:
     node, unit = scene.chance.choice(scene.units(ENGINE))
+    ask = f"pgrep -P $(systemctl show --property MainPID --value {unit})"
+    before = scene.stack.on(node, ask)
     with scene.cut(Cause.ENGINE):
-        scene.stack.on(node, f"pkill -KILL -P $(systemctl show --property MainPID --value {unit})")
-    # Its master has another one within seconds.
-    wait_for(lambda: scene.stack.consumers() < len(scene.units(ENGINE)), "the broker misses it")
+        scene.stack.on(node, f"kill -KILL {before.replace(chr(10), ' ')}")
+    # Its master has another one within seconds, which is at the broker before anybody could see that one was missing.
+    wait_for(lambda: scene.stack.on(node, ask, check=False) not in {"", before}, "another worker")
 
 
 @fault("api-killed", planned=False)
