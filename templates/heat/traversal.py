@@ -16,6 +16,9 @@ from dataclasses import dataclass
 # A resource (or a snapshot, whose id is a text), and whether it is updated or cleaned up.
 Node = tuple[int | str, bool]
 
+# Runs do not start to the second: one that comes so many seconds early does not have the next one waited for.
+JITTER = 5
+
 DEAD, LOST = "dead_engine", "lost_message"
 
 # What can be begun anew from what the database knows.
@@ -177,7 +180,7 @@ class Seen:
 
     def waited(self, now: float, grace: float) -> bool:
         """Whether it has looked like this in two runs or more, and for the grace time."""
-        return self.runs > 1 and now - self.since >= grace
+        return self.runs > 1 and now - self.since >= grace - JITTER
 
 
 @dataclass(frozen=True)

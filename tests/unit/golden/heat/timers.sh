@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 36aebf7055e3d3241ba5e88f71084e60bc749a66ac03eaeace30518d6273682a
+# Its files: a766b8002bfc2ea840db24a26b64b138e0f1b48fd1103ef87f5433a6ea9392c5
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
