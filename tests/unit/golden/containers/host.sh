@@ -1,20 +1,7 @@
 set -eu
-# Which container engine this machine has, as words to put before its arguments. Rootful: systemd in the containers
-# wants cgroups, and the bridge wants addresses that the machine can reach.
+# Rootful: systemd in the containers wants cgroups, and the bridge wants addresses that the machine can reach.
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
-
-find_engine() {
-    for candidate in podman docker; do
-        if command -v "$candidate" >/dev/null && $sudo "$candidate" info >/dev/null 2>&1; then
-            echo "$sudo $candidate"
-            return
-        fi
-    done
-    echo "no container engine answers on this machine (tried: podman info, docker info, as root or by sudo -n)." >&2
-    echo "Type: sudo apt install podman runc mmdebstrap   (make up does it)" >&2
-    return 1
-}
 engine=podman
 name=heat-sample-node-1
 owner=/the/checkout
