@@ -138,7 +138,12 @@ def main() -> int:
     cloud = Cloud(Path(outputs["clouds_yaml"]), outputs["heat_api_url"], outputs["heat_cfn_url"])
     seed = asked.seed
     load = Load(
-        cloud, seed=seed, sources=_sources(outputs), reads=asked.reads, stacks=asked.stacks, patience=asked.patience
+        cloud,
+        seed=seed,
+        sources=_sources(stack, outputs),
+        reads=asked.reads,
+        stacks=asked.stacks,
+        patience=asked.patience,
     )
     scene = Scene(stack, load, short=asked.short, outputs=outputs)
     calm = load.record.begin("calm")
@@ -187,10 +192,10 @@ def _write(report: Path | None, done: Sequence[Mapping[str, Any]]) -> None:
         report.write_text(json.dumps(done, indent=1))
 
 
-def _sources(outputs: dict[str, Any]) -> list[str]:
+def _sources(stack: Stack, outputs: dict[str, Any]) -> list[str]:
     """Addresses for the clients, on the containers' bridge; they go with it."""
     network = outputs["nodes"][0]["address"].rpartition(".")[0]
-    device = root("ip", "-o", "route", "get", outputs["nodes"][0]["address"]).split(" dev ")[1].split()[0]
+    device = stack.bridge()
     addresses = [f"{network}.{200 + number}" for number in range(_SOURCES)]
     for address in addresses:
         root("ip", "address", "replace", f"{address}/32", "dev", device)

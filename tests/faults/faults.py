@@ -192,7 +192,7 @@ def worker_killed(scene: Scene) -> None:
     ask = f"pgrep -P $(systemctl show --property MainPID --value {unit})"
     before = scene.stack.on(node, ask)
     with scene.cut(Cause.ENGINE):
-        scene.stack.on(node, f"kill -KILL {before.replace(chr(10), ' ')}")
+        scene.stack.on(node, f"kill -KILL {' '.join(before.split())}")
     # Its master has another one within seconds, which is at the broker before anybody could see that one was missing.
     wait_for(lambda: scene.stack.on(node, ask, check=False) not in {"", before}, "another worker")
 
