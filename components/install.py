@@ -19,7 +19,8 @@ from components.topology import Kind
 
 # Tells what has been installed, as JSON on its last line: `Release`.
 PROGRAM = "/usr/local/lib/heat-scaleout/installed.py"
-# What an operator chooses beside Heat, which names none of them: tools/lock.sh.
+# What an operator chooses beside Heat, which names none of them: tools/lock.sh. Of the two for memcached heat.conf has
+# the latter; the former is for a `[cache] backend` of an operator's own.
 _BESIDE_HEAT = ("pymysql", "pymemcache", "python-memcached", "pyuwsgi")
 # Beyond what Heat is tested with, in the absence of constraints that know better.
 _BOUNDS = "sqlalchemy<2.1\n"

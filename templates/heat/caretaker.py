@@ -31,7 +31,7 @@ from upkeep import HANDICAP, Counters, Heat, Memory, Turn, rescue, unserved
 
 # Seconds of silence after which the broker takes the lock away. A run has a word with it before all that it does.
 HEARTBEAT = 60
-# A run lasts so many seconds or more, so that clocks which differ a little do not make two runs of it.
+# A run lasts for HANDICAP and so many seconds more, so that clocks which differ a little do not make two runs of it.
 HOLD = 5
 
 

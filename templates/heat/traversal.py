@@ -179,7 +179,7 @@ class Seen:
         return dataclasses.replace(self, runs=self.runs + 1) if mark == self.mark else Seen(mark, now)
 
     def waited(self, now: float, grace: float) -> bool:
-        """Whether it has looked like this in two runs or more, and for the grace time."""
+        """Whether it has looked like this in two runs or more, and for the grace time (less JITTER)."""
         return self.runs > 1 and now - self.since >= grace - JITTER
 
 

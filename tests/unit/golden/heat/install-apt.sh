@@ -34,8 +34,8 @@ for unit in heat-engine heat-api heat-api-cfn; do
     fi
     [ "$(systemctl is-enabled "$unit.service" 2>/dev/null)" = masked ] || systemctl --quiet mask "$unit.service" 2>/dev/null
 done
-packages heat-engine heat-api heat-api-cfn uwsgi-plugin-python3 python3-pymysql python3-pymemcache python3-memcache python3-openstacksdk \
-    curl iproute2
+packages heat-engine heat-api heat-api-cfn uwsgi-plugin-python3 python3-pymysql python3-pymemcache python3-memcache \
+    python3-openstacksdk curl iproute2
 
 bin=/opt/heat/apt/bin
 install -d "$bin" /opt/heat/apt/etc

@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: a766b8002bfc2ea840db24a26b64b138e0f1b48fd1103ef87f5433a6ea9392c5
+# Its files: eb6e5fe88aef77a67ebd8b0e5125321337e687bf1862971116cb2a7dc19eb337
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
