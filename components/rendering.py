@@ -6,6 +6,7 @@ Does not know where a text goes: `components.remote` ships it.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,8 @@ import jinja2
 import pulumi
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-# What installs Python packages on the hosts: templates/scripts/venv.inc.sh.
-UV_VERSION = "0.13.9"
+# What installs Python packages on the hosts: templates/scripts/venv.inc.sh. The version is pinned with its digests.
+UV_VERSION = re.findall(r"uv==(\S+)", (TEMPLATES / "scripts/requirements-uv.txt").read_text())[0]
 
 
 def _sh(value: object) -> str:

@@ -15,7 +15,7 @@ for release in $releases; do
     lock=templates/heat/requirements-$release.txt
     "$uv" venv --quiet --python 3.11 "$work/$release"
     if [ -f "$lock" ]; then
-        "$uv" pip install --quiet --python "$work/$release" -r "$lock"
+        "$uv" pip install --quiet --python "$work/$release" --require-hashes -r "$lock"
     else
         "$uv" pip install --quiet --python "$work/$release" "openstack-heat==$release" 'sqlalchemy<2.1'
     fi

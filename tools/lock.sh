@@ -1,12 +1,19 @@
 #!/bin/sh
-# Pin every package anew, with digests where hosts install them: requirements.txt for the project, and a list for each
-# release of Heat and for Keystone below templates/. Read the diff, then run the whole of the tests.
+# Pin every package anew, with its digests: requirements.txt for the project, and below templates/ a list for each release
+# of Heat, for Keystone, and for the uv that installs them. Read the diff, then run the whole of the tests.
+#
+#   UV_VERSION=…   another release of the uv on the hosts than the pinned one
 set -eu
 cd "$(dirname "$0")/.."
 uv=${UV:-uv}
 command -v "$uv" >/dev/null || { echo "uv is wanted: pip install uv, or UV=/where/it/is make lock" >&2; exit 1; }
 
-"$uv" pip compile --quiet --universal --no-annotate --no-header --python-version 3.10 pyproject.toml -o requirements.txt
+"$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 pyproject.toml \
+    -o requirements.txt
+
+uv_lock=templates/scripts/requirements-uv.txt
+echo "uv==${UV_VERSION:-$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$uv_lock")}" |
+    "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 - -o "$uv_lock"
 
 # lock FILE REQUIREMENT …: what a service is installed with. PyMySQL, memcached's client and uWSGI are the operator's to
 # choose, so neither Heat nor Keystone names them; SQLAlchemy 2.1 is beyond what both are tested with.

@@ -4,8 +4,10 @@
 #   .tools/pulumi-home/   PULUMI_HOME, with the plugins in it
 # The versions are the ones that requirements.txt pins for the Python packages. Each thing is looked for in this order:
 #   1. this machine: a pulumi of that version on PATH; a plugin of that version in the user's own Pulumi home
-#   2. PULUMI_MIRROR: a directory, or an http(s) URL, of release archives under their official names
-#   3. the official downloads, verified by the official checksums
+#   2. PULUMI_MIRROR: a directory, or an http(s) URL, of release archives under their official names. An archive is used
+#      only if this repository lists its digest, or the mirror's SHA256SUMS does and PULUMI_MIRROR_SHA256 is the digest
+#      of that list.
+#   3. the official downloads, verified by the release's own checksums, and by this repository's list where it has them
 #   4. package registries: the CLI is built from its Go modules (tools/pulumi-build/), which takes minutes, once. The
 #      command plugin is in no registry, so the stand-in in tools/command_provider/ takes its place, until a later run
 #      finds the real one. There is none for the OpenStack plugin.
@@ -29,6 +31,7 @@ esac
 
 # A relative mirror is meant relative to where the caller stands.
 mirror=${PULUMI_MIRROR:-}
+mirror_sha256=${PULUMI_MIRROR_SHA256:-}
 case "$mirror" in
 '' | /* | http://* | https://*) ;;
 *) mirror=$PWD/$mirror ;;
@@ -38,6 +41,9 @@ cd "$(dirname "$0")/.."
 root=$PWD
 cli_dir=$root/.tools/pulumi
 home=$root/.tools/pulumi-home
+# Digests of release archives, as sha256sum writes them: of Pulumi's own releases, and of builds from their sources.
+official=tools/toolchain-official.sha256
+built=tools/toolchain-built.sha256
 cli_files='pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python'
 
 pinned() { # the version that requirements.txt pins for package $1
@@ -97,39 +103,64 @@ matches() {
     [ "${actual%% *}" = "$2" ]
 }
 
+# pinned_in LIST ARCHIVE: does $work/ARCHIVE have the digest that this list of the repository has for it?
+pinned_in() {
+    digest=$(checksum_of "$1" "$2")
+    [ "${#digest}" -eq 64 ] && matches "$work/$2" "$digest"
+}
+
 # from_mirror ARCHIVE: the archive from PULUMI_MIRROR as $work/ARCHIVE.
 from_mirror() {
     if [ -z "$mirror" ]; then
         failed PULUMI_MIRROR "not set"
         return 1
     fi
+    get_from_mirror "$1" 900 || {
+        failed PULUMI_MIRROR "$why"
+        return 1
+    }
+    for list in "$official" "$built"; do
+        if pinned_in "$list" "$1"; then
+            source="PULUMI_MIRROR, verified by $list"
+            return
+        fi
+    done
+    # A list beside the archives proves nothing by itself: whoever can change these can change it too.
+    get_from_mirror SHA256SUMS 30 || die "PULUMI_MIRROR: this repository does not know the digest of $mirror/$1, and
+the mirror has no SHA256SUMS ($why).
+Ask whoever keeps the mirror to write one (sha256sum *.tar.gz >SHA256SUMS) and to tell you its digest, then type:
+export PULUMI_MIRROR_SHA256=<sha256 of $mirror/SHA256SUMS>"
+    sums=$(sha256sum "$work/SHA256SUMS")
+    sums=${sums%% *}
+    [ -n "$mirror_sha256" ] || die "PULUMI_MIRROR: this repository does not know the digest of $mirror/$1.
+$mirror/SHA256SUMS has the digest $sums now. If whoever keeps the mirror names the same one, type:
+export PULUMI_MIRROR_SHA256=$sums"
+    [ "$sums" = "$mirror_sha256" ] || die "PULUMI_MIRROR_SHA256 is $mirror_sha256, but $mirror/SHA256SUMS
+has the digest $sums: the list was changed. Ask whoever keeps the mirror why, before you name the new digest."
+    wanted=$(checksum_of "$work/SHA256SUMS" "$1")
+    [ -n "$wanted" ] || die "PULUMI_MIRROR: $mirror/SHA256SUMS does not list $1. Have it added there."
+    pinned_in "$work/SHA256SUMS" "$1" ||
+        die "PULUMI_MIRROR: $mirror/$1 does not match its checksum in SHA256SUMS. Fetch the archive anew."
+    source="PULUMI_MIRROR, verified by its SHA256SUMS, which has the digest PULUMI_MIRROR_SHA256"
+}
+
+# get_from_mirror NAME SECONDS: a file of the mirror as $work/NAME.
+get_from_mirror() {
     case "$mirror" in
     http://* | https://*)
-        why=$(fetch "${mirror%/}/$1" "$work/$1" 900) || {
-            failed PULUMI_MIRROR "${mirror%/}/$1: $why"
+        why=$(fetch "${mirror%/}/$1" "$work/$1" "$2") || {
+            why="${mirror%/}/$1: $why"
             return 1
         }
-        fetch "${mirror%/}/SHA256SUMS" "$work/SHA256SUMS" 30 >/dev/null || rm -f "$work/SHA256SUMS"
         ;;
     *)
         if [ ! -r "$mirror/$1" ]; then
-            failed PULUMI_MIRROR "no $1 in $mirror"
+            why="no $1 in $mirror"
             return 1
         fi
         cp "$mirror/$1" "$work/$1" || die "cannot write to $work"
-        rm -f "$work/SHA256SUMS"
-        [ ! -r "$mirror/SHA256SUMS" ] || cp "$mirror/SHA256SUMS" "$work/SHA256SUMS"
         ;;
     esac
-    if [ -e "$work/SHA256SUMS" ]; then
-        wanted=$(checksum_of "$work/SHA256SUMS" "$1")
-        [ -n "$wanted" ] || die "PULUMI_MIRROR: $mirror/SHA256SUMS does not list $1. Add it there, or remove SHA256SUMS."
-        matches "$work/$1" "$wanted" ||
-            die "PULUMI_MIRROR: $mirror/$1 does not match its checksum in SHA256SUMS. Fetch the archive anew."
-        source="PULUMI_MIRROR, checksum verified"
-    else
-        source="PULUMI_MIRROR, not verified: there is no SHA256SUMS"
-    fi
 }
 
 # from_download ARCHIVE BASE_URL CHECKSUMS: the archive from its official place, as $work/ARCHIVE. The small list of
@@ -150,7 +181,13 @@ from_download() {
         return 1
     }
     matches "$work/$1" "$wanted" || die "$2/$1 does not match its checksum in $3. Try again; if it stays so, do not use it."
-    source="official download, checksum verified"
+    if [ -z "$(checksum_of "$official" "$1")" ]; then
+        source="official download, verified by the release's own checksums alone: $official does not list it"
+    elif pinned_in "$official" "$1"; then
+        source="official download, verified by $official"
+    else
+        die "$2/$1 does not have the digest that $official lists. Do not use it: it is not what was released."
+    fi
 }
 
 # --- the CLI --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the project's Python environment, .venv, from requirements.txt; does nothing while that is unchanged.
+# Makes the project's Python environment, .venv, from requirements.txt, whose digests are verified; does nothing while that
+# file is unchanged.
 # uv does it where it is on PATH, because it is faster; python3 -m venv and pip do it everywhere else.
 set -eu
 
@@ -28,13 +29,12 @@ fi
 
 if command -v uv >/dev/null; then
     say "installing requirements.txt into .venv with uv"
-    # --seed: Pulumi's language host asks the environment's own pip for the packages.
-    [ -d .venv ] || uv venv --quiet --seed --python "$python" .venv
-    uv pip install --quiet --python .venv/bin/python -r requirements.txt
+    [ -d .venv ] || uv venv --quiet --python "$python" .venv
+    uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.txt
 else
     "$python" -c 'import ensurepip, venv' 2>/dev/null || die "Python's venv module is missing. Run: sudo apt install python3-venv"
     say "installing requirements.txt into .venv with pip"
     [ -d .venv ] || "$python" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 fi
 cp requirements.txt "$stamp"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,45 +15,21 @@ from tests.conformance.sshd import BINARY, Sshd
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".tools/pulumi-home"
-_VERSION = next(
-    line.partition("==")[2]
-    for line in (ROOT / "requirements.txt").read_text().splitlines()
-    if line.startswith("pulumi-command==")
-)
+_VERSION = re.findall(r"(?m)^pulumi-command==(\S+)", (ROOT / "requirements.txt").read_text())[0]
 INSTALLED = f"plugins/resource-command-v{_VERSION}"
-_ARCHIVE = f"pulumi-resource-command-v{_VERSION}-linux-{'arm64' if os.uname().machine == 'aarch64' else 'amd64'}.tar.gz"
 
 Start = Callable[..., Plugin]
 Compare = Callable[[Callable[[Plugin], Any]], Any]
 
 
-def _real_plugin(scratch: Path) -> Path | str:
+def _real_plugin() -> Path | str:
     """The real plugin's binary, or why there is none."""
     user_home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
     for home in (HOME, user_home):
         binary = home / INSTALLED / "pulumi-resource-command"
         if binary.exists() and not (binary.parent / "STAND-IN").exists():
             return binary
-    mirror = os.environ.get("PULUMI_MIRROR", "")
-    if not mirror:
-        return f"the real plugin is not installed, and PULUMI_MIRROR, where {_ARCHIVE} would be, is not set"
-    archive = Path(mirror) / _ARCHIVE
-    if mirror.startswith(("http://", "https://")):
-        archive = scratch / _ARCHIVE
-        try:
-            urllib.request.urlretrieve(f"{mirror.rstrip('/')}/{_ARCHIVE}", archive)
-        except OSError as error:
-            return f"PULUMI_MIRROR: {error}"
-    if not archive.exists():
-        return f"there is no {_ARCHIVE} in PULUMI_MIRROR"
-    binary = scratch / "pulumi-resource-command"
-    with tarfile.open(archive) as files:
-        member = next(member for member in files if Path(member.name).name == binary.name)
-        content = files.extractfile(member)
-        assert content
-        binary.write_bytes(content.read())
-    binary.chmod(0o755)
-    return binary
+    return f"the real plugin is not installed: {HOME / INSTALLED} is the stand-in (docs/registries-only.md)"
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +42,8 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_or_why(tmp_path_factory: pytest.TempPathFactory) -> Path | str:
-    return _real_plugin(tmp_path_factory.mktemp("real"))
+def real_or_why() -> Path | str:
+    return _real_plugin()
 
 
 @pytest.fixture

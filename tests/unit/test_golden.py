@@ -370,7 +370,8 @@ def test_an_ini_file_can_be_read(name: str) -> None:
 @pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("requirements-*.txt")), ids=lambda path: path.name)
 def test_every_package_on_a_host_has_one_version_and_its_digests(path: Path) -> None:
     entries = path.read_text().replace("\\\n", " ").splitlines()
-    assert len(entries) > 50
+    assert len(entries) > 50 or path.name == "requirements-uv.txt"
+    assert entries
     for entry in entries:
         assert re.fullmatch(r"[a-z0-9._-]+==[^ ;]+( *; [^-]+)?( +--hash=sha256:[0-9a-f]{64})+ *", entry), entry
 

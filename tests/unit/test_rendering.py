@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import subprocess
+from pathlib import Path
 
 import jinja2
 import pulumi
@@ -10,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.install import PackageSource
-from components.rendering import UV_VERSION, _environment, render, render_output
+from components.rendering import TEMPLATES, UV_VERSION, _environment, render, render_output
 from components.topology import Process
-from tests.unit.program import Monitor, Outputs, in_pulumi
+from tests.unit.program import ROOT, Monitor, Outputs, in_pulumi
 from tests.unit.sample import DEPLOYMENT, processes
 
 ENVIRONMENT = _environment()
+# Nobody can know the digests of what an operator's own constraints lead to, and what lists options is not kept.
+UNPINNED = ("constraints.inc.sh", "heat-options.sh")
 
 
 def from_string(text: str, **values: object) -> str:
@@ -81,9 +86,38 @@ def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
     assert found["secret is secret"]
 
 
-def test_the_installer_of_packages_has_a_pinned_version() -> None:
+def test_the_installer_of_packages_has_a_pinned_version_and_pinned_digests(tmp_path: Path) -> None:
+    """The script itself, with a stand-in for Python that keeps what pip is given."""
     text = render("scripts/venv.inc.sh", uv_version=UV_VERSION, packages=PackageSource())
-    assert f"install uv=={UV_VERSION}\n" in text
+    fake = tmp_path / "python"
+    fake.write_text('#!/bin/sh\necho "$@" >"${0%/*}/words"\ncat >"${0%/*}/read"\n')
+    fake.chmod(0o755)
+    text = text.replace(f"/opt/uv/{UV_VERSION}/bin/python", str(fake)).replace("python3 -m venv", ":")
+    script = f'set -eu\n{text}\nmkdir -p "{tmp_path}/venv/bin"; : >"{tmp_path}/venv/bin/python"\n'
+    script += f'chmod +x "{tmp_path}/venv/bin/python"; python_packages "{tmp_path}/venv"\n'
+    subprocess.run(["/bin/sh", "-c", script], check=True)
+    assert "--require-hashes" in (tmp_path / "words").read_text()
+    uv, *digests = (tmp_path / "read").read_text().replace("\\\n", "").split()
+    assert uv == f"uv=={UV_VERSION}"
+    assert len(digests) > 2
+    assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", digest) for digest in digests)
+
+
+def test_every_package_of_the_project_has_its_digests() -> None:
+    pinned = (ROOT / "requirements.txt").read_text().replace("\\\n", "")
+    assert len(pinned.splitlines()) > 50
+    for line in pinned.splitlines():
+        assert re.search(r"==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_no_environment_is_made_without_verifying_digests() -> None:
+    """Every `pip install` of a list: on the hosts, here, and for the build of the toolchain."""
+    for path in [*TEMPLATES.rglob("*"), *(ROOT / "tools").rglob("*.sh")]:
+        if path.suffix in (".sh", ".j2"):
+            text = path.read_text().replace("\\\n", "")
+            for line in re.findall(r".*\bpip\b.* (?:install|sync)\b.*", text):
+                free = path.name in UNPINNED or line.lstrip().startswith(("#", "echo", "command -v"))
+                assert free or "--require-hashes" in line, f"{path.name}: {line}"
 
 
 @pytest.mark.parametrize("process", processes(), ids=lambda process: process.name)

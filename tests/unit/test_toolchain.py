@@ -49,14 +49,27 @@ class Project:
     directory: Path
     mirror: Path
 
-    def run(self, *arguments: str, path: Path | None = None, mirror: bool = True) -> tuple[int, str]:
-        """Run the script: its status, and what it said."""
+    def run(
+        self, *arguments: str, path: Path | None = None, mirror: bool = True, named: str | None = None
+    ) -> tuple[int, str]:
+        """Run the script: its status, and what it said.
+
+        Args:
+            arguments: of the script.
+            path: a directory that comes first on PATH.
+            mirror: whether there is one.
+            named: the digest of the mirror's list that the operator names; None: the one that the list has.
+        """
+        sums = self.mirror / "SHA256SUMS"
+        if named is None:
+            named = hashlib.sha256(sums.read_bytes()).hexdigest() if sums.exists() else ""
         process = subprocess.run(
             [self.directory / "tools/toolchain.sh", *arguments],
             env={
                 "PATH": f"{path}:/usr/bin:/bin" if path else "/usr/bin:/bin",
                 "HOME": str(self.directory),
                 "PULUMI_MIRROR": str(self.mirror) if mirror else "",
+                "PULUMI_MIRROR_SHA256": named,
                 # A proxy that refuses at once.
                 "https_proxy": "http://127.0.0.1:9",
             },
@@ -74,11 +87,18 @@ class Project:
                 for name in names:
                     text = FAKE.replace("VERSION", VERSION) if name == "pulumi/pulumi" else f"#!/bin/sh\n# {archive}\n"
                     packed.add(_program(self.directory / "scratch" / name, text), name)
+        self.sums()
 
     def sums(self) -> None:
         """List the checksums of what is in the mirror."""
         lines = [f"{hashlib.sha256(a.read_bytes()).hexdigest()}  {a.name}\n" for a in self.mirror.glob("*.tar.gz")]
         (self.mirror / "SHA256SUMS").write_text("".join(lines))
+
+    def pin(self, archive: str, digest: str = "") -> None:
+        """Have the repository list an archive: with the digest that it has, or another one."""
+        found = hashlib.sha256((self.mirror / archive).read_bytes()).hexdigest()
+        with (self.directory / "tools/toolchain-official.sha256").open("a") as listed:
+            listed.write(f"{digest or found}  {archive}\n")
 
     def on_path(self, version: str) -> Path:
         """A directory with a CLI of that version."""
@@ -99,6 +119,8 @@ def project(tmp_path: Path) -> Project:
     for name in copied:
         _program(directory / "tools" / name, (ROOT / "tools" / name).read_text())
     _program(directory / "tools/venv.sh", "#!/bin/sh\n")
+    for kind in ("official", "built"):
+        (directory / f"tools/toolchain-{kind}.sha256").write_text("# none of this version\n")
     pins = (f"{name}=={VERSION}\n" for name in ("pulumi", "pulumi-command", "pulumi-openstack"))
     (directory / "requirements.txt").write_text("".join(pins))
     return Project(directory, mirror)
@@ -106,9 +128,8 @@ def project(tmp_path: Path) -> Project:
 
 def test_everything_comes_from_the_mirror_once(project: Project) -> None:
     project.put(CLI, COMMAND)
-    project.sums()
     status, said = project.run()
-    assert (status, said.count("from PULUMI_MIRROR, checksum verified")) == (0, 2)
+    assert (status, said.count("from PULUMI_MIRROR, verified by its SHA256SUMS")) == (0, 2)
     assert {path.name for path in (project.directory / ".tools/pulumi").iterdir()} == {"VERSION", *FILES}
     assert project.run(mirror=False) == (0, "")
 
@@ -143,12 +164,81 @@ def test_a_checksum_that_does_not_fit_ends_it(
     project: Project, harm: Callable[[Project], None], complaint: str
 ) -> None:
     project.put(CLI, COMMAND)
-    project.sums()
     harm(project)
     status, said = project.run()
     assert status != 0
     assert complaint in said
     assert not (project.directory / ".tools/pulumi").exists()
+
+
+def test_a_mirror_without_a_list_of_checksums_is_refused(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    (project.mirror / "SHA256SUMS").unlink()
+    status, said = project.run()
+    assert status != 0
+    assert "has no SHA256SUMS" in said
+    assert "export PULUMI_MIRROR_SHA256=" in said
+    assert not (project.directory / ".tools/pulumi").exists()
+
+
+@pytest.mark.parametrize("named", ["", "0" * 64])
+def test_a_list_that_the_operator_has_not_named_proves_nothing(project: Project, named: str) -> None:
+    project.put(CLI, COMMAND)
+    status, said = project.run(named=named)
+    assert status != 0
+    assert "PULUMI_MIRROR_SHA256" in said
+    assert hashlib.sha256((project.mirror / "SHA256SUMS").read_bytes()).hexdigest() in said
+    assert not (project.directory / ".tools/pulumi").exists()
+
+
+def test_an_archive_whose_digest_the_repository_lists_needs_no_other_proof(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    for archive in (CLI, COMMAND):
+        project.pin(archive)
+    (project.mirror / "SHA256SUMS").unlink()
+    status, said = project.run()
+    assert (status, said.count("verified by tools/toolchain-official.sha256")) == (0, 2)
+
+
+def test_the_repository_lists_the_cli_that_requirements_txt_pins() -> None:
+    version = re.findall(r"(?m)^pulumi==(\S+)", (ROOT / "requirements.txt").read_text())[0]
+    listed = (ROOT / "tools/toolchain-official.sha256").read_text()
+    for platform_name in ("x64", "arm64"):
+        assert re.search(rf"(?m)^[0-9a-f]{{64}}  pulumi-v{re.escape(version)}-linux-{platform_name}\.tar\.gz$", listed)
+
+
+# Stands for `python3 -c … URL FILE`: the official places have what is in the mirror, under the same names.
+OFFICIAL = """#!/bin/sh
+name=${3##*/}
+case $name in
+*checksums.txt) cat MIRROR/SHA256SUMS >"$4" ;;
+*) cat "MIRROR/$name" >"$4" ;;
+esac
+"""
+
+
+def _official(project: Project) -> Path:
+    bin_ = project.directory / "official"
+    _program(bin_ / "python3", OFFICIAL.replace("MIRROR", str(project.mirror)))
+    return bin_
+
+
+def test_an_official_download_that_is_not_what_was_pinned_is_refused(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    project.pin(CLI, digest="0" * 64)
+    status, said = project.run(path=_official(project), mirror=False)
+    assert status != 0
+    assert f"{CLI} does not have the digest that tools/toolchain-official.sha256 lists" in said
+    assert not (project.directory / ".tools/pulumi").exists()
+
+
+def test_an_official_download_says_what_it_was_verified_by(project: Project) -> None:
+    project.put(CLI, COMMAND)
+    project.pin(CLI)
+    status, said = project.run(path=_official(project), mirror=False)
+    assert status == 0
+    assert f"pulumi {VERSION}: from official download, verified by tools/toolchain-official.sha256" in said
+    assert f"pulumi-command {VERSION}: from official download, verified by the release's own checksums alone" in said
 
 
 def test_a_failure_says_what_was_tried_and_what_to_do(project: Project) -> None:

@@ -28,7 +28,8 @@ title=$(. /etc/os-release && echo "${PRETTY_NAME-}") || title=
 case "$system" in
 "debian 12" | "debian 13" | "ubuntu 24.04") ;;
 "ubuntu 22.04")
-    command -v python3.11 python3.12 python3.13 >/dev/null ||
+    # One name at a time: dash looks at the first one only.
+    { command -v python3.11 || command -v python3.12 || command -v python3.13; } >/dev/null ||
         refuse "Ubuntu 22.04 has Python 3.10, and Heat wants 3.11 or later; type there, as root: apt install python3.11"
     ;;
 *) refuse "it runs ${title:-an unknown system}; wanted are Debian 12 or 13, or Ubuntu 22.04 or 24.04" ;;
