@@ -23,13 +23,14 @@ engine: ## a container engine, from the distribution's packages if there is none
 	@tools/container-engine.sh
 
 .PHONY: up
-up: tools engine ## everything: set up, then bring the stack up (STACK=dev)
+up: tools engine ## everything: set up, then bring the stack up (STACK=dev; any other shows a preview and asks, or YES=its name)
 	@tools/stack.sh up $(STACK)
 	@echo "To go on:  . ./env.sh; pulumi stack output; pulumi config set engines 4; pulumi up"
 
 .PHONY: down
-down: tools cloud-down ## take the stack and all that it made away, and the test cloud
+down: tools ## take the stack and all that it made away (any other than dev asks, or YES=its name); with dev the test cloud too
 	@tools/stack.sh down $(STACK)
+	@[ "$(STACK)" != dev ] || tools/cloud/down.sh
 
 .PHONY: verify
 verify: tools ## are the hosts as they were left? A table of what is not, and exit code 1; changes nothing (STACK=dev)

