@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
+from components.guard import Guard  # noqa: E402
 from components.heat_node import run_in_turn, same_messages  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
@@ -55,7 +56,7 @@ retired = {name: node.retire(on_node(processes, name), after=proxy.running) for 
 caretaker = Caretaker("caretaker", nodes=nodes, schedule=wanted.schedule, after=running)
 
 # The way of a request, from each backend through the proxy to the engines.
-Check(
+check = Check(
     "check", front=place.front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes,
     deployment=wanted.deployment, control=control,
     after={name: [retired[name], caretaker.running[name]] for name in nodes},
@@ -65,6 +66,10 @@ clouds = ClientConfig(
     "clients", path=state / "clouds.yaml", keystone_url=control.public_keystone_url, region=wanted.region,
     logins=control.logins,
 )  # fmt: skip
+# A destroy by mistake fails here, before anything is gone.
+assert isinstance(proxy, pulumi.Resource)  # noqa: S101 # every kind of proxy is one
+Guard("protection", after=[check, clouds, proxy, caretaker, *nodes.values()], protect=wanted.protected)
+
 keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")
 told = outputs.describe(wanted, place, keystone_url=keystone_url, clouds_yaml=clouds.path)
 for name, value in told.items():

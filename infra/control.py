@@ -23,7 +23,7 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
         return _adopted(wanted, place)
     deployment = place.entrance.apply(wanted.deployment_at)
     # Data that stay are of no use without what they are read with.
-    protect = wanted.hosts == "openstack" and wanted.openstack.protect
+    protect = wanted.protected
     if wanted.control_plane == "existing":
         control = wanted.control
         return ExistingControlPlane(

@@ -60,6 +60,7 @@ def find_place(wanted: Settings, *, stack: str, root: Path) -> Place:
         owner=root,
         cache=root / ".state/cache",
         debian_mirror=wanted.debian_mirror,
+        protect=wanted.protected,
         generation=wanted.generation,
     )
     return Place(hosts=containers.hosts)

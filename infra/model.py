@@ -195,6 +195,7 @@ class OpenstackSettings:
     """The VMs of `hosts: openstack`, and what else is made for them. None named: what Pulumi.yaml says of each."""
 
     EXAMPLE: ClassVar[str] = "image"
+    MOVED: ClassVar[Mapping[str, str]] = {"protect": "/protect"}
 
     cloud: str = ""
     image: str = "debian-12"
@@ -215,7 +216,6 @@ class OpenstackSettings:
     tags: tuple[str, ...] = ()
     load_balancer_provider: str = ""
     load_balancer_floating_ip: str = NEW
-    protect: bool = False
     rebuild: str = ""
 
     @property
@@ -325,7 +325,18 @@ class Settings:
     policy: str = ""
     pip_index_url: str = ""
     debian_mirror: str = ""
+    protect: str = "auto"
     generation: int = 1
+
+    @property
+    def protected(self) -> bool:
+        """Whether what data are kept on and read with may not be taken away, by `destroy` or by replacing it.
+
+        Containers are for trying things out, and an adopted Heat gets back what was its own.
+        """
+        if self.protect == "auto":
+            return self.hosts != "containers" and not self.adopt
+        return self.protect == "true"
 
     @property
     def network(self) -> ipaddress.IPv4Network:
@@ -551,7 +562,7 @@ class Settings:
             user=openstack.user,
             dns_servers=openstack.dns_servers,
             tags=openstack.tags,
-            protect=openstack.protect,
+            protect=self.protected,
             rebuild=openstack.rebuild,
             balanced=self.balanced,
         )

@@ -94,13 +94,15 @@ class Reader:
             keys: what is there, at `path`.
             known: what may be.
             path: of the object that they are keys of.
-            moved: by a key that means nothing what it should be.
+            moved: by a key that means nothing what it should be; "/name" is one outside of that object.
             what: what the keys are.
         """
         for key in keys:
             if key not in known:
                 close = [moved[key]] if moved and key in moved else difflib.get_close_matches(key, known, n=1)
-                hint = f", did you mean {path}{'.' if path else ''}{close[0]}?" if close else "."
+                # A name with a slash is one that counts from the top.
+                near = step(path, close[0]) if path and close and close[0][0] != "/" else "".join(close).lstrip("/")
+                hint = f", did you mean {near}?" if close else "."
                 there = step(path, key) if path else key
                 self.problems.append(f"{there}: there is no such {what}{hint} Type: {self.remove(there)}")
 

@@ -60,6 +60,7 @@ class ContainerHosts(pulumi.ComponentResource):
         owner: Path,
         cache: Path,
         debian_mirror: str = "",
+        protect: bool = False,
         generation: int = 1,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -73,11 +74,12 @@ class ContainerHosts(pulumi.ComponentResource):
             owner: the checkout, which tells whose containers and network these are.
             cache: where the base image is kept, so that it is built once.
             debian_mirror: where the base image's packages come from, if not from Debian's own address.
+            protect: keep the front host, which may have the database, from being taken away by mistake.
             generation: another one has everything run again on the hosts.
             opts: of the component.
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
-        self._owner = str(owner)
+        self._owner, self._keeps = str(owner), protect
         recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
         found = self._script("image", "image", {"cache": str(cache), "debian_mirror": debian_mirror, "recipe": recipe})
         self._engine = found.stdout.apply(lambda lines: lines.split("\n")[0].strip())
@@ -89,11 +91,14 @@ class ContainerHosts(pulumi.ComponentResource):
             "network",
             {"engine": self._engine, "name": network_name, "subnet": str(subnet), "owner": self._owner},
             lasting=True,
+            kept=True,
         )
-        client_key = KeyPair("ssh-key", self)
+        client_key = KeyPair("ssh-key", self, protect=protect)
         self.hosts = {}
+        # The first one is the front host.
         for host, address in addresses(subnet, names).items():
-            host_key = KeyPair(f"{host}-host-key", self)
+            first = not self.hosts
+            host_key = KeyPair(f"{host}-host-key", self, protect=protect and first)
             machine = self._script(
                 f"{host}-machine",
                 "host",
@@ -111,6 +116,7 @@ class ContainerHosts(pulumi.ComponentResource):
                 },
                 environment={"HOST_KEY": host_key.private_key},
                 lasting=True,
+                kept=first,
                 identity=[address, str(subnet)],
                 after=[network],
             )
@@ -132,6 +138,7 @@ class ContainerHosts(pulumi.ComponentResource):
         *,
         environment: Mapping[str, pulumi.Input[str]] | None = None,
         lasting: bool = False,
+        kept: bool = False,
         identity: Sequence[str] = (),
         after: Sequence[pulumi.Resource] = (),
     ) -> command.local.Command:
@@ -143,6 +150,7 @@ class ContainerHosts(pulumi.ComponentResource):
             values: for the template.
             environment: secrets, for the script's process alone.
             lasting: it makes a thing that stays: called with create, and with delete when the thing is to go.
+            kept: the thing may not go by mistake, where that is asked for.
             identity: what makes it another thing when it changes. Replacing is right here, as for any machine.
             after: what must be there before.
         """
@@ -158,6 +166,7 @@ class ContainerHosts(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*after],
+                protect=(kept and self._keeps) or None,
                 # A container's name and address are taken until it is gone.
                 delete_before_replace=True,
             ),

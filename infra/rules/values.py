@@ -18,6 +18,7 @@ _CHOICES = {
     "install": tuple(method.value for method in Method),
     "api_runner": ("uwsgi", "console"),
     "load_balancer": ("haproxy", "octavia"),
+    "protect": ("auto", "true", "false"),
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
 _AT_LEAST_ONE = (

@@ -144,7 +144,7 @@ def test_without_a_floating_ip_it_is_found_at_its_own_address() -> None:
 
 
 def test_its_address_does_not_go_by_mistake_where_that_is_asked_for() -> None:
-    result = balanced_sample(openstack={"sshFrom": ["198.51.100.0/24"], "protect": True})
+    result = balanced_sample()
     for name in ("load-balancer", "load-balancer-floating-ip"):
         assert result.by_name[name].request.protect
 

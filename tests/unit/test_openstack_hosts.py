@@ -443,16 +443,17 @@ def test_an_address_is_free_before_its_next_holder_takes_it() -> None:
         assert result.by_name[name].request.deleteBeforeReplace, name
 
 
-def test_what_must_not_go_by_mistake_is_protected_where_that_is_asked_for() -> None:
-    result = vm_sample(protect=True)
+def test_what_must_not_go_by_mistake_is_protected_unless_it_is_said_otherwise() -> None:
+    result = vm_sample()
     kept = {one.name for one in result.registered if one.request.protect}
     # The database is of no use without what it is read with.
     secrets = {name for name in result.by_name if name.startswith("secret-")} | {"ssh-key", "front-host-key"}
     assert len(secrets) > 5
     assert kept == secrets | {
-        "network", "subnet", "router", "router-interface", "floating-ip", "front-port", "front-machine",
+        "guard", "network", "subnet", "router", "router-interface", "floating-ip", "front-port", "front-machine",
     }  # fmt: skip
-    assert not [one.name for one in vm_sample().registered if one.request.protect]
+    free = cached(hosts="openstack", subnet="10.0.0.0/24", openstack={"sshFrom": ["198.51.100.0/24"]}, protect="false")
+    assert not [one.name for one in free.registered if one.request.protect]
 
 
 def test_the_association_of_the_floating_ip_goes_before_the_router_does() -> None:

@@ -72,9 +72,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "Type: pulumi config set --path openstack.antiAffinity soft --stack dev",
     ),
     (
-        vms(protect="yes"),
-        "openstack.protect = yes: true or false is wanted. "
-        "Type: pulumi config set --path openstack.protect false --stack dev",
+        vms(protect=True),
+        "openstack.protect: there is no such setting, did you mean protect? "
+        "Type: pulumi config rm --path openstack.protect --stack dev",
     ),
     (
         vms(floatingIp="public"),

@@ -125,6 +125,10 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "Type: pulumi config set loadBalancer haproxy --stack dev",
     ),
     (
+        {"protect": "yes"},
+        "protect = yes: this must be auto or true or false. Type: pulumi config set protect auto --stack dev",
+    ),
+    (
         {"apiRunner": "gunicorn"},
         "apiRunner = gunicorn: this must be uwsgi or console. Type: pulumi config set apiRunner uwsgi --stack dev",
     ),

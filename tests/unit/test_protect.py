@@ -1,0 +1,74 @@
+"""What may not be taken away by mistake, on every kind of host, and that a refused `destroy` has done nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.program import MARK, Run, cached
+from tests.unit.test_existing_hosts import KEY, hosts
+
+EXISTING: dict[str, Any] = {"hosts": "existing", "sshPrivateKey": KEY, "existing": hosts()}
+VMS: dict[str, Any] = {
+    "hosts": "openstack", "subnet": "10.0.0.0/24", "openstack": {"sshFrom": ["198.51.100.0/24"]},
+}  # fmt: skip
+CONTROL: dict[str, Any] = {
+    "controlPlane": "existing",
+    "control": {"keystoneUrl": "https://keystone.example:5000", "memcached": ["10.0.0.9:11211"]},
+    "databaseUrl": f"mysql+pymysql://heat:{MARK}.database@db.example/heat",
+    "transportUrl": f"rabbit://heat:{MARK}.broker@mq.example:5672/heat",
+    "servicePassword": f"{MARK}.service",
+    "stackDomainAdminPassword": f"{MARK}.domain-admin",
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "containers": {},
+    "many nodes": {"nodes": 4, "engines": 1, "apis": 1, "cfnApis": 1},
+    "existing": EXISTING,
+    "openstack": VMS,
+    "octavia": {**VMS, "loadBalancer": "octavia"},
+    "existing control plane": EXISTING | CONTROL,
+    "adopted": {**EXISTING, "controlPlane": "existing", "adopt": True},
+}
+ADOPTED = KINDS["adopted"]
+for_every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def protected(result: Run) -> set[str]:
+    return {one.name for one in result.registered if one.request.protect}
+
+
+@for_every_kind
+@pytest.mark.parametrize("protect", ["true", "false"])
+def test_what_destroy_takes_away_first_is_what_it_cannot_take_away(kind: str, protect: str) -> None:
+    """`destroy` goes backwards: everything else is there as long as the guard is."""
+    result = cached(**KINDS[kind], protect=protect)
+    others = {one.name for one in result.registered if one.request.custom} - {"guard"}
+    # Providers are no resources of the stack's own.
+    others -= {one.name for one in result.registered if one.type.startswith("pulumi:providers:")}
+    assert others - result.before("guard") == set()
+    assert ("guard" in protected(result)) is (protect == "true")
+
+
+@for_every_kind
+def test_nothing_is_protected_where_that_is_not_wanted(kind: str) -> None:
+    assert protected(cached(**KINDS[kind], protect="false")) == set()
+
+
+@for_every_kind
+def test_what_data_are_read_with_is_protected_where_that_is_wanted(kind: str) -> None:
+    result = cached(**KINDS[kind], protect="true")
+    secrets = {name for name in result.by_name if name.startswith("secret-")}
+    assert secrets <= protected(result)
+    if kind in ("containers", "openstack"):
+        assert {"front-machine", "network", "ssh-key", "front-host-key"} <= protected(result)
+    assert not [name for name in protected(result) if name.startswith("node-")], "a node too many has to go"
+
+
+@pytest.mark.parametrize(
+    ("config", "kept"),
+    [({}, False), (EXISTING, True), (EXISTING | CONTROL, True), (VMS, True), (ADOPTED, False)],
+    ids=["containers", "existing", "existing control plane", "openstack", "adopted"],
+)
+def test_hosts_that_are_not_for_trying_out_are_protected_without_being_told(config: dict[str, Any], kept: bool) -> None:
+    assert bool(protected(cached(**config))) is kept
