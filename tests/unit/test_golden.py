@@ -31,6 +31,7 @@ from tests.unit.program import (
     vm_sample,
 )
 from tests.unit.sample import parsed
+from tests.unit.test_existing_hosts import KEY, hosts
 
 GOLDEN = Path(__file__).with_name("golden")
 
@@ -127,6 +128,10 @@ OTHERS: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
             "heat/process-console-api.sh": "node-1-heat-api-8004",
         },
     ),
+    (
+        {"hosts": "existing", "existing": hosts(), "sshPrivateKey": KEY},
+        {"heat/known-key.sh": "node-b-known-key"},
+    ),
 )
 WHERE: dict[str, tuple[dict[str, object], str]] = {name: ({}, resource) for name, resource in CASES.items()} | {
     name: (config, resource) for config, cases in OTHERS for name, resource in cases.items()
@@ -141,6 +146,7 @@ AS_THEY_ARE = {
     "haproxy/check_proxy.py": "front-check-program",
     "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
+    "heat/encrypted.py": "node-1-encrypted-program",
     "heat/engine.py": "node-1-engine-program",
     "heat/caretaker.py": "node-1-caretaker-caretaker",
     "heat/engine_work.py": "node-1-engine-work",
