@@ -63,7 +63,7 @@ check: venv ## ruff, mypy, shellcheck
 	@.venv/bin/mypy
 	@# Scripts with blanks to fill in are checked as they are rendered, by tests/unit/test_golden.py.
 	@.venv/bin/shellcheck -x env.sh tools/*.sh tools/*/*.sh tools/command_provider/pulumi-resource-command \
-		.ci/run tests/e2e/*.sh tests/e2e/*/*.sh tests/faults/run.sh tests/openstack/run.sh templates/local/*.sh templates/scripts/heat-scaleout.sh
+		.ci/run tests/e2e/*.sh tests/e2e/*/*.sh tests/faults/run.sh tests/openstack/run.sh templates/scripts/heat-scaleout.sh
 
 .PHONY: e2e
 e2e: tools engine ## the real thing in containers, from nothing to nothing, under names of its own

@@ -125,7 +125,8 @@ class AdoptedControlPlane(ControlPlane):
         """See that database, broker and cache let Heat in from here. Run on a Heat node."""
         spec = self._options.apply(reached)
         purpose = "Heat's database, broker and cache let it in."
-        return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=self.ready)]
+        after = [node.encrypted, *self.ready]
+        return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=after)]
 
     def register(self, node: HeatNode) -> pulumi.Resource:
         """See that Keystone knows Heat. Run on a Heat node."""
@@ -147,7 +148,11 @@ def reached(options: Options) -> dict[str, Any]:
     rabbit, auth, cache = (options.get(section, {}) for section in ("oslo_messaging_rabbit", AUTH, "cache"))
     servers = ",".join(filter(None, (auth.get("memcached_servers"), cache.get("memcache_servers"))))
     return {
-        "database": {"url": options["database"]["connection"], "admin_url": ""},
+        "database": {
+            "url": options["database"]["connection"],
+            "admin_url": "",
+            "key": options["DEFAULT"].get("auth_encryption_key", ""),
+        },
         "broker": {
             "url": options["DEFAULT"]["transport_url"],
             "ca": rabbit.get("ssl_ca_file", SYSTEM_CA) if rabbit.get("ssl", "").lower() in _TRUE else "",

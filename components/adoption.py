@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -202,7 +203,10 @@ def _disagreements(translation: Translation, wanted: Wanted) -> list[str]:
 
 
 def _login_problems(translation: Translation) -> list[str]:
-    """What the check at the end of an `up` needs, which logs in as Heat does."""
+    """What the check at the end of an `up` needs, which logs in as Heat does. Clients are told Keystone's URL."""
+    url = _value(translation, (AUTH, "auth_url")) or ""
+    if re.search("[@?#]", url):
+        return [f"[{AUTH}] auth_url has a login in it, or a query, and clients are told this URL: take it out"]
     if _value(translation, (AUTH, "auth_type")) is None:
         return []  # It is among what is missing.
     wanted = ("username", "password", "project_name")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from components import heat_conf, loopback
 from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
-from components.install import Installation, Method, PackageSource
+from components.install import NETRC, Installation, Method, PackageSource
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
@@ -200,6 +200,18 @@ def run_program(
     return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
 
 
+def refuse_other_keys(hosts: Collection[Host], key: pulumi.Input[str], *, parent: pulumi.Resource) -> None:
+    """Change nothing on any host before none of them is known to have run Heat with another auth_encryption_key."""
+    known = pulumi.Output.secret(key)
+
+    def script(host: Host) -> pulumi.Output[str]:
+        return known.apply(lambda text: render("heat/known-key.sh.j2", name=host.name, key=text))
+
+    looked = [host.script("known-key", script(host), parent=parent) for host in hosts]
+    for host in hosts:
+        host.use_after(looked)
+
+
 def broker_vhost(install: Installation) -> str:
     """The vhost of an installation's engines and APIs: its own where only the hosts can tell which release it is."""
     release = {Method.PIP: install.version, Method.GIT: install.git_ref, Method.APT: ""}[install.method]
@@ -233,6 +245,8 @@ class BundledControlPlane(ControlPlane):
         deployment: pulumi.Input[Deployment],
         vhost: str,
         max_connections: int,
+        auth_encryption_key: pulumi.Input[str] = "",
+        hosts: Collection[Host] = (),
         protect_secrets: bool = False,
         packages: PackageSource = _PYPI,
         opts: pulumi.ResourceOptions | None = None,
@@ -246,6 +260,8 @@ class BundledControlPlane(ControlPlane):
             deployment: with the addresses that clients find the APIs at.
             vhost: the broker's, for the engines and APIs that are planned.
             max_connections: what MariaDB allows.
+            auth_encryption_key: what Heat has encrypted the database with; "" where it is new.
+            hosts: those that may have run Heat before.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
             packages: where Python packages come from.
             opts: of the component.
@@ -261,6 +277,12 @@ class BundledControlPlane(ControlPlane):
                 "client", "auth-encryption-key",
             )
         }  # fmt: skip
+        # A key that was made stays, unused, while one is given.
+        made = self._passwords["auth-encryption-key"]
+        self._passwords["auth-encryption-key"] = pulumi.Output.all(auth_encryption_key, made).apply(
+            lambda known: str(known[0] or known[1])
+        )
+        refuse_other_keys(hosts, self._passwords["auth-encryption-key"], parent=self)
         self._services = services = Services(
             keystone_url=f"http://{host.address}:{heat_conf.KEYSTONE_PORT}",
             memcached=(f"{host.address}:{heat_conf.MEMCACHED_PORT}",),
@@ -293,6 +315,7 @@ class BundledControlPlane(ControlPlane):
             "keystone_lock": _KEYSTONE_LOCK,
             "uv_version": UV_VERSION,
             "packages": packages,
+            "netrc": NETRC,
             "keystone_version": KEYSTONE_VERSION,
             "keystone_url": f"{services.keystone_url}/v3",
             "public_keystone_url": pulumi.Output.concat(self.public_keystone_url, "/v3"),

@@ -5,7 +5,7 @@ What may be made there is made, and what is missing and may not be made is told 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,9 +14,18 @@ import pulumi
 
 from components import heat_conf, loopback
 from components.client_config import Login
-from components.control_plane import IDENTITY, ORPHANS, ControlPlane, ServiceLogin, identity, run_program
+from components.control_plane import (
+    IDENTITY,
+    ORPHANS,
+    ControlPlane,
+    ServiceLogin,
+    identity,
+    refuse_other_keys,
+    run_program,
+)
 from components.heat_conf import Deployment, Secrets, Services
 from components.heat_node import HeatNode
+from components.remote import Host
 from components.secrets import password
 
 REACH = "/usr/local/lib/heat-scaleout/reach.py"
@@ -90,6 +99,7 @@ class ExistingControlPlane(ControlPlane):
         ca: str,
         given: Given,
         manage: Manage,
+        hosts: Collection[Host] = (),
         protect_secrets: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -102,6 +112,7 @@ class ExistingControlPlane(ControlPlane):
             ca: the certificates of an operator's own, or "".
             given: what the operator gives.
             manage: what may be made.
+            hosts: those that may have run Heat before.
             protect_secrets: keep what is made here, to log in or to read data with, from being taken away by mistake.
             opts: of the component.
         """
@@ -117,6 +128,7 @@ class ExistingControlPlane(ControlPlane):
         self.keystone_url = self.public_keystone_url = pulumi.Output.from_input(services.keystone_url)
         self.public = pulumi.Output.from_input(heat_conf.service_options(services))
         self._secrets: pulumi.Output[Secrets] = pulumi.Output.secret(self._known.apply(self._put_together))
+        refuse_other_keys(hosts, self._secrets.apply(lambda known: known.auth_encryption_key), parent=self)
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.service = self._secrets.apply(
             lambda known: ServiceLogin(
@@ -157,6 +169,7 @@ class ExistingControlPlane(ControlPlane):
                 "database": {
                     "url": both[1].database_url,
                     "admin_url": both[0]["database_admin_url"] if self._manage.database else "",
+                    "key": both[1].auth_encryption_key,
                 },
                 "broker": {
                     "url": both[1].transport_url,
@@ -167,7 +180,8 @@ class ExistingControlPlane(ControlPlane):
                 "cache": list(services.memcached),
             }
         )
-        return [self._run(node, "reach", REACH, "Heat's database, broker and cache let it in.", spec)]
+        purpose = "Heat's database, broker and cache let it in."
+        return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=[node.encrypted])]
 
     def equip(self, node: HeatNode) -> None:
         """What its options name is among `files`."""

@@ -6,12 +6,12 @@ line or two; Heat reads the three in that order, a later one winning. Names and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias, TypeVar
 
+from components import loopback
 from components.install import Installation
 from components.timeouts import Timeouts
 from components.topology import Kind, Process
@@ -255,7 +255,13 @@ def broker(transport_url: str) -> str:
     Engines that differ in it do not share their queues; those that differ in the login alone do. The hosts see it in
     the same way: templates/heat/broker.inc.sh.
     """
-    return re.sub(r"[^/,@]*@", "", transport_url)
+    if "@" not in transport_url:
+        return transport_url.partition("?")[0]
+    try:
+        return loopback.brokers(transport_url)
+    except loopback.UndecidableError:
+        # No part of it is known not to be a password.
+        return "the broker in secrets.conf"
 
 
 # The sections by which Heat's own API programs know where to listen.

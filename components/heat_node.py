@@ -7,6 +7,7 @@ first.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ _START_TIMEOUT = 120
 _CONSUMERS = "/usr/local/lib/heat-scaleout/broker_consumers.py"
 _MESSAGING = "/usr/local/lib/heat-scaleout/messaging_options.py"
 _CHECK_POLICY = "/usr/local/lib/heat-scaleout/check_policy.py"
+_ENCRYPTED = "/usr/local/lib/heat-scaleout/encrypted.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 _ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
 _MEMBERS = "/usr/local/lib/heat-scaleout/members.py"
@@ -303,6 +305,12 @@ class HeatNode(pulumi.ComponentResource):
         )
         return self.host.script("keep-apart", text, parent=self, after=self.files)
 
+    @functools.cached_property
+    def encrypted(self) -> pulumi.Resource:
+        """The program that tells whether a key is the one of a database. Others here import it."""
+        text = (TEMPLATES / "heat/encrypted.py").read_text()
+        return self.host.file("encrypted-program", _ENCRYPTED, text, parent=self, after=[self.installed])
+
     def sync_schema(self, spoken: pulumi.Input[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Bring the database's schema up to this release, if it is behind. For one node of a deployment.
 
@@ -315,7 +323,7 @@ class HeatNode(pulumi.ComponentResource):
             _SCHEMA,
             (TEMPLATES / "heat/schema.py").read_text(),
             parent=self,
-            after=[self.installed],
+            after=[self.encrypted],
         )
         text = pulumi.Output.all(spoken, self._digest([heat_conf.SECRETS])).apply(
             lambda known: render("heat/schema.sh.j2", program=_SCHEMA, spoken=known[0], digest=known[1], **self._shared)

@@ -19,7 +19,12 @@ Name: TypeAlias = tuple[str, str]
 _TABLE = Path(__file__).with_suffix(".txt")
 # Sections that log in to Keystone: auth_type says which further options they have.
 LOGINS = ("keystone_authtoken", "trustee", "ec2authtoken")
-_SECRET = re.compile(r"passw|secret|(^|_)token$|hmac|encryption_key|credential_secret")
+_SECRET = re.compile(r"passw|secret|(^|_)token$|hmac|encryption_key|credential_secret", re.IGNORECASE)
+_MAYBE_SECRET = re.compile(
+    r"pass|pwd|secret|token|key(?!stone|word)|hmac|cred|crypt|auth|login|private|salt|cookie|dsn|sign|(^|[_-])pin($|[_-])",
+    re.IGNORECASE,
+)
+_NO_SECRET = re.compile(r"/\S*|true|false|yes|no|on|off|", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,3 +113,11 @@ def alike(name: Name, known: Iterable[Name]) -> str:
 def looks_secret(option: str) -> bool:
     """Whether an option's name alone says that its value is a secret: some that are have no flag, and some no table."""
     return bool(_SECRET.search(option))
+
+
+def may_be_secret(option: str, value: str) -> bool:
+    """The same for an option that no release of Heat knows: whatever may be a login, by its name, is one.
+
+    A path and a truth value are none.
+    """
+    return bool(_MAYBE_SECRET.search(option)) and not _NO_SECRET.fullmatch(value.strip())

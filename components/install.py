@@ -19,6 +19,8 @@ from components.topology import Kind
 
 # Tells what has been installed, as JSON on its last line: `Release`.
 PROGRAM = "/usr/local/lib/heat-scaleout/installed.py"
+# The logins for package indexes and git servers, for root alone. curl, and git with it, looks for this name in $HOME.
+NETRC = "/etc/heat-scaleout/.netrc"
 # What an operator chooses beside Heat, which names none of them: tools/lock.sh. Of the two for memcached heat.conf has
 # the latter; the former is for a `[cache] backend` of an operator's own.
 _BESIDE_HEAT = ("pymysql", "pymemcache", "python-memcached", "pyuwsgi")
@@ -38,10 +40,14 @@ class Method(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class PackageSource:
-    """Where hosts find Python packages: at an index and in a directory of theirs (or a URL of such), or at PyPI."""
+    """Where hosts find Python packages: at an index and in a directory of theirs (or a URL of such), or at PyPI.
+
+    `netrc` is the file on the hosts with the logins at these places, "" where none wants one. No URL has a login in it.
+    """
 
     index_url: str = ""
     wheelhouse: str = ""
+    netrc: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +214,7 @@ class Installation:
             git_url=self.git_url,
             git_ref=self.git_ref,
             packages=self.packages,
+            netrc=NETRC,
             console=self.console,
             title=self.title,
             uv_version=UV_VERSION,

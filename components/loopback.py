@@ -24,7 +24,16 @@ _DATABASE = re.compile(
     r"(?P<scheme>[\w+]+)://(?:(?P<login>[^:/]*(?::[^@]*)?)@)?"
     r"(?P<host>\[[^\]/?]+\]|[^/:?\[\]@]*)(?::(?P<port>\d*))?(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
 )
-_TRANSPORT = re.compile(r"(?P<scheme>[a-z0-9+]+)://(?P<netloc>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+# Each part of a broker's URL without any character that could end it: what is public of it is decided here.
+_TRANSPORT = re.compile(
+    r"(?P<scheme>[a-z0-9+]+)://(?P<netloc>[^/?#]*)(?P<rest>(?P<vhost>/(?:/|[^\s/?#@]*))?(?:\?[^\s?#@]*)?)",
+    re.IGNORECASE,
+)
+_BROKER = re.compile(
+    r"(?P<login>[^\s:@/,?#\[\]]*(?::[^\s@/,?#\[\]]*)?@)?"
+    r"(?P<server>(?:\[[0-9a-f:.%]+\]|[\w.-]*|[0-9a-f:.]*)(?::\d{1,5})?)",
+    re.IGNORECASE | re.ASCII,
+)
 _SERVER = re.compile(
     r"(?P<before>(?:inet6?:)?)(?:\[(?P<six>[^\]]+)\]|(?P<bare>[0-9a-f]*:[0-9a-f:.]*:[0-9a-f:.]*)|(?P<four>[^:\[\]]*))"
     r"(?P<port>(?::[^:]*)?)",
@@ -150,15 +159,34 @@ def transport(text: str, address: str) -> str:
     Raises:
         UndecidableError: the broker is no RabbitMQ, or it is not a URL.
     """
+    if other := re.match(r"(?!rabbit:|kombu:)([a-z][a-z0-9+]*)://", text, re.IGNORECASE):
+        raise UndecidableError(f"its broker is {other[1]}, and only RabbitMQ shares the work among engines here")
     found = _TRANSPORT.fullmatch(text)
-    if not found:
-        raise UndecidableError("it is no URL of a broker: rabbit://user:password@host:5672/vhost is wanted")
-    if found["scheme"] not in ("rabbit", "kombu"):
-        raise UndecidableError(f"its broker is {found['scheme']}, and only RabbitMQ shares the work among engines here")
+    if not found or not all(map(_BROKER.fullmatch, found["netloc"].split(","))):
+        raise UndecidableError(_NO_BROKER)
     # Without a host it is this one's, and without a login RabbitMQ's own.
     pieces = [piece for piece in found["netloc"].split(",") if piece] or ["guest:guest@"]
     hosts = ",".join(_netloc(piece, address, empty=True) for piece in pieces)
     return f"rabbit://{hosts}{found['rest'] or '/'}"
+
+
+_NO_BROKER = (
+    "it is no URL of a broker: rabbit://USER:PASSWORD@HOST:5672/VHOST, with what is special in the user, the password "
+    "and the virtual host percent-encoded (/ is %2F, @ is %40, : is %3A, # is %23, ? is %3F, a comma is %2C)"
+)
+
+
+def brokers(transport_url: str) -> str:
+    """Where a broker's URL leads, without the logins in it; of a URL that may be read in two ways nothing.
+
+    Raises:
+        UndecidableError: it is no such URL.
+    """
+    found = _TRANSPORT.fullmatch(transport_url)
+    pieces = [_BROKER.fullmatch(piece) for piece in found["netloc"].split(",")] if found else []
+    if not found or not all(pieces):
+        raise UndecidableError(_NO_BROKER)
+    return f"{found['scheme']}://{','.join(piece['server'] for piece in pieces if piece)}{found['vhost'] or ''}"
 
 
 def notifications(text: str, address: str) -> str:
@@ -181,11 +209,12 @@ def transport_url(user: str, password: str, servers: list[str], vhost: str) -> s
 HIDDEN = "***"
 _LOGIN = re.compile(r"(?P<user>[^:@/,?#\[\]]*)(?P<password>:[^:@/,?#\[\]]*)?@(?P<server>[^@]*)")
 _TELLING = re.compile(r"passw|secret|key|token|auth", re.IGNORECASE)
+_LOGIN_WITHIN = re.compile(rf"://\S*(?:@|[?&;#][^=\s]*(?:{_TELLING.pattern}|sig)[^=\s]*=)", re.IGNORECASE)
 
 
 def has_login(text: str) -> bool:
-    """Whether a URL with a login stands in a text."""
-    return bool(re.search(r"://\S*@", text))
+    """Whether a URL with a login, or with a token in its query, stands in a text."""
+    return bool(_LOGIN_WITHIN.search(text))
 
 
 def masked(text: str) -> str:

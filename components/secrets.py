@@ -6,10 +6,13 @@ Each is a resource of its own, made by its name's first `up` and unchanged ever 
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 import pulumi
 import pulumi_command as command
 
-from components.rendering import render
+from components.rendering import TEMPLATES
 
 # Whatever of a secret's recipe changes, the secret does not: a later run repeats what the first one made.
 _KEEP = 'printf %s "$PULUMI_COMMAND_STDOUT"'
@@ -32,7 +35,9 @@ class KeyPair:
     """An ed25519 key pair: `private_key` in OpenSSH's format, `public_key` as "ssh-ed25519 AAAA…" (not a secret)."""
 
     def __init__(self, name: str, parent: pulumi.Resource, *, protect: bool = False) -> None:
-        both = _generated(name, render("local/keypair.sh"), parent, protect=protect)
+        # This interpreter has the package for it; ssh-keygen would write files.
+        create = shlex.join([sys.executable, "-I", "-c", (TEMPLATES / "local/keypair.py").read_text()])
+        both = _generated(name, create, parent, protect=protect)
         self.private_key = both.apply(lambda text: text.rpartition("ssh-ed25519 ")[0])
         self.public_key = pulumi.Output.unsecret(
             both.apply(lambda text: "ssh-ed25519 " + text.rpartition("ssh-ed25519 ")[2].strip())

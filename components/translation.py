@@ -341,7 +341,14 @@ class _Work:
         option = self.catalogue.options.get(name) or self.catalogue.options.get(
             (f"auth:{self.plugins.get(name[0], '')}", name[1])
         )
-        return bool(option and option.secret) or looks_secret(name[1])
+        return bool(option and option.secret) or looks_secret(name[1]) or self._is_strange(name)
+
+    def _is_strange(self, name: Name) -> bool:
+        """Whether nobody here knows what an option that is allowed by name holds; the path of a file is no secret."""
+        if name not in self.allow or name in self.catalogue.options or self._knows(name) or self._older(name):
+            return False
+        entry = self.entries.get(name)
+        return not (entry and entry.last.startswith("/") and self._is_file(name))
 
     # What is shown.
 

@@ -24,11 +24,14 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
     deployment = place.entrance.apply(wanted.deployment_at)
     # Data that stay are of no use without what they are read with.
     protect = wanted.protected
+    # Hosts that this program has not made may have run Heat before.
+    before = list(place.hosts.values()) if wanted.hosts == "existing" else []
     if wanted.control_plane == "existing":
         control = wanted.control
         return ExistingControlPlane(
             "control-plane",
             deployment=deployment,
+            hosts=before,
             protect_secrets=protect,
             services=wanted.services,
             ca=control.ca_path.read_text() if control.ca else "",
@@ -54,6 +57,8 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
         region=wanted.region,
         deployment=deployment,
         vhost=broker_vhost(wanted.installation),
+        auth_encryption_key=secret("authEncryptionKey"),
+        hosts=before,
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
         packages=wanted.installation.packages,

@@ -10,9 +10,11 @@ import pulumi
 
 from components.hosts.containers import ContainerHosts
 from components.hosts.existing import ExistingHosts
+from components.install import NETRC
 from components.remote import Host, Jump, Login
 from infra.model import FRONT, HostSettings, Settings
 from infra.reader import Reader
+from infra.rules.secret import logins
 from infra.settings import SettingsError, secret
 
 if TYPE_CHECKING:
@@ -45,6 +47,16 @@ def find_place(wanted: Settings, *, stack: str, root: Path) -> Place:
         stack: the stack's name.
         root: the checkout.
     """
+    place = _find_place(wanted, stack=stack, root=root)
+    if wanted.netrc:
+        known = pulumi.Output.secret(secret("netrc")).apply(lambda text: logins(text) or "")
+        # The front host has Python packages only where it has Keystone.
+        for host in place.hosts.values() if wanted.control_plane == "bundled" else list(place.hosts.values())[1:]:
+            host.use_after([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
+    return place
+
+
+def _find_place(wanted: Settings, *, stack: str, root: Path) -> Place:
     if wanted.hosts == "openstack":
         return _openstack_hosts(wanted, stack)
     if wanted.hosts == "existing":

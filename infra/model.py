@@ -30,7 +30,7 @@ from components.heat_options import Name, catalogue
 from components.hosts.containers import addresses
 from components.hosts.firewall import Opening, openings
 from components.hosts.wanted import NEW, Balanced, Wanted
-from components.install import Installation, Method, PackageSource
+from components.install import NETRC, Installation, Method, PackageSource
 from components.monitor import Monitor
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
@@ -324,6 +324,7 @@ class Settings:
     allow_options: tuple[str, ...] = ()
     policy: str = ""
     pip_index_url: str = ""
+    netrc: str = ""
     debian_mirror: str = ""
     protect: str = "auto"
     generation: int = 1
@@ -453,7 +454,9 @@ class Settings:
             git_url=self.git_url,
             git_ref=self.git_ref or self.heat_version,
             constraints=self.constraints_file.read_text() if self.constraints else "",
-            packages=PackageSource(index_url=self.pip_index_url, wheelhouse=self.wheelhouse),
+            packages=PackageSource(
+                index_url=self.pip_index_url, wheelhouse=self.wheelhouse, netrc=NETRC if self.netrc else ""
+            ),
             console=self.api_server.console,
         )
 

@@ -46,6 +46,15 @@ def seconds(duration: str) -> float | None:
     return int(match[1]) * _SECONDS[match[2]] if match else None
 
 
+# A URL with a login, a query or a fragment in it: each of the three is where tokens are put.
+_TELLING_URL = re.compile(r"(?<![\w+.-])([a-z][a-z0-9+.-]*://)[^\s\"',]*[@?#][^\s\"']*", re.IGNORECASE)
+
+
+def without_login(text: str) -> str:
+    """A text as it may be shown: of each URL that may hold a login only the scheme."""
+    return _TELLING_URL.sub(r"\1…", text)
+
+
 @dataclass
 class Reader:
     """Collects problems, so that all of them are told at once."""
@@ -75,7 +84,7 @@ class Reader:
             instead: a value that can; none means that the setting has to go.
             remedy: what to type where it is another command.
         """
-        shown = value if isinstance(value, str) and "\n" not in value else json.dumps(value)
+        shown = without_login(value if isinstance(value, str) and "\n" not in value else json.dumps(value))
         remedy = remedy or (self.remove(key) if instead is None else self.set(key, instead))
         self.problems.append(f"{key} = {shown}: {rule}. Type: {remedy}")
 

@@ -20,6 +20,9 @@ from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settin
 from infra.policy import read_policy
 from infra.reader import Reader
 from infra.rules import Routes, check
+from infra.rules.secret import SECRETS, without_secrets
+
+__all__ = ["SECRETS", "SettingsError", "load", "overrides", "read", "secret"]
 
 
 class SettingsError(pulumi.RunError):
@@ -47,18 +50,14 @@ def load(
         SettingsError: with every problem found.
     """
     reader = Reader(stack)
-    settings = Settings(**reader.typed(Settings, raw))
-    check(settings, reader, routes, secrets)
+    plain = without_secrets(raw, reader)
+    settings = Settings(**reader.typed(Settings, plain))
+    # What was refused as a secret is not there to be checked, and neither is what depends on it.
+    if len(plain) == len(raw):
+        check(settings, reader, routes, secrets)
     if reader.problems:
         raise SettingsError(stack, reader.problems)
     return settings
-
-
-# Settings that are secrets; in their place `Settings` has a word for where they come from.
-SECRETS = (
-    "sshPrivateKey", "databaseUrl", "transportUrl", "servicePassword", "stackDomainAdminPassword", "authEncryptionKey",
-    "databaseAdminUrl", "brokerAdminUrl", "keystoneAdminPassword",
-)  # fmt: skip
 
 
 def read(config: pulumi.Config) -> tuple[dict[str, Any], dict[str, str]]:
@@ -86,11 +85,12 @@ _OPTIONS, _SECRET_OPTIONS = "options", "secretOptions"
 
 
 def _shown(key: str, name: str, value: Any) -> Any:  # noqa: ANN401 # whatever JSON holds
-    """A setting's value; of options that are secret, or should be, their names alone."""
+    """A setting's value; of options that are secret, or should be, their names alone; of other secrets a word."""
     secret = pulumi.runtime.config.is_config_secret(name)
     if key == _SECRET_OPTIONS or (key == _OPTIONS and secret):
         return _masked(value, KEY_SECRET if secret else KEY_PLAIN)
-    return value
+    # A secret part makes the whole setting one, and Pulumi does not say which part.
+    return KEY_SECRET if secret else value
 
 
 def _masked(value: Any, word: str) -> Any:  # noqa: ANN401

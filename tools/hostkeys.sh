@@ -22,8 +22,16 @@ for tool in ssh ssh-keyscan ssh-keygen; do
     command -v "$tool" >/dev/null || fail "$tool is missing: apt install openssh-client"
 done
 
+# A private key in the settings goes to an agent of this script's own, and onto no disk. The agent ends with the script.
+if [ -z "${HOSTKEYS_AGENT-}" ] && pulumi config get sshPrivateKey >/dev/null 2>&1 </dev/null; then
+    HOSTKEYS_AGENT=1
+    export HOSTKEYS_AGENT
+    exec ssh-agent "$PWD/tools/hostkeys.sh" "$@"
+fi
+
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work"; [ -z "${HOSTKEYS_AGENT-}" ] || kill "$SSH_AGENT_PID"' EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -34,7 +42,10 @@ pulumi config --json >"$work/config"
 import json, pathlib, sys
 
 work = pathlib.Path(sys.argv[1])
-found = json.loads((work / "config").read_text()).get("heat-scaleout:existing", {}).get("objectValue", {})
+existing = json.loads((work / "config").read_text()).get("heat-scaleout:existing", {})
+if existing.get("secret"):
+    sys.exit("hostkeys: existing has a part that was set with --secret, and none of it is one: set that part without")
+found = existing.get("objectValue", {})
 jump = found.get("jump")
 hosts = {"existing.jump": jump, "existing.front": found.get("front")}
 hosts |= {f"existing.nodes[{index}]": node for index, node in enumerate(found.get("nodes", []))}
@@ -59,10 +70,10 @@ confirm() {
 over_jump() {
     ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes \
         -o UserKnownHostsFile="$work/known" -o GlobalKnownHostsFile=/dev/null -o HostKeyAlgorithms=ssh-ed25519 \
-        ${key:+-o IdentitiesOnly=yes -i "$key"} -p "$jump_port" "$(cat "$work/user")@$jump_address" "$@" </dev/null
+        ${HOSTKEYS_AGENT:+-o IdentityFile=none -o IdentityAgent=SSH_AUTH_SOCK} -p "$jump_port" "$(cat "$work/user")@$jump_address" "$@" </dev/null
 }
 
-jump_address='' jump_port='' key=''
+jump_address='' jump_port=''
 while read -r path address port way pinned; do
     case "$way" in
     direct) line=$(ssh-keyscan -T 10 -t ed25519 -p "$port" "$address" 2>"$work/error") || line= ;;
@@ -78,9 +89,11 @@ while read -r path address port way pinned; do
         confirm "Is this the jump host's key?"
         jump_address=$address jump_port=$port
         echo "$([ "$port" = 22 ] && echo "$address" || echo "[$address]:$port") $line" >"$work/known"
-        # The key that the hosts take is in the settings, or in the ssh agent.
-        (umask 077 && pulumi config get sshPrivateKey >"$work/private" 2>/dev/null </dev/null) || true
-        if [ -s "$work/private" ]; then key=$work/private; fi
+        # The key that the hosts take is in the settings, or in the operator's own agent.
+        if [ -n "${HOSTKEYS_AGENT-}" ]; then
+            pulumi config get sshPrivateKey </dev/null | SSH_ASKPASS_REQUIRE=never ssh-add -q -t 600 - ||
+                fail "sshPrivateKey cannot be used; type: pulumi config set --secret sshPrivateKey --stack $STACK <~/.ssh/id_ed25519"
+        fi
     fi
 done <"$work/hosts"
 

@@ -14,6 +14,7 @@ from infra.rules.install import check_install
 from infra.rules.lines import check_lines
 from infra.rules.openstack import check_openstack
 from infra.rules.options import check_options
+from infra.rules.secret import check_secrets
 from infra.rules.together import Routes, check_together
 from infra.rules.values import check_values
 
@@ -41,6 +42,7 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
         check_control(settings, secrets, reader)
     check_options(settings, reader)
     check_lines(settings, reader)
+    check_secrets(settings, secrets, reader)
     if settings.octavia and not reader.problems:
         check_balancer(settings, reader)
     if not reader.problems:

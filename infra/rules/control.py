@@ -38,10 +38,6 @@ def check_control(settings: Settings, secrets: Mapping[str, str], reader: Reader
         reader: takes the problems.
     """
     control = settings.control
-    for name in (*_MANAGED.values(), *_WANTED, "auth_encryption_key"):
-        key, value = camel(name), getattr(settings, name)
-        if value and value != KEY_SECRET:
-            reader.refuse(key, value, "this has to be a secret", remedy=_give(reader, key))
     for name, part in _WANTED.items():
         if not getattr(settings, name) and part not in control.manage:
             rule = f"Heat has to be told, or {part} be named in control.manage for it to be made"
@@ -101,21 +97,45 @@ def _rewritten(text: str, rewrite: Callable[[str, str], str]) -> str:
     return _LOOPBACK if _ELSEWHERE in moved and _ELSEWHERE not in text else ""
 
 
+# A URL's parts as RFC 3986 has them, and what stands for the rest: a part that is not encoded may end anywhere.
+_PART = r"(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})"
+_LOGIN = rf"{_PART}+:{_PART}+@"
+_SERVER = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?"
+_QUERY = r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:/-]|%[0-9A-Fa-f]{2})*)?"
+_DATABASE_URL = re.compile(rf"mysql\+pymysql://{_LOGIN}{_SERVER}(?:/{_PART}*)?{_QUERY}")
+_BROKER_URL = re.compile(
+    rf"(?:rabbit|kombu)://{_LOGIN}[^@/?#\s,]+(?:,(?:{_LOGIN})?[^@/?#\s,]+)*(?:/(?:/|{_PART}*))?{_QUERY}"
+)
+_API_URL = re.compile(rf"https?://{_LOGIN}{_SERVER}/?")
+_ENCODE = (
+    "; percent-encode what is special in the user and the password "
+    "(/ is %2F, @ is %40, : is %3A, # is %23, ? is %3F, % is %25, a comma is %2C)"
+)
+
+
+def _hint(text: str) -> str:
+    """What to do where a login is there, and it cannot be told where it ends."""
+    return _ENCODE if "@" in text else ""
+
+
 def _database(text: str) -> str:
-    if not text.startswith("mysql+pymysql://"):
-        return "a URL of MariaDB or MySQL is wanted: mysql+pymysql://USER:PASSWORD@HOST/DATABASE"
+    if not _DATABASE_URL.fullmatch(text):
+        return f"a URL of MariaDB or MySQL is wanted: mysql+pymysql://USER:PASSWORD@HOST/DATABASE{_hint(text)}"
     return _rewritten(text, loopback.database)
 
 
 def _broker(text: str) -> str:
-    return _rewritten(text, loopback.transport)
+    told = _rewritten(text, loopback.transport)
+    if not told and not _BROKER_URL.fullmatch(text):
+        return f"a URL of RabbitMQ is wanted: rabbit://USER:PASSWORD@HOST:5672/VHOST{_hint(text)}"
+    return told
 
 
 def _not_an_api(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not (parts.hostname and parts.username and parts.password):
-        return "RabbitMQ's management API is wanted: http://USER:PASSWORD@HOST:15672"
-    return _LOOPBACK if loopback.is_loopback(parts.hostname) else ""
+    found = _API_URL.fullmatch(text)
+    if not found:
+        return f"RabbitMQ's management API is wanted: http://USER:PASSWORD@HOST:15672{_hint(text)}"
+    return _LOOPBACK if loopback.is_loopback(found["host"].strip("[]")) else ""
 
 
 def _not_a_key(text: str) -> str:

@@ -37,10 +37,6 @@ def _check_git(settings: Settings, reader: Reader) -> None:
     default = Settings()
     if re.search(r"\s|^-", settings.git_url) or not settings.git_url:
         reader.refuse("gitUrl", settings.git_url or "(none)", "what git clone takes is wanted", default.git_url)
-    elif re.match(r"\w+://[^/]*:[^/]*@", settings.git_url):
-        rule = "everybody would see the password in it: a clone that wants none, or the hosts' own ssh key, is wanted"
-        shown = re.sub(r":[^/:]*@", ":…@", settings.git_url)
-        reader.refuse("gitUrl", shown, rule, default.git_url)
     if settings.git_ref and not _REF.fullmatch(settings.git_ref):
         reader.refuse("gitRef", settings.git_ref, "a tag, a branch or a commit is wanted")
 

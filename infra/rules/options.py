@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from components import loopback
 from components.heat_conf import Secrets, Services, secret_options, service_options
-from components.heat_options import LOGINS, Name, alike, catalogue, looks_secret
+from components.heat_options import LOGINS, Name, alike, catalogue, looks_secret, may_be_secret
 from components.topology import Kind
 from components.translation import OURS, RENAMED, label
 from infra.model import FRONT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settings, Value
@@ -104,6 +104,8 @@ class _Option:
     @property
     def secret(self) -> bool:
         known = catalogue().options.get(self.name)
+        if known is None and any(may_be_secret(self.name[1], value) for value in self.values):
+            return True
         return bool(known and known.secret) or looks_secret(self.name[1]) or any(map(loopback.has_login, self.values))
 
     @property

@@ -1,7 +1,8 @@
 """See that Heat's database, broker and cache let it in; make what may be made. Run by Heat's own Python.
 
 Usage: reach.py, with a JSON object on stdin:
-    database   url, as SQLAlchemy has it; admin_url, of a user who may make databases and users, or ""
+    database   url, as SQLAlchemy has it; admin_url, of a user who may make databases and users, or ""; key, Heat's
+               auth_encryption_key, or "" for Heat's own
     broker     url, as oslo.messaging has it; ca, the certificates that it is checked against, or "" without TLS;
                admin_url, of RabbitMQ's management API, or ""; policy, of the queues that engines leave behind
     cache      memcached servers, each host:port
@@ -23,6 +24,8 @@ from urllib.parse import quote, unquote, urlsplit
 import kombu
 import sqlalchemy as sa
 from amqp.exceptions import AccessRefused, AMQPError, NotAllowed
+
+from encrypted import refusal
 
 TIMEOUT = 10
 # Heat's own tables, of every release.
@@ -61,12 +64,29 @@ def make_database(url: sa.URL, admin_url: sa.URL) -> None:
     print(f"the database {url.database} is there, with its user {url.username}")
 
 
+def refused_beforehand(url: sa.URL, key: str) -> str:
+    """Why Heat may not use a database with this key, before its user gets another password; "" where there is none."""
+    try:
+        with sa.create_engine(url, connect_args={"connect_timeout": TIMEOUT}).connect() as connection:
+            return refusal(connection, key or None)
+    except sa.exc.SQLAlchemyError:
+        # It is not there yet, or what follows says what is wrong.
+        return ""
+
+
 def database(spec: dict[str, str]) -> Iterator[str]:
     """What is wrong with the database."""
-    url = sa.make_url(spec["url"])
+    try:
+        url, admin = sa.make_url(spec["url"]), sa.make_url(spec["admin_url"]) if spec["admin_url"] else None
+    except (sa.exc.ArgumentError, ValueError):
+        # The error would repeat the URL, with the password in it.
+        yield "the URL of the database cannot be read: percent-encode what is special in its password"
+        return
     where = f"the database at {url.host}:{url.port or 3306}"
-    if spec["admin_url"]:
-        admin = sa.make_url(spec["admin_url"])
+    if admin:
+        if refused := refused_beforehand(admin.set(database=url.database), spec["key"]):
+            yield f"{where}, {url.database}: {refused}"
+            return
         try:
             make_database(url, admin)
         except sa.exc.SQLAlchemyError as error:
@@ -75,6 +95,7 @@ def database(spec: dict[str, str]) -> Iterator[str]:
     try:
         with sa.create_engine(url, connect_args={"connect_timeout": TIMEOUT}).connect() as connection:
             tables = set(sa.inspect(connection).get_table_names())
+            refused = refusal(connection, spec["key"] or None)
     except sa.exc.SQLAlchemyError as error:
         missing = (getattr(getattr(error, "orig", None), "args", None) or (0,))[0] == UNKNOWN_DATABASE
         hint = ", or have it made: control.manage" if missing else ""
@@ -83,6 +104,8 @@ def database(spec: dict[str, str]) -> Iterator[str]:
     if tables and not tables >= TABLES:
         some = ", ".join(sorted(tables)[:5])
         yield f"{where}: {url.database} is not Heat's, it has tables of something else ({some}): name another database"
+    elif refused:
+        yield f"{where}, {url.database}: {refused}"
 
 
 def make_broker(spec: dict[str, Any], user: str, password: str, vhost: str) -> None:
@@ -113,19 +136,26 @@ def make_broker(spec: dict[str, Any], user: str, password: str, vhost: str) -> N
 
 def broker(spec: dict[str, Any]) -> Iterator[str]:
     """What is wrong with each of the brokers."""
-    parts = urlsplit(spec["url"])
+    try:
+        parts = urlsplit(spec["url"])
+        servers = [urlsplit(f"//{one}") for one in parts.netloc.split(",")]
+        ports = [server.port or 5672 for server in servers]
+        urlsplit(spec["admin_url"]).port  # noqa: B018 # raises where it is none
+    except ValueError:
+        # The error would repeat the URL, with the password in it.
+        yield "the URL of the broker cannot be read: percent-encode what is special in its password"
+        return
     vhost = unquote(parts.path.removeprefix("/")) or "/"
     if spec["admin_url"]:
-        first = urlsplit(f"//{parts.netloc.split(',')[0]}")
+        first = servers[0]
         try:
             make_broker(spec, unquote(first.username or ""), unquote(first.password or ""), vhost)
         except OSError as error:
             where = urlsplit(spec["admin_url"])
             yield f"RabbitMQ's management API at {where.hostname}:{where.port or 15672} does not do as asked: {error}"
             return
-    for one in parts.netloc.split(","):
-        server = urlsplit(f"//{one}")
-        where, port = f"the broker at {server.hostname}:{server.port or 5672}", server.port or 5672
+    for server, port in zip(servers, ports, strict=True):
+        where = f"the broker at {server.hostname}:{port}"
         connection = kombu.Connection(
             hostname=server.hostname,
             port=port,

@@ -1,5 +1,7 @@
 """Bring Heat's database schema up to this release, if it is behind. Run by Heat's own Python.
 
+Refuses before that, and before any process starts, a key that does not open what is encrypted in the database.
+
 Usage: schema.py CONFIG_FILE …
 """
 
@@ -10,7 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import heat.db
+import sqlalchemy
 from oslo_config import cfg
+
+from encrypted import refusal
 
 
 class Schema(NamedTuple):
@@ -35,7 +40,6 @@ def of_alembic() -> Schema:
 
 def of_migrate() -> Schema:
     """As Heat had it before: revisions are numbers."""
-    import sqlalchemy  # noqa: PLC0415
     from heat.db.sqlalchemy import api, migration  # noqa: PLC0415
     from migrate.versioning.repository import Repository  # noqa: PLC0415
 
@@ -57,6 +61,9 @@ def main() -> None:
     files = [f"--config-file={path}" for path in sys.argv[1:]]
     cfg.CONF(files, project="heat")
     schema = of_alembic() if importlib.util.find_spec("heat.db.migration") else of_migrate()
+    with sqlalchemy.create_engine(cfg.CONF.database.connection).connect() as connection:
+        if refused := refusal(connection, cfg.CONF.auth_encryption_key):
+            sys.exit(refused)
     if schema.current == schema.newest:
         print(f"the schema is at {schema.newest} already")
         return

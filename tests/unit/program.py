@@ -66,7 +66,7 @@ def fake_password(purpose: str) -> str:
 
 
 def fake_keys(name: str) -> str:
-    """A key pair in the form of templates/local/keypair.sh."""
+    """A key pair in the form of templates/local/keypair.py."""
     private = f"-----BEGIN PRIVATE KEY-----\n{MARK}.{name}\n-----END PRIVATE KEY-----\n"
     return f"{private}ssh-ed25519 {public_key(name)}"
 

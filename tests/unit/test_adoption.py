@@ -159,7 +159,15 @@ def test_every_problem_is_told_at_once_and_no_secret() -> None:
 
 def test_an_option_that_nobody_knows_can_be_allowed_by_name() -> None:
     allowing = dataclasses.replace(WANTED, allow=("DEFAULT.colour",))
-    assert adopted("[DEFAULT]\ncolour = blue\n", allowing).public["DEFAULT"]["colour"] == "blue"
+    told = adopted("[DEFAULT]\ncolour = blue\n", allowing)
+    assert told.secret["DEFAULT"]["colour"] == "blue"
+    assert "colour" not in told.public["DEFAULT"]
+
+
+def test_a_login_in_keystones_url_is_refused_because_clients_are_told_it() -> None:
+    told = "\n".join(problems("[keystone_authtoken]\nauth_url = https://heat:hunter2@keystone.example/v3\n"))
+    assert "auth_url has a login in it" in told
+    assert "hunter2" not in told
 
 
 @pytest.mark.parametrize(

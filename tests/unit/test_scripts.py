@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -86,22 +88,23 @@ def test_a_key_pair_is_taken_apart_into_keys_that_belong_together(tmp_path: Path
     assert derived.stdout.split()[:2] == keys["public"].split() == ["ssh-ed25519", keys["public"].split()[1]]
 
 
-@needs_ssh
-def test_making_a_key_pair_leaves_no_file_behind(tmp_path: Path) -> None:
-    sh((TEMPLATES / "local/keypair.sh").read_text(), TMPDIR=str(tmp_path))
-    assert not [*tmp_path.iterdir()]
-
-
-def test_a_machine_without_ssh_keygen_is_told_what_to_install(tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["/bin/sh", TEMPLATES / "local/keypair.sh"],
+def test_making_a_key_pair_writes_no_file(tmp_path: Path) -> None:
+    """No directory takes one: what would be left by a signal has never been there."""
+    tmp_path.chmod(0o500)
+    before = set(Path("/dev/shm").iterdir())  # noqa: S108 # where a file in memory would be
+    made = recipe("ssh-key").text("create")
+    traced = subprocess.run(
+        ["/bin/sh", "-c", made],
         capture_output=True,
         text=True,
-        check=False,
-        env={"PATH": str(tmp_path)},
+        check=True,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "TMPDIR": "/nowhere", "HOME": "/nowhere"},
     )
-    assert done.returncode == 1
-    assert done.stderr == "ssh-keygen is missing: apt install openssh-client\n"
+    assert traced.stdout.count("PRIVATE KEY") == 2
+    assert not {*Path("/dev/shm").iterdir()} - before  # noqa: S108
+    for told in ("mktemp", "ssh-keygen", "open(", "tempfile"):
+        assert told not in made
 
 
 def test_the_logins_of_clients_are_written_for_the_operator_alone_and_taken_away_again(tmp_path: Path) -> None:
@@ -129,42 +132,129 @@ def test_the_logins_of_clients_are_written_for_the_operator_alone_and_taken_away
 
 @pytest.fixture
 def fake_ssh(tmp_path: Path) -> Path:
-    """An ssh that writes down how it was called, and ends as told."""
+    """An ssh that writes down how it was called and what its agent has, waits where it is told to, and ends as told."""
     path = tmp_path / "bin/ssh"
     path.parent.mkdir()
     path.write_text(
         '#!/bin/sh\ncat "$2" "$(sed -n "s/.*UserKnownHostsFile //p" "$2")" >"$TOLD/config"\n'
-        'cp "$(sed -n "s/.*IdentityFile //p" "$2")" "$TOLD/key" 2>/dev/null\n'
-        'shift 2; echo "$*" >"$TOLD/arguments"; cat >"$TOLD/stdin"; exit "$STATUS"\n'
+        '[ -z "${SSH_AGENT_PID-}" ] || { ssh-add -L >"$TOLD/keys" 2>&1; echo "$SSH_AGENT_PID" >"$TOLD/agent"; }\n'
+        'env >"$TOLD/environment"\n'
+        'shift 2; echo "$*" >"$TOLD/arguments"; cat >"$TOLD/stdin"; echo $$ >"$TOLD/pid"\n'
+        '[ -z "${WAIT-}" ] || exec sleep "$WAIT"\nexit "$STATUS"\n'
     )
     path.chmod(0o755)
     return path.parent
 
 
+def leaving(
+    name: str, fake: Path, told: Path, *, status: int = 0, action: str = "delete", key: str = "", wait: str = ""
+) -> subprocess.Popen[str]:
+    told.mkdir(exist_ok=True)
+    (told / "tmp").mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        ["sh", "-s", action],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={
+            "PATH": f"{fake}:/usr/bin:/bin",
+            "TOLD": str(told),
+            "STATUS": str(status),
+            "PRIVATE_KEY": key,
+            "TMPDIR": str(told / "tmp"),
+            "WAIT": wait,
+        },
+    )
+    assert process.stdin
+    process.stdin.write(recipe(name).text())
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
 def leave(
     name: str, fake: Path, told: Path, *, status: int = 0, action: str = "delete", key: str = ""
 ) -> tuple[int, str]:
-    told.mkdir(exist_ok=True)
-    done = subprocess.run(
-        ["sh", "-s", action],
-        input=recipe(name).text(),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PATH": f"{fake}:/usr/bin:/bin", "TOLD": str(told), "STATUS": str(status), "PRIVATE_KEY": key},
-    )
-    return done.returncode, done.stderr
+    with leaving(name, fake, told, status=status, action=action, key=key) as process:
+        _, text = process.communicate(timeout=60)
+    return process.returncode, text
 
 
 def test_a_farewell_logs_in_with_the_pinned_key_and_runs_its_script(fake_ssh: Path, tmp_path: Path) -> None:
     told = tmp_path / "told"
-    assert leave("node-1-leave", fake_ssh, told, key="the private key") == (0, "")
+    assert leave("node-1-leave", fake_ssh, told) == (0, "")
     config = (told / "config").read_text()
     assert "StrictHostKeyChecking yes" in config
     assert re.search(r"(?m)^10\.213\.77\.11 ssh-ed25519 AAAA", config)
-    assert (told / "key").read_text() == "the private key\n"
     assert (told / "arguments").read_text() == "leaving heat-scaleout run leave\n"
     assert "systemctl --quiet disable --now" in (told / "stdin").read_text()
+    assert not (told / "keys").exists()
+
+
+def gone(pid: int, seconds: float) -> bool:
+    """Whether a process ends in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+needs_agent = pytest.mark.skipif(not shutil.which("ssh-agent"), reason="ssh-agent is not installed here")
+
+
+@needs_agent
+def test_a_farewells_key_is_in_an_agent_of_its_own_and_in_no_file(fake_ssh: Path, tmp_path: Path) -> None:
+    told, keys = tmp_path / "told", pair(sh(recipe("ssh-key").text("create")))
+    assert leave("node-1-leave", fake_ssh, told, key=keys["private"]) == (0, "")
+    assert (told / "keys").read_text().split()[:2] == keys["public"].split()
+    assert "PRIVATE KEY" not in (told / "environment").read_text()
+    config = (told / "config").read_text()
+    assert "IdentityFile none" in config
+    assert "IdentityAgent SSH_AUTH_SOCK" in config
+    assert gone(int((told / "agent").read_text()), 5)
+    assert not [*(told / "tmp").iterdir()]
+
+
+@needs_agent
+@pytest.mark.parametrize(
+    ("number", "whom"),
+    [
+        *((number, whom) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) for whom in ("script", "group")),
+        (signal.SIGTERM, "login"),
+        (signal.SIGKILL, "login"),
+        (signal.SIGKILL, "group"),
+    ],
+)
+def test_a_farewell_that_is_interrupted_leaves_no_key_and_no_agent(
+    number: signal.Signals, whom: str, fake_ssh: Path, tmp_path: Path
+) -> None:
+    told, keys = tmp_path / "told", pair(sh(recipe("ssh-key").text("create")))
+    with leaving("node-1-leave", fake_ssh, told, key=keys["private"], wait="300") as process:
+        while not (told / "pid").exists() or not (told / "pid").read_text():
+            assert process.poll() is None
+            time.sleep(0.02)
+        login, agent = (int((told / name).read_text()) for name in ("pid", "agent"))
+        files = [path for path in (told / "tmp").rglob("*") if path.is_file()]
+        assert files
+        assert not [path for path in files if "PRIVATE KEY" in path.read_text()]
+        if whom == "group":
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid if whom == "script" else login, number)
+        process.wait(timeout=30)
+        # An agent that nobody could tell looks every ten seconds whether its login is there.
+        killed = (number, whom) == (signal.SIGKILL, "group")
+        assert gone(agent, 20 if killed else 5)
+        assert gone(login, 5)
+    if not killed:
+        assert not [*(told / "tmp").iterdir()]
 
 
 def test_nothing_is_taken_leave_of_before_it_leaves(fake_ssh: Path, tmp_path: Path) -> None:

@@ -166,12 +166,6 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
         "Type: pulumi config set gitUrl https://opendev.org/openstack/heat --stack dev",
     ),
     (
-        {"install": "git", "gitUrl": "https://me:secret@git.example/heat"},
-        "gitUrl = https://me:…@git.example/heat: everybody would see the password in it: a clone that wants none, or "
-        "the hosts' own ssh key, is wanted. "
-        "Type: pulumi config set gitUrl https://opendev.org/openstack/heat --stack dev",
-    ),
-    (
         {"region": "Region One"},
         "region = Region One: a region is letters, digits and _.-. "
         "Type: pulumi config set region RegionOne --stack dev",

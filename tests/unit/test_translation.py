@@ -431,7 +431,22 @@ def test_an_unknown_option_is_refused_with_what_may_be_meant(release: str) -> No
 def test_an_unknown_option_may_be_allowed_by_name() -> None:
     conf = section("my_plugin", colour="blue")
     assert "allow it by name: my_plugin.colour" in translated(conf).problems[0]
-    assert translated(conf, allow=("my_plugin.colour",)).public == {"my_plugin": {"colour": "blue"}}
+    assert everything(translated(conf, allow=("my_plugin.colour",))) == {("my_plugin", "colour"): "blue"}
+
+
+@pytest.mark.parametrize("option", ["api_key", "private_key", "colour", "API_KEY"])
+def test_what_nobody_here_knows_is_a_secret(option: str) -> None:
+    conf = section("my_plugin", **{option: "hunter2-hunter2", "repeats": f"${option}"})
+    told = translated(conf, allow=(f"my_plugin.{option}", "my_plugin.repeats"))
+    assert told.secret == {"my_plugin": {option: "hunter2-hunter2", "repeats": "hunter2-hunter2"}}
+    assert not told.public
+    assert "hunter2" not in repr(told)
+
+
+def test_a_file_that_an_allowed_option_names_is_brought_along() -> None:
+    told = translated(section("my_plugin", key_file="/etc/heat/plugin.pem"), allow=("my_plugin.key_file",))
+    assert told.files == {("my_plugin", "key_file"): "/etc/heat/plugin.pem"}
+    assert told.public == {"my_plugin": {"key_file": "/etc/heat/plugin.pem"}}
 
 
 def test_what_is_allowed_must_be_an_options_name() -> None:

@@ -19,6 +19,8 @@ packages() {
         return 1
     }
 }
+# No logins are known any more.
+rm -f /etc/heat-scaleout/.netrc
 # python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
 # system's is too old for what is installed.
 python_packages() {

@@ -20,6 +20,7 @@ exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/reach.py <<'END_OF
   ],
   "database": {
     "admin_url": "",
+    "key": "s3cr3t.auth-encryption-key......",
     "url": "mysql+pymysql://heat:s3cr3t.database@db.example/heat"
   }
 }

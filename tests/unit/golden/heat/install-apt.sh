@@ -18,6 +18,8 @@ packages() {
         return 1
     }
 }
+# No logins are known any more.
+rm -f /etc/heat-scaleout/.netrc
 # installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
 # and a word on what there is now, for the program.
 installed() {

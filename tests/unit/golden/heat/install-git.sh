@@ -18,6 +18,8 @@ packages() {
         return 1
     }
 }
+# No logins are known any more.
+rm -f /etc/heat-scaleout/.netrc
 # python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
 # system's is too old for what is installed.
 python_packages() {
@@ -91,7 +93,9 @@ source=/opt/heat/git-stable-2026.1/source
 if [ ! -d "$source" ]; then
     # All of it: Heat's version is made of its tags and of how many commits there are since.
     rm -rf "$source.new"
-    told=$(git clone --quiet --no-checkout https://opendev.org/openstack/heat "$source.new" 2>&1) || {
+    told=$(
+        GIT_TERMINAL_PROMPT=0 git clone --quiet --no-checkout https://opendev.org/openstack/heat "$source.new" 2>&1
+    ) || {
         echo 'git cannot clone https://opendev.org/openstack/heat'" on $(hostname): $told" >&2
         exit 1
     }

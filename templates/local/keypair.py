@@ -1,0 +1,11 @@
+"""An ed25519 key pair on stdout, and in no file: the private key in OpenSSH's format, then the public key on a line."""
+
+import sys
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+key = Ed25519PrivateKey.generate()
+private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+sys.stdout.write(f"{private.decode()}{public.decode()}\n")
