@@ -71,7 +71,13 @@ class Proxy(Protocol):
 
 
 class Check(pulumi.ComponentResource):
-    """Runs whenever anything it looks at has changed."""
+    """Runs whenever anything it looks at has changed.
+
+    Attributes:
+        done: when it has seen that all of it works.
+    """
+
+    done: pulumi.Resource
 
     def __init__(
         self,
@@ -150,5 +156,5 @@ class Check(pulumi.ComponentResource):
                 },
             )
         )  # fmt: skip
-        front.script("check", text, parent=self, after=[program, *certificates, *proxy.running, *looks])
+        self.done = front.script("check", text, parent=self, after=[program, *certificates, *proxy.running, *looks])
         self.register_outputs({})

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_command as command
 
+from components import watch
 from components.rendering import render
 
 # A host in its first boot refuses or drops connections for minutes: retries grow to 5 s each, so this is about 8.
@@ -105,6 +106,7 @@ class Host:
         self.outside = pulumi.Output.from_input(address if outside is None else outside)
         self._login = login
         self._machine = [machine] if machine else []
+        self._booting = identity is not None
         # Comments for the shell: what runs is the same, and its text is another one.
         self._marks = [
             *([] if identity is None else [" # machine ", identity]),
@@ -122,6 +124,34 @@ class Host:
             dials=self._first_dials(),
         )
         self._first = [self.ready]
+
+    @property
+    def port(self) -> int:
+        """Where its sshd listens."""
+        return self._login.port
+
+    @property
+    def direct(self) -> bool:
+        """Whether it is logged in to without a jump host."""
+        return self._login.jump is None
+
+    def watch(self) -> None:
+        """Have it named by a warning, should it be silent; not in a preview. One behind a jump host is not seen.
+
+        A host that is made in this very run is not there before it is made, and a VM not before it has booted.
+        """
+        if pulumi.runtime.is_dry_run():
+            return
+        jump = self._login.jump
+        if jump is None and not self._machine:
+            watch.name_silent(self.name, self.address, self.port)
+        elif jump is None:
+            there = self.ready if self._booting else self._machine[0]
+            pulumi.Output.all(self.outside, there.urn, getattr(there, "id", "")).apply(
+                lambda known: watch.name_silent(self.name, known[0], self.port)
+            )
+        elif isinstance(jump.address, str):
+            watch.name_silent("the jump host", jump.address, jump.port)
 
     def _first_dials(self) -> int:
         """How often the first command fails to log in before it is said why."""

@@ -23,6 +23,7 @@ from infra import outputs  # noqa: E402
 from infra import settings as configured  # noqa: E402
 from infra.control import find_control_plane  # noqa: E402
 from infra.hosts import find_place  # noqa: E402
+from infra.look import look  # noqa: E402
 from infra.nodes import make_nodes  # noqa: E402
 from infra.proxy import make_proxy, plan_listeners  # noqa: E402
 
@@ -34,6 +35,9 @@ processes, fronted = wanted.processes, plan_listeners(wanted)
 
 # Where everything runs: the front host, which has the original addresses, and the Heat nodes.
 place = find_place(wanted, stack=stack, root=ROOT)
+# A host that hangs is named, and not just waited for.
+for host in place.hosts.values():
+    host.watch()
 
 # Database, broker, cache and Keystone.
 control = find_control_plane(wanted, place)
@@ -66,11 +70,14 @@ clouds = ClientConfig(
     "clients", path=state / "clouds.yaml", keystone_url=control.public_keystone_url, region=wanted.region,
     logins=control.logins,
 )  # fmt: skip
+keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")
+# Nothing of this runs again where nothing has changed: is the service there?
+told = outputs.describe(wanted, place, keystone_url=keystone_url, clouds_yaml=clouds.path)
+look(told, stack=stack, front=place.front, after=[check.done])
+
 # A destroy by mistake fails here, before anything is gone.
 assert isinstance(proxy, pulumi.Resource)  # noqa: S101 # every kind of proxy is one
 Guard("protection", after=[check, clouds, proxy, caretaker, *nodes.values()], protect=wanted.protected)
 
-keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")
-told = outputs.describe(wanted, place, keystone_url=keystone_url, clouds_yaml=clouds.path)
 for name, value in told.items():
     pulumi.export(name, value)

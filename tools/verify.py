@@ -47,6 +47,8 @@ _COPY = re.compile(r"(?m)^ *cmp -s (\S+) (\S+) \|\|")
 _HAND = "/usr/local/sbin/heat-scaleout"
 _HEREDOC = "END_OF_HEAT_SCALEOUT"
 _SECONDS = 120
+# After this many a host that has not answered is named, so that nobody has to wonder.
+_NAMED_AFTER = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +196,20 @@ async def ask(host: Expected) -> list[tuple[str, str]]:
         return [("the host", f"cannot be asked: {error}")]
 
 
+async def ask_all(hosts: Mapping[str, Expected]) -> list[list[tuple[str, str]]]:
+    """Have every host looked at, and name those that keep the operator waiting."""
+    asked = {asyncio.ensure_future(ask(host)): name for name, host in hosts.items()}
+    _, silent = await asyncio.wait(asked, timeout=_NAMED_AFTER)
+    for task in (task for task in asked if task in silent):
+        name, address = asked[task], hosts[asked[task]].connection["host"]
+        print(
+            f"{name} ({address}) has not answered for {_NAMED_AFTER} s: it hangs, is paused, or has much to do. "
+            f"It is given up after {_SECONDS} s.",
+            file=sys.stderr,
+        )
+    return list(await asyncio.gather(*asked))
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns of equal width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
@@ -219,10 +235,7 @@ def main() -> int:
         print(f"{stack}: {error}", file=sys.stderr)
         return 2
 
-    async def ask_all() -> list[list[tuple[str, str]]]:
-        return await asyncio.gather(*(ask(host) for host in hosts.values()))
-
-    answers = asyncio.run(ask_all())
+    answers = asyncio.run(ask_all(hosts))
     rows = [(name, thing, what) for name, told in zip(hosts, answers, strict=True) for thing, what in told]
     files, units = (sum(len(getattr(host, what)) for host in hosts.values()) for what in ("files", "units"))
     print(f"{len(hosts)} hosts, {files} files, {units} units looked at: {len(rows)} not as they should be")

@@ -503,6 +503,18 @@ def test_rules_of_ones_own_decide_in_heat_and_lines_of_ones_own_in_haproxy(
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
 
 
+def test_an_up_with_nothing_to_do_sees_that_nobody_answers(stack: Stack) -> None:
+    stack.on("front", "systemctl stop haproxy")
+    refused = stack.up(check=False)
+    stack.on("front", "systemctl start haproxy")
+    assert refused.code != 0
+    assert "what clients reach does not answer" in refused.text
+    assert f"{stack.outputs()['heat_api_url']}/healthcheck): nothing listens there" in refused.text
+    assert f"make repair STACK={stack.name}" in refused.text
+    assert "Traceback" not in refused.text
+    stack.up()
+
+
 def test_destroy_leaves_nothing(stack: Stack) -> None:
     clouds = Path(stack.outputs()["clouds_yaml"])
     stack.pulumi("destroy", "--yes", "--skip-preview")

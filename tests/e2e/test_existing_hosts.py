@@ -5,6 +5,7 @@ They are containers here, for the program machines like any other. The tests go 
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -156,6 +157,22 @@ def test_a_host_needs_no_more_space_than_is_asked_for(stack: Stack) -> None:
 def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where what is left of the first deployment is kept: the logins, of which its control plane goes on knowing."""
     return tmp_path_factory.mktemp("left")
+
+
+def test_a_destroy_by_mistake_takes_nothing_away(stack: Stack) -> None:
+    """On existing hosts without having been told: the control plane's secrets would be lost."""
+    before = stack.pids()
+    for words in ([], ["--skip-preview"]):
+        refused = stack.pulumi("destroy", "--yes", *words, check=False)
+        assert refused.code != 0
+        assert 'command:local:Command::guard" cannot be deleted' in refused.text
+    assert stack.pids() == before
+    assert Path(stack.outputs()["clouds_yaml"]).exists()
+    state = json.loads(stack.pulumi("stack", "export").text)
+    assert "guard" in {item["urn"].rpartition("::")[2] for item in state["deployment"]["resources"]}
+    stack.set("protect", "false")
+    stack.up()
+    assert stack.pids() == before
 
 
 def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack, left: Path) -> None:

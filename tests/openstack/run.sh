@@ -40,6 +40,7 @@ tools/new-stack.sh "$STACK" 9>&-
 # shellcheck source=tools/cloud/lab.inc.sh
 . tools/cloud/lab.inc.sh
 pulumi config set hosts openstack 9>&-
+pulumi config set protect false 9>&-
 # Inside the cloud; the machine has no route to it.
 pulumi config set subnet 10.213.92.0/24 9>&-
 pulumi config set --path openstack.cloud lab 9>&-

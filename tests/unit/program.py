@@ -31,6 +31,7 @@ from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
+from components import watch
 from components.hosts import containers
 from components.remote import unframed
 from infra.model import Settings
@@ -57,6 +58,8 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
 # What templates/heat/installed.py would tell.
 INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
+# What looks at hosts and at the service while the program runs; a test that wants to know has it say something.
+NAME_SILENT, ASK = mock.Mock(), mock.Mock(return_value="")
 # What stands in every made-up secret and nowhere else.
 MARK = "s3cr3t"
 
@@ -336,6 +339,9 @@ def run(
             # Whatever this machine's routes are.
             mock.patch.object(containers, "machine_routes", return_value=[]),
             mock.patch.object(containers, "_FIRST_HOST", first),
+            # No host is there, and no service.
+            mock.patch.object(watch, "name_silent", NAME_SILENT),
+            mock.patch.object(watch, "ask", ASK),
             # Where in the program each resource was made: a tenth of the time, and nobody asks.
             mock.patch("pulumi.runtime.resource._get_stack_trace", return_value=StackTrace()),
         ):

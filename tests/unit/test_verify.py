@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import grp
 import hashlib
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.unit.test_existing_hosts import KEY
 from tests.unit.test_existing_hosts import hosts as existing_hosts
 from tests.unit.test_golden import shellcheck
 from tests.unit.test_scripts import tool
+from tools import verify
 from tools.verify import File, Unit, expected, problems, script
 
 # How Pulumi marks a secret in a state.
@@ -256,3 +259,21 @@ def test_another_generation_has_every_command_run_again_and_changes_nothing_else
         other = after.by_name[one.name]
         assert other.text("create") == one.text("create") + " # generation 2", one.name
         assert other.text() == one.text(), one.name
+
+
+def test_a_host_that_does_not_answer_is_named_while_it_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    hosts = {name: verify.Expected(connection={"host": f"10.0.0.{at}"}) for at, name in enumerate(("front", "node-1"))}
+
+    async def ask(host: verify.Expected) -> list[tuple[str, str]]:
+        # One says nothing until it has been named.
+        while host is hosts["node-1"] and "node-1" not in said:
+            await asyncio.sleep(0.01)
+            said.append(capsys.readouterr().err.partition(" ")[0])
+        return [("a file", host.connection["host"])]
+
+    said: list[str] = []
+    with mock.patch.object(verify, "ask", ask), mock.patch.object(verify, "_NAMED_AFTER", 0.05):
+        answers = asyncio.run(asyncio.wait_for(verify.ask_all(hosts), 30))
+    assert answers == [[("a file", "10.0.0.0")], [("a file", "10.0.0.1")]]
+    assert "node-1" in said
+    assert "front" not in said

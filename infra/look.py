@@ -1,0 +1,44 @@
+"""The end of every `up`: does what clients reach answer?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from components import watch
+from components.remote import Host
+
+
+def look(
+    told: Mapping[str, pulumi.Input[object]], *, stack: str, front: Host, after: Sequence[pulumi.Resource]
+) -> None:
+    """Ask both APIs and Keystone where clients do; not in a preview.
+
+    Args:
+        told: the stack's outputs, with the addresses.
+        stack: its name.
+        front: the front host.
+        after: what must be done before.
+    """
+    if pulumi.runtime.is_dry_run():
+        return
+
+    async def ask(known: dict[str, Any]) -> bool:
+        urls = {
+            "the ReST API": f"{known['heat_api_url']}/healthcheck",
+            "the CFN API": f"{str(known['heat_cfn_url']).removesuffix('/v1/')}/healthcheck",
+            "Keystone": str(known["keystone_url"]),
+        }
+        await watch.look_at_service(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
+        return True
+
+    # A resource's URN is known before it is done, its identifier afterwards.
+    done = [resource.id for resource in after if isinstance(resource, pulumi.CustomResource)]
+    where: dict[str, pulumi.Input[Any]] = {
+        name: told[name] for name in ("heat_api_url", "heat_cfn_url", "keystone_url")
+    }
+    where |= {"front": front.outside, "done": pulumi.Output.all(*done)}
+    known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**where)
+    _: pulumi.Output[bool] = known.apply(ask)

@@ -1,0 +1,270 @@
+"""What is seen from the operator's machine during an `up`: silent hosts, and a service that does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from unittest import mock
+
+import pulumi
+import pytest
+
+from components import watch
+from tests.unit import program
+from tests.unit.program import Monitor, Outputs, in_pulumi
+from tests.unit.test_existing_hosts import JUMP, KEY, hosts
+
+
+@contextlib.contextmanager
+def listening(said: bytes | None) -> Iterator[int]:
+    """A port that takes connections and says this on each; None: nothing, as one of a host that is paused."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            held = []
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                if said is None:
+                    held.append(connection)
+                    continue
+                with connection:
+                    connection.sendall(said)
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextlib.contextmanager
+def answering(status: int) -> Iterator[str]:
+    """A URL where this is the status of every answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/healthcheck"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# --- a host -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_that_says_its_name_is_well() -> None:
+    with listening(b"SSH-2.0-OpenSSH_9.2\r\n") as port:
+        assert watch.banner("127.0.0.1", port, 5) == ""
+
+
+def test_a_host_that_takes_a_connection_and_says_nothing_is_silent() -> None:
+    with listening(None) as port:
+        assert watch.banner("127.0.0.1", port, 0.2) == "it takes no connection, or says nothing on it, for 0.2 s"
+
+
+def test_a_host_that_ends_a_connection_or_takes_none_is_not_well() -> None:
+    with listening(b"") as port:
+        assert "ends the connection" in watch.banner("127.0.0.1", port, 5)
+    assert "refused" in watch.banner("127.0.0.1", closed_port(), 5)
+
+
+def warned(port: int, *, wait: float) -> list[str]:
+    """The warnings of a program that watches a host at this port and works for a while."""
+    told: list[str] = []
+
+    async def work(_: object) -> bool:
+        deadline = time.monotonic() + wait
+        while not told and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        return True
+
+    def body() -> None:
+        watch.name_silent("node-1", "127.0.0.1", port)
+        _: pulumi.Output[bool] = pulumi.Output.from_input(1).apply(work)
+
+    watch._watched.clear()
+    with (
+        mock.patch.object(watch, "_SILENT_AFTER", 0.1),
+        mock.patch.object(pulumi.log, "warn", side_effect=told.append),
+    ):
+        in_pulumi(body, Monitor(Outputs(preview=False), []), config={}, preview=False)
+    return told
+
+
+def test_a_silent_host_is_named_with_its_address_and_what_to_do() -> None:
+    with listening(None) as port:
+        (told,) = warned(port, wait=30)
+    assert told.startswith(f"node-1 (127.0.0.1) does not answer ssh at port {port}: ")
+    assert "See whether it runs" in told
+
+
+def test_the_end_of_an_up_does_not_wait_for_a_silent_host() -> None:
+    with listening(None) as port:
+        assert warned(port, wait=0) == []
+
+
+def watched(*, preview: bool = False, **config: Any) -> list[tuple[str, str, int]]:
+    """Which hosts the program watches."""
+    seen: list[tuple[str, str, int]] = []
+    with mock.patch.object(program, "NAME_SILENT", side_effect=lambda *words: seen.append(words)):
+        program.run(preview=preview, **config)
+    return seen
+
+
+def test_every_host_of_every_kind_is_watched_and_none_in_a_preview() -> None:
+    containers = {("front", "10.213.77.10", 22), ("node-1", "10.213.77.11", 22), ("node-2", "10.213.77.12", 22)}
+    assert set(watched()) == containers
+    assert watched(preview=True) == []
+    existing: dict[str, Any] = {"hosts": "existing", "sshPrivateKey": KEY, "existing": hosts()}
+    assert {name for name, _, _ in watched(**existing)} == {"front", "node-b", "node-c"}
+    assert watched(preview=True, **existing) == []
+
+
+def test_behind_a_jump_host_the_jump_host_is_what_can_be_seen() -> None:
+    found = watched(hosts="existing", sshPrivateKey=KEY, existing=hosts(jump=JUMP))
+    assert set(found) == {("the jump host", "jump.example", 2222)}
+
+
+# --- the service ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 300, 403, 429])
+def test_an_answer_of_heats_or_of_the_proxys_own_is_an_answer(status: int) -> None:
+    with answering(status) as url:
+        assert watch.ask(url) == ""
+
+
+def test_a_proxy_that_has_nothing_behind_it_is_broken() -> None:
+    with answering(503) as url:
+        assert watch.ask(url) == "HTTP status 503"
+
+
+def test_a_port_that_nobody_listens_at_is_broken() -> None:
+    assert "connection refused" in watch.ask(f"http://127.0.0.1:{closed_port()}/")
+
+
+def test_a_service_that_takes_a_connection_and_does_not_answer_is_broken() -> None:
+    with listening(None) as port, mock.patch.object(watch, "_ANSWER_SECONDS", 0.1):
+        assert "no answer within 0.1 s" in watch.ask(f"http://127.0.0.1:{port}/")
+    with listening(b"not HTTP\r\n\r\n") as port:
+        assert "no HTTP answer" in watch.ask(f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), OSError(113, "No route to host")])
+def test_what_no_packet_reaches_says_nothing_of_the_service(error: OSError) -> None:
+    with (
+        mock.patch.object(socket, "create_connection", side_effect=error),
+        pytest.raises(watch.UnreachableError),
+    ):
+        watch.ask("http://192.0.2.1:8004/healthcheck")
+
+
+URLS = {"the ReST API": "http://192.0.2.1:8004/healthcheck", "Keystone": "http://192.0.2.1:5000/v3"}
+
+
+def looked(answer: Any, *, direct: bool = True, ssh: str = "") -> tuple[list[str], str]:
+    """What is said, and the error, where each URL has this answer."""
+    said: list[str] = []
+
+    def ask(url: str) -> str:
+        told = answer(url)
+        if isinstance(told, Exception):
+            raise told
+        return str(told)
+
+    with (
+        mock.patch.object(watch, "ask", side_effect=ask),
+        mock.patch.object(watch, "banner", return_value=ssh),
+        mock.patch.object(watch, "_AGAIN_SECONDS", 0),
+        mock.patch.object(pulumi.log, "info", side_effect=said.append),
+    ):
+        try:
+            asyncio.run(watch.look_at_service(URLS, stack="prod", front="192.0.2.1", port=22, direct=direct))
+        except pulumi.RunError as error:
+            return said, str(error)
+    return said, ""
+
+
+UNREACHABLE = watch.UnreachableError("No route to host")
+
+
+def test_an_up_says_nothing_of_a_service_that_is_well() -> None:
+    assert looked(lambda _: "") == ([], "")
+
+
+def test_what_is_broken_is_named_with_its_url_and_what_to_type() -> None:
+    said, error = looked(lambda url: "nothing listens there" if ":8004" in url else "")
+    assert said == []
+    assert "the ReST API (http://192.0.2.1:8004/healthcheck): nothing listens there" in error
+    assert "Keystone" not in error
+    assert "make verify STACK=prod" in error
+    assert "make repair STACK=prod" in error
+
+
+def test_one_line_says_that_nothing_was_looked_at_where_there_is_no_way_from_here() -> None:
+    (line,), error = looked(lambda _: UNREACHABLE)
+    assert error == ""
+    assert "not looked at" in line
+    for url in URLS.values():
+        assert url in line
+
+
+def test_a_front_host_that_does_not_answer_either_is_no_matter_of_the_way() -> None:
+    said, error = looked(lambda _: UNREACHABLE, ssh="No route to host")
+    assert said == []
+    assert "nor does the front host answer ssh (No route to host)" in error
+
+
+def test_whoever_has_the_addresses_on_this_side_of_a_jump_host_is_not_believed() -> None:
+    (line,), error = looked(lambda _: "nothing listens there", direct=False)
+    assert error == ""
+    assert "not looked at" in line
+
+
+def test_a_first_failure_is_looked_at_again() -> None:
+    answers = iter(["HTTP status 503", "HTTP status 503", "", ""])
+    assert looked(lambda _: next(answers)) == ([], "")
+
+
+def asked(*, preview: bool) -> list[str]:
+    with mock.patch.object(program, "ASK", return_value="") as ask:
+        program.run(preview=preview)
+    return sorted(call.args[0] for call in ask.call_args_list)
+
+
+def test_the_program_asks_where_clients_do_and_not_in_a_preview() -> None:
+    front = "http://10.213.77.10"
+    assert asked(preview=False) == [f"{front}:5000/v3", f"{front}:8000/healthcheck", f"{front}:8004/healthcheck"]
+    assert asked(preview=True) == []
+
+
+def test_an_up_fails_where_the_service_is_broken() -> None:
+    with (
+        mock.patch.object(program, "ASK", return_value="nothing listens there"),
+        mock.patch.object(watch, "_AGAIN_SECONDS", 0),
+        pytest.raises(pulumi.RunError, match="what clients reach does not answer"),
+    ):
+        program.run()
