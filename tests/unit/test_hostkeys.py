@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ EXISTING = {
 }
 
 
-def checkout(tmp_path: Path, existing: dict[str, object]) -> Path:
+def checkout(tmp_path: Path, existing: Mapping[str, object]) -> Path:
     """As much of a checkout as the script wants, with a pulumi and an ssh that are made up."""
     at = tmp_path / "checkout"
     (at / "tools").mkdir(parents=True)

@@ -106,6 +106,12 @@ def test_a_secret_that_is_set_in_the_open_is_refused_whether_it_is_used_or_not(k
     assert MARK not in " ".join(told)
 
 
+def test_a_key_of_another_length_is_refused_for_the_bundled_control_plane_too() -> None:
+    (told,) = problems({"authEncryptionKey": KEY_SECRET}, {"authEncryptionKey": MARK})
+    assert told.startswith("authEncryptionKey = [secret]: it has 6 characters, and Heat wants exactly 32")
+    assert MARK not in told
+
+
 # Logins in URLs.
 
 HIDDEN = [
