@@ -200,12 +200,19 @@ def run_program(
     return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
 
 
-def refuse_other_keys(hosts: Collection[Host], key: pulumi.Input[str], *, parent: pulumi.Resource) -> None:
-    """Change nothing on any host before none of them is known to have run Heat with another auth_encryption_key."""
-    known = pulumi.Output.secret(key)
+def refuse_other_keys(hosts: Collection[Host], secrets: pulumi.Input[Secrets], *, parent: pulumi.Resource) -> None:
+    """Change nothing on any host before none of them is known to have run Heat on this database with another key."""
+    known = pulumi.Output.secret(secrets)
 
     def script(host: Host) -> pulumi.Output[str]:
-        return known.apply(lambda text: render("heat/known-key.sh.j2", name=host.name, key=text))
+        return known.apply(
+            lambda told: render(
+                "heat/known-key.sh.j2",
+                name=host.name,
+                key=told.auth_encryption_key,
+                database=told.database_url.rpartition("@")[2].partition("?")[0],
+            )
+        )
 
     looked = [host.script("known-key", script(host), parent=parent) for host in hosts]
     for host in hosts:
@@ -282,7 +289,8 @@ class BundledControlPlane(ControlPlane):
         self._passwords["auth-encryption-key"] = pulumi.Output.all(auth_encryption_key, made).apply(
             lambda known: str(known[0] or known[1])
         )
-        refuse_other_keys(hosts, self._passwords["auth-encryption-key"], parent=self)
+        self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, vhost, known))
+        refuse_other_keys(hosts, self._secrets, parent=self)
         self._services = services = Services(
             keystone_url=f"http://{host.address}:{heat_conf.KEYSTONE_PORT}",
             memcached=(f"{host.address}:{heat_conf.MEMCACHED_PORT}",),
@@ -300,7 +308,6 @@ class BundledControlPlane(ControlPlane):
                 user=services.user, password=known, project=services.project, domain=services.domain
             )
         )
-        self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, vhost, known))
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.logins = pulumi.Output.all(**self._passwords).apply(
             lambda known: {

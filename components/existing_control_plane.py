@@ -128,7 +128,7 @@ class ExistingControlPlane(ControlPlane):
         self.keystone_url = self.public_keystone_url = pulumi.Output.from_input(services.keystone_url)
         self.public = pulumi.Output.from_input(heat_conf.service_options(services))
         self._secrets: pulumi.Output[Secrets] = pulumi.Output.secret(self._known.apply(self._put_together))
-        refuse_other_keys(hosts, self._secrets.apply(lambda known: known.auth_encryption_key), parent=self)
+        refuse_other_keys(hosts, self._secrets, parent=self)
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.service = self._secrets.apply(
             lambda known: ServiceLogin(

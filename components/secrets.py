@@ -7,7 +7,6 @@ Each is a resource of its own, made by its name's first `up` and unchanged ever 
 from __future__ import annotations
 
 import shlex
-import sys
 
 import pulumi
 import pulumi_command as command
@@ -35,8 +34,8 @@ class KeyPair:
     """An ed25519 key pair: `private_key` in OpenSSH's format, `public_key` as "ssh-ed25519 AAAA…" (not a secret)."""
 
     def __init__(self, name: str, parent: pulumi.Resource, *, protect: bool = False) -> None:
-        # This interpreter has the package for it; ssh-keygen would write files.
-        create = shlex.join([sys.executable, "-I", "-c", (TEMPLATES / "local/keypair.py").read_text()])
+        # ssh-keygen would write files. Not this interpreter by its path: another checkout would be another text.
+        create = shlex.join(["python3", "-I", "-c", (TEMPLATES / "local/keypair.py").read_text()])
         both = _generated(name, create, parent, protect=protect)
         self.private_key = both.apply(lambda text: text.rpartition("ssh-ed25519 ")[0])
         self.public_key = pulumi.Output.unsecret(

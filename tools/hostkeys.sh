@@ -23,7 +23,7 @@ for tool in ssh ssh-keyscan ssh-keygen; do
 done
 
 # A private key in the settings goes to an agent of this script's own, and onto no disk. The agent ends with the script.
-if [ -z "${HOSTKEYS_AGENT-}" ] && pulumi config get sshPrivateKey >/dev/null 2>&1 </dev/null; then
+if [ -z "${HOSTKEYS_AGENT-}" ] && [ -n "$(pulumi config get sshPrivateKey 2>/dev/null </dev/null)" ]; then
     HOSTKEYS_AGENT=1
     export HOSTKEYS_AGENT
     exec ssh-agent "$PWD/tools/hostkeys.sh" "$@"

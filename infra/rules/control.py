@@ -138,7 +138,8 @@ def _not_an_api(text: str) -> str:
     return _LOOPBACK if loopback.is_loopback(found["host"].strip("[]")) else ""
 
 
-def _not_a_key(text: str) -> str:
+def not_a_key(text: str) -> str:
+    """Why Heat cannot encrypt with this; empty where it can."""
     return "" if len(text) == _KEY_LENGTH else f"it has {len(text)} characters, and Heat wants exactly {_KEY_LENGTH}"
 
 
@@ -148,5 +149,5 @@ _JUDGES: dict[str, Callable[[str], str]] = {
     "databaseAdminUrl": _database,
     "transportUrl": _broker,
     "brokerAdminUrl": _not_an_api,
-    "authEncryptionKey": _not_a_key,
+    "authEncryptionKey": not_a_key,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from infra.model import KEY_PLAIN, KEY_SECRET, Settings
 from infra.reader import Reader, camel
+from infra.rules.control import not_a_key
 
 # Settings that are secrets; in their place `Settings` has a word for where they come from. Pulumi's own `secret: true`
 # is of no use for them: a stack that leaves such a key out is refused, and so is a default.
@@ -55,6 +56,9 @@ def check_secrets(settings: Settings, secrets: Mapping[str, str], reader: Reader
     if may_hold_login(url) and not _told("control.keystoneUrl", reader):
         rule = "a login, a query and a fragment do not belong in it: everybody may read it"
         reader.refuse("control.keystoneUrl", "(not shown)", rule, "<the URL without them>")
+    key = secrets.get("authEncryptionKey", "")
+    if key and settings.control_plane == "bundled" and (error := not_a_key(key)):
+        reader.refuse("authEncryptionKey", KEY_SECRET, error, remedy=_ask(reader, "authEncryptionKey"))
     if settings.netrc == KEY_SECRET and (error := _not_netrc(secrets.get("netrc", ""))):
         reader.refuse("netrc", KEY_SECRET, error, remedy=_ask(reader, "netrc"))
 

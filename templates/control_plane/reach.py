@@ -74,12 +74,27 @@ def refused_beforehand(url: sa.URL, key: str) -> str:
         return ""
 
 
+def database_url(text: str) -> sa.URL:
+    """The URL of a database.
+
+    Raises:
+        ValueError: it is none, or part of its password stands where its host is looked for.
+    """
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError:
+        url = None
+    if url is None or "@" in (url.host or ""):
+        # Without what SQLAlchemy says: that may repeat the URL, with the password in it.
+        raise ValueError("no URL of a database") from None
+    return url
+
+
 def database(spec: dict[str, str]) -> Iterator[str]:
     """What is wrong with the database."""
     try:
-        url, admin = sa.make_url(spec["url"]), sa.make_url(spec["admin_url"]) if spec["admin_url"] else None
-    except (sa.exc.ArgumentError, ValueError):
-        # The error would repeat the URL, with the password in it.
+        url, admin = database_url(spec["url"]), database_url(spec["admin_url"]) if spec["admin_url"] else None
+    except ValueError:
         yield "the URL of the database cannot be read: percent-encode what is special in its password"
         return
     where = f"the database at {url.host}:{url.port or 3306}"

@@ -2,8 +2,11 @@
 
 import sys
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+try:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+except ModuleNotFoundError:
+    sys.exit("python3 is not the one of the project's .venv, which has what makes keys; type: . ./env.sh")
 
 key = Ed25519PrivateKey.generate()
 private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())

@@ -248,6 +248,31 @@ def test_heat_runs_on_a_control_plane_that_is_there_and_finds_its_stacks(
     assert not [key for key, value in controlled.items() if value in exported]
 
 
+def test_another_key_for_the_same_database_is_refused_before_anything_is_changed(
+    stack: Stack, controlled: dict[str, str]
+) -> None:
+    before, other = stack.pids(), "x" * 32
+    secrets = stack.on("node-2", "cat /etc/heat/secrets.conf")
+    stack.pulumi("config", "set", "--secret", "authEncryptionKey", stdin=other)
+    refused = stack.up(check=False)
+    stack.pulumi("config", "set", "--secret", "authEncryptionKey", stdin=controlled["authEncryptionKey"])
+    assert refused.code != 0
+    assert "node-2 has run Heat on the database" in refused.text
+    assert other not in refused.text
+    assert stack.on("node-2", "cat /etc/heat/secrets.conf") == secrets
+    assert stack.pids() == before
+    # The same where no host has run Heat before, and the database alone can tell.
+    told = stack.on(
+        "node-1",
+        "set -eu; file=$(mktemp); trap 'rm -f \"$file\"' EXIT;"
+        f" sed 's/^auth_encryption_key = .*/auth_encryption_key = {other}/' /etc/heat/secrets.conf >\"$file\";"
+        ' /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/schema.py /etc/heat/heat.conf "$file" 2>&1',
+        check=False,
+    )
+    assert "was encrypted with another auth_encryption_key" in told
+    stack.up("--expect-no-changes")
+
+
 def test_what_is_missing_of_a_control_plane_is_made_where_it_may_be(
     stack: Stack, controlled: dict[str, str], left: Path
 ) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.remote import DIALS
+from components.rendering import render
 from tests.unit.program import LOCAL, MARK, Run, Secret, cached, run
 
 ADDRESSES = {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
@@ -140,3 +143,71 @@ def test_a_node_more_at_the_end_keeps_every_resource() -> None:
 def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:
     unknown = cached(preview=True, hosts="existing", sshPrivateKey=KEY, existing=hosts())
     assert unknown.by_urn.keys() == existing().by_urn.keys()
+
+
+def known_key(tmp_path: Path, files: dict[str, str], **told: str) -> tuple[int, str]:
+    """Run the look at what a host has run before, on a host with these files below /etc/heat."""
+    for name, text in files.items():
+        path = tmp_path / "etc" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    script = render("heat/known-key.sh.j2", **{"name": "node-b", "key": "k" * 32, "database": "10.0.0.1/heat"} | told)
+    done = subprocess.run(
+        ["sh", "-s"],
+        input=script.replace("/etc/heat/", f"{tmp_path}/etc/"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def heats(key: str, at: str = "10.0.0.1/heat?charset=utf8mb4") -> str:
+    return f"[DEFAULT]\nauth_encryption_key = {key}\n[database]\nconnection = mysql+pymysql://heat:p/w@x@{at}\n"
+
+
+@pytest.mark.parametrize("file", ["processes/heat-engine@1/secrets.conf", "heat.conf", "heat.conf.d/secrets.conf"])
+def test_a_host_that_has_run_heat_on_this_database_with_another_key_is_refused(tmp_path: Path, file: str) -> None:
+    code, told = known_key(tmp_path, {file: heats("another-key")})
+    assert code == 1
+    assert "node-b has run Heat on the database 10.0.0.1/heat with another auth_encryption_key" in told
+    assert file in told
+    assert "Nothing was changed" in told
+    assert "restore it from its backup" in told
+    assert "pulumi config set --secret authEncryptionKey" in told
+    assert "another-key" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (heats("k" * 32), "k" * 32),
+        (heats('"k$$k "  '), "k$k "),
+        (heats("k\\$k"), "k$k"),
+        (heats("another", "10.0.0.1/second"), "k" * 32),
+        ("[DEFAULT]\n# auth_encryption_key = another\n", "k" * 32),
+        (heats(""), "k" * 32),
+    ],
+)
+def test_a_host_with_this_key_another_database_or_no_key_is_taken(tmp_path: Path, text: str, key: str) -> None:
+    assert known_key(tmp_path, {"heat.conf": text}, key=key) == (0, "")
+
+
+def test_a_host_that_has_not_run_heat_is_taken(tmp_path: Path) -> None:
+    assert known_key(tmp_path, {}) == (0, "")
+
+
+def test_nothing_is_changed_on_any_host_before_all_have_been_asked_for_their_key() -> None:
+    result = existing()
+    asked = {f"{host}-known-key" for host in ADDRESSES}
+    for resource in result.remote:
+        if resource.name not in asked and not resource.name.endswith("-ready"):
+            assert asked <= result.before(resource.name), resource.name
+    assert all(isinstance(result.by_name[name].inputs["stdin"], Secret) for name in asked)
+
+
+def test_a_key_that_is_given_is_used_by_the_bundled_control_plane_too() -> None:
+    key = f"{MARK}.given".ljust(32, ".")
+    result = cached(hosts="existing", sshPrivateKey=KEY, existing=hosts(), authEncryptionKey=key)
+    assert f"auth_encryption_key = {key}" in result.by_name["node-b-secrets-conf"].text()
+    assert "secret-auth-encryption-key" in result.by_name

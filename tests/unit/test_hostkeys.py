@@ -77,6 +77,13 @@ def test_the_key_is_in_an_agent_of_the_scripts_own_and_in_no_file(tmp_path: Path
     assert "existing.front.hostKey" in (tmp_path / "typed").read_text()
 
 
+def test_without_a_key_in_the_settings_the_operators_own_agent_is_asked(tmp_path: Path) -> None:
+    at = checkout(tmp_path, EXISTING)
+    (tmp_path / "private").touch()
+    assert fetch(at, tmp_path).returncode == 0
+    assert "IdentityFile" not in (tmp_path / "logins").read_text()
+
+
 def test_hosts_that_were_made_a_secret_by_mistake_are_told(tmp_path: Path) -> None:
     at = checkout(tmp_path, {})
     (tmp_path / "private").touch()

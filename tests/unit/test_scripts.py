@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +33,8 @@ def sh(text: str, *, stdin: str = "", cwd: Path | None = None, **environment: st
         text=True,
         check=False,
         cwd=cwd,
-        env=os.environ | environment,
+        # As env.sh has it.
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environment,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.removesuffix("\n")
@@ -99,12 +101,24 @@ def test_making_a_key_pair_writes_no_file(tmp_path: Path) -> None:
         text=True,
         check=True,
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "TMPDIR": "/nowhere", "HOME": "/nowhere"},
+        env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "TMPDIR": "/nowhere", "HOME": "/nowhere"},
     )
     assert traced.stdout.count("PRIVATE KEY") == 2
     assert not {*Path("/dev/shm").iterdir()} - before  # noqa: S108
     for told in ("mktemp", "ssh-keygen", "open(", "tempfile"):
         assert told not in made
+
+
+def test_a_python_that_is_not_the_projects_is_told_what_to_type(tmp_path: Path) -> None:
+    (tmp_path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    made = recipe("ssh-key").text("create")
+    done = subprocess.run(
+        ["/bin/sh", "-c", made], capture_output=True, text=True, check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("type: . ./env.sh\n")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_logins_of_clients_are_written_for_the_operator_alone_and_taken_away_again(tmp_path: Path) -> None:

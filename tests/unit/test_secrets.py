@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import pulumi
 import pytest
@@ -17,6 +18,7 @@ from infra.model import KEY_PLAIN, KEY_SECRET, Settings
 from infra.reader import camel
 from infra.rules.secret import SECRETS, logins, may_hold_login
 from infra.settings import SettingsError, load, read
+from tests.unit import program
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import (
     MARK,
@@ -104,6 +106,12 @@ def test_a_secret_that_is_set_in_the_open_is_refused_whether_it_is_used_or_not(k
     assert [problem for problem in told if problem.startswith(f"{key} = ")], told
     assert any(f"pulumi config set --secret {key} --stack {STACK}" in problem for problem in told)
     assert MARK not in " ".join(told)
+
+
+def test_a_key_of_another_length_is_refused_for_the_bundled_control_plane_too() -> None:
+    (told,) = problems({"authEncryptionKey": KEY_SECRET}, {"authEncryptionKey": MARK})
+    assert told.startswith("authEncryptionKey = [secret]: it has 6 characters, and Heat wants exactly 32")
+    assert MARK not in told
 
 
 # Logins in URLs.
@@ -342,6 +350,27 @@ def test_no_secret_is_in_an_input_a_name_or_an_output_in_the_open(kind: str) -> 
         shown = [resource.urn, *leaves(dict(resource.inputs))]
         assert not [text for text in shown if MARK in text], f"{resource.name} shows a secret"
     assert not [text for text in leaves(result.outputs) if MARK in text]
+
+
+def test_an_adopted_option_that_nobody_here_knows_is_a_secret_in_the_whole_graph() -> None:
+    found = program.original()
+    found["files"]["/etc/heat/heat.conf"] += f"[my_plugin]\napi_key = {MARK}.plugin\n"
+    with mock.patch.object(program, "original", return_value=found):
+        result = program.run(
+            hosts="existing", controlPlane="existing", adopt=True, sshPrivateKey=KEY, existing=hosts(),
+            adoptAllow=["my_plugin.api_key"],
+        )  # fmt: skip
+    assert f"api_key = {MARK}.plugin" in result.by_name["node-b-secrets-conf"].text()
+    for resource in result.registered:
+        assert not [text for text in leaves(dict(resource.inputs)) if MARK in text], resource.name
+
+
+def test_git_finds_its_logins_and_keeps_what_root_has_configured_for_it() -> None:
+    result = guide_sample(install="git", netrc=f"machine git.example login u password {MARK}")
+    script = result.by_name["node-1-install"].text()
+    assert 'export GIT_CONFIG_GLOBAL="${HOME:-/root}/.gitconfig" HOME="${NETRC%/*}"' in script
+    assert MARK not in script
+    assert "GIT_TERMINAL_PROMPT=0 git clone" in script
 
 
 def test_every_secret_setting_is_in_that_walk() -> None:
