@@ -20,13 +20,15 @@ from types import ModuleType
 
 import pytest
 
+from components.rendering import render
 from tests.unit.shipped import shipped_program
 from tests.unit.test_scripts import tool
 
-# Users that every system has; neither has anything.
-SERVICE, OTHER = pwd.getpwnam("daemon"), pwd.getpwnam("nobody")
-ROOT = os.geteuid()
-needs_root = pytest.mark.skipif(ROOT != 0, reason="only root may read as another user")
+# Users that every system has, who have nothing. Without root Heat's user is the one that the test runs as.
+OTHER = pwd.getpwnam("nobody")
+SELF = os.geteuid()
+SERVICE = pwd.getpwuid(SELF) if SELF else pwd.getpwnam("daemon")
+needs_root = pytest.mark.skipif(SELF != 0, reason="only root may read as another user")
 METADATA = "Metadata-Version: 2.1\nName: openstack-heat\nVersion: {}\nSummary: x\n\nVersion: 6.6.6\n"
 
 
@@ -52,7 +54,7 @@ class Machine:
         pid = next((pid for pid, unit in self.main.items() if unit == words[-1]), 0)
         return subprocess.CompletedProcess(words, 0, f"{pid}\n", "")
 
-    def process(self, pid: int, command: str, uid: int = ROOT, *, unit: str = "", uids: str = "") -> None:
+    def process(self, pid: int, command: str, uid: int = SELF, *, unit: str = "", uids: str = "") -> None:
         directory = self.proc / str(pid)
         directory.mkdir()
         (directory / "cmdline").write_text(command)
@@ -172,7 +174,7 @@ def test_a_process_that_ends_meanwhile_is_none(machine: Machine) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize(("uid", "unit"), [(SERVICE.pw_uid, ""), (OTHER.pw_uid, "devstack@h-eng.service"), (ROOT, "")])
+@pytest.mark.parametrize(("uid", "unit"), [(SERVICE.pw_uid, ""), (OTHER.pw_uid, "devstack@h-eng.service"), (SELF, "")])
 def test_an_engine_of_heats_user_of_a_service_and_of_root_counts_with_files_of_its_own(
     machine: Machine, uid: int, unit: str
 ) -> None:
@@ -253,6 +255,30 @@ def test_a_link_of_the_services_user_leads_to_nothing_that_he_could_not_read(mac
     assert machine.release == ""
     roots.chmod(0o644)
     assert machine.release == "26.0.2"
+
+
+# Where the files go that it names.
+
+
+@needs_root
+@pytest.mark.parametrize("whose", ["root's", "another's", "a link"])
+def test_files_are_not_put_where_another_user_could_lead_them_elsewhere(machine: Machine, whose: str) -> None:
+    heat, other = machine.path / "etc/heat", machine.path / "other"
+    heat.mkdir(parents=True)
+    other.mkdir()
+    if whose == "another's":
+        os.chown(heat, OTHER.pw_uid, -1)
+    elif whose == "a link":
+        (heat / "adopted").symlink_to(other)
+    files = {f"{heat}/adopted/1-policy.yaml": base64.b64encode(b"rules").decode()}
+    text = render("adoption/place.sh.j2", directory=f"{heat}/adopted", parent=str(heat), files=files)
+    done = subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, check=False)
+    if whose == "root's":
+        assert (done.returncode, (heat / "adopted/1-policy.yaml").read_text()) == (0, "rules")
+    else:
+        assert done.returncode == 1
+        assert "type there, as root: chown -h root " in done.stderr
+        assert not [*other.iterdir()]
 
 
 # The configuration.
