@@ -60,7 +60,7 @@ def names(word: Message) -> list[str] | None:
         known = None
     if isinstance(known, list) and known and all(isinstance(node, str) for node in known):
         return known
-    print(f"the message in queue {QUEUE} is no list of nodes, and is ignored; the next pulumi up replaces it", flush=True)
+    print(f"the message in queue {QUEUE} is no list of nodes, and is ignored; pulumi up replaces it", flush=True)
     return None
 
 
@@ -100,7 +100,7 @@ def leave(channel: StdChannel, node: str) -> None:
 
 
 def asked(conf: cfg.ConfigOpts, node: str) -> str:
-    """What `stranger` says, as soon as the broker can be asked; each new reason why it cannot is a line in the journal."""
+    """What `stranger` says, as soon as the broker can be asked; the journal gets each new reason why it cannot."""
     told = ""
     while True:
         try:

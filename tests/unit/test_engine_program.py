@@ -1,4 +1,4 @@
-"""templates/heat/engine.py on a made-up Heat: what an engine says that it holds locks of, and is it heat-engine still?"""
+"""templates/heat/engine.py on a made-up Heat: which locks an engine says that it holds."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def heat(monkeypatch: pytest.MonkeyPatch, release: str) -> SimpleNamespace:
             self.id = number
 
         @contextmanager
-        def _action_recorder(self, action: str, expected_exceptions: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        def _action_recorder(self, action: str, expected: type[Exception] = NotADirectoryError) -> Iterator[None]:
             write(f"{action} begins")
             try:
                 yield
-            except expected_exceptions:
+            except expected:
                 write(f"{action} ends")
                 raise
             except Exception as error:
@@ -74,7 +74,7 @@ def heat(monkeypatch: pytest.MonkeyPatch, release: str) -> SimpleNamespace:
             write("persist")
 
     class Listener:
-        stop = __call__ = lambda self: None
+        stop = __call__ = None
 
     class EngineListener:
         pass
@@ -167,10 +167,11 @@ def test_a_task_that_is_dropped_is_not_worked_on(known: SimpleNamespace) -> None
 def test_a_stack_is_held_from_its_lock_to_its_release_even_where_the_database_refuses_that(
     known: SimpleNamespace,
 ) -> None:
-    for release in (
+    releases: list[Callable[[], object]] = [
         lambda: known.StackLock.release(None, "s", "engine"),
         lambda: known.Stack.persist_state_and_release_lock(None, "s", "engine", {}),
-    ):
+    ]
+    for release in releases:
         for refused in ((), ("release", "persist")):
             known.refused.clear()
             known.refused.update(refused)

@@ -224,7 +224,7 @@ def test_a_broker_that_refuses_is_asked_again_and_the_journal_says_why(
     channel = Channel()
     assert ask(program, monkeypatch, channel, error, error, error) == 0
     # Once: the same reason every second would fill the journal.
-    assert capsys.readouterr().out.count(str(error)) == 1
+    assert capsys.readouterr().out.count(repr(error)) == 1
     program.tell(channel, ["node-1"])
     assert ask(program, monkeypatch, channel, error) == program.STRANGER
 
