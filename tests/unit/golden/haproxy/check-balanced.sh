@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 2d9d095ba7d4bf7e43c5d13ee8f6debaca15067ded20a46700817bfd6b037f29
+# What has just been changed: 9d64c08691d5f635d3926dd4616e7c0705177b85e51f3ae2f76a96ac78a83196
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

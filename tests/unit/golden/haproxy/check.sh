@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9b16b919b06f04084c7febe9786e807c890dc071423d36885f2ae8804a058fcb
+# What has just been changed: ad1c6de6c6c22feabbc716b8a996c51eea3ae04d3e305edc0fafcc12fa8c2cb8
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
