@@ -214,8 +214,8 @@ class Installation:
         )
 
     def application(self, kind: Kind) -> str:
-        """How uWSGI loads an API: a line of its configuration."""
+        """An API, as templates/heat/api.py is told: a module and a name in it, or the path of a program."""
         if self.method is Method.APT:
             # What Debian and Ubuntu have may be older than the modules.
-            return f"wsgi-file = {self.prefix}/bin/{kind.value.replace('heat', 'heat-wsgi')}"
-        return f"module = {_MODULES[kind]}"
+            return f"{self.prefix}/bin/{kind.value.replace('heat', 'heat-wsgi')}"
+        return _MODULES[kind]

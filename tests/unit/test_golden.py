@@ -141,6 +141,7 @@ AS_THEY_ARE = {
     "haproxy/check_proxy.py": "front-check-program",
     "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
+    "heat/api.py": "node-1-api-program",
     "heat/engine.py": "node-1-engine-program",
     "heat/caretaker.py": "node-1-caretaker-caretaker",
     "heat/engine_work.py": "node-1-engine-work",

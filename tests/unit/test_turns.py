@@ -106,7 +106,8 @@ class Turn:
         script = render(
             "heat/process.sh.j2",
             digest="d", unit=self.unit, name="node-1-x", port=8004 if self.unit == API else None, start_timeout=1,
-            prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py", drain_timeout=self.drain,
+            prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py",
+            drain_timeout=self.drain,
             finish_timeout=2, work="engine_work.py", monitor=self.monitor, console=self.console,
             secrets=f"{self.path}/wanted/secrets.conf",
             copies=[(f"{self.path}/wanted/{name}", f"{self.own}/{name}") for name in ("heat.conf", "secrets.conf")],

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9d64c08691d5f635d3926dd4616e7c0705177b85e51f3ae2f76a96ac78a83196
+# What has just been changed: 11692108a026f207e80cee1664bdf7e56abc4ef133cd55c141524bd0c86b2549
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

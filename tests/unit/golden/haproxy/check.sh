@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ad1c6de6c6c22feabbc716b8a996c51eea3ae04d3e305edc0fafcc12fa8c2cb8
+# What has just been changed: bf3bc2f426dd2e0846fb0414e85d7acc1cfa58ed65a5d2b848fad6e9664bcf25
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

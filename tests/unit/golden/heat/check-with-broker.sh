@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: ab07560442669e251e7c9cd766098f0f72d5261d98e05a6786a68dffbcb154b8
+# The plan and its files: 13eec0a45e914600816cdb22e4cd5931c24becc12e00aa63916758aa695ed1d5
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 5eef960d4224b16f5d1a4c0cf0774a888ac405fbc6bc167b38fbaed3f996f860
+# The plan and its files: e8483ced622ddd4fd668a23bdeb30d7c8e007a61ef77851b26cfc9de4b85dcea
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: d949b289ca4b8b82bd94e7a4296a407072e92e2ec88a7e5ada3acbc131cd67f4
+# Its files: 132c3e160cd51bf178f724989dab261a63528cae9c98d2719f65e9f69b2707a9
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -129,6 +129,7 @@ changed() {
     cmp -s /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml || return 0
     cmp -s /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service || return 0
     cmp -s /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini || return 0
+    cmp -s /usr/local/lib/heat-scaleout/api.py /etc/heat/processes/heat-api@8004/api.py || return 0
     cmp -s /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf || return 0
     return 1
 }
@@ -182,6 +183,7 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
     take /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml
     take /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service
     take /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini
+    take /usr/local/lib/heat-scaleout/api.py /etc/heat/processes/heat-api@8004/api.py
     take /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf
     # A subshell: it ends where the process is found not to work.
     if ! (start); then
@@ -191,6 +193,7 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         put_back /etc/heat/processes/heat-api@8004/policy.yaml
         put_back /etc/systemd/system/heat-api@8004.service
         put_back /etc/heat/processes/heat-api@8004/uwsgi.ini
+        put_back /etc/heat/processes/heat-api@8004/api.py
         put_back /etc/heat/processes/heat-api@8004/process.conf
         if (start) 2>/dev/null; then
             echo "$unit runs again with what it had before, and so do those whose turn had not come." >&2
