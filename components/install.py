@@ -214,7 +214,7 @@ class Installation:
         )
 
     def application(self, kind: Kind) -> str:
-        """An API, as templates/heat/api.py is told: a module and a name in it, or the path of a program."""
+        """What templates/heat/api.py loads as an API: a module and a name in it, or the path of a program."""
         if self.method is Method.APT:
             # What Debian and Ubuntu have may be older than the modules.
             return f"{self.prefix}/bin/{kind.value.replace('heat', 'heat-wsgi')}"

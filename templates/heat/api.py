@@ -4,13 +4,12 @@ Without an engine an API waits as long as it may for one, a minute, and then say
 threads meanwhile. Here a thread asks the broker how many engines listen. Once there has been none for GRACE seconds,
 requests that need one get 503 at once. What is not known, such as at a broker that does not answer, changes nothing.
 
-The environment has HEAT_APPLICATION: a module of Heat's and a name in it (heat.wsgi.api:application), or the path of a
-program that has an `application`. The arguments name Heat's configuration files, as for heat-engine.
+The first argument (uWSGI's pyargv) is a module of Heat's and a name in it (heat.wsgi.api:application), or the path of a
+program that has an `application`. The others name Heat's configuration files, as for heat-engine.
 """
 
 import importlib
 import json
-import os
 import runpy
 import sys
 import threading
@@ -147,9 +146,10 @@ def config_files(words: list[str]) -> list[str]:
 
 
 def main() -> Application:
-    """The API that the environment names."""
-    # What Heat makes of the arguments is its own affair.
-    files, name = config_files(sys.argv), os.environ["HEAT_APPLICATION"]
+    """The API that the first argument names."""
+    # Heat reads the others.
+    name = sys.argv.pop(1)
+    files = config_files(sys.argv)
     application, watch = load(name), Watch()
     start(watch, files)
     return guarded(application, watch, cfn="cfn" in name.rpartition("/")[2])

@@ -183,6 +183,16 @@ def test_the_application_is_loaded_from_a_module_or_from_a_distribution_s_progra
     assert api.load(name)({}, None) == [b"this one"]
 
 
+def test_the_first_argument_is_the_api_and_heat_reads_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched: list[list[str]] = []
+    monkeypatch.setattr(api, "start", lambda _, files: watched.append(files))
+    monkeypatch.setattr(api, "load", lambda name: lambda _environ, _start: [f"{name} {sys.argv}".encode()])
+    monkeypatch.setattr(sys, "argv", ["uwsgi", "heat.wsgi.api:application", "--config-file", "a.conf"])
+    told = api.main()({"PATH_INFO": STACKS}, None)
+    assert told == [b"heat.wsgi.api:application ['uwsgi', '--config-file', 'a.conf']"]
+    assert watched == [["a.conf"]]
+
+
 def test_the_configuration_files_are_those_of_the_arguments() -> None:
     words = ["uwsgi", "--config-file", "a.conf", "--config-file=b.conf", "--debug", "--config-file", "c.conf"]
     assert api.config_files(words) == ["a.conf", "b.conf", "c.conf"]

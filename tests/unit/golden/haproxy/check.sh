@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: bf3bc2f426dd2e0846fb0414e85d7acc1cfa58ed65a5d2b848fad6e9664bcf25
+# What has just been changed: d49d5eb96d954a121d374cc1b96a7275aa2b99163b39e5fface54fac190881b4
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 3108139c0c2f47b99a0df8996a8f29df239b46b2fe470ba6c3a8d7d5122ef7dd
+# Its files: 3682baa3ada8e326e02f6992f5ac92f824ca08752b9a44f95602d8d309c7bd47
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
