@@ -33,6 +33,7 @@ _CHECK_POLICY = "/usr/local/lib/heat-scaleout/check_policy.py"
 _ENCRYPTED = "/usr/local/lib/heat-scaleout/encrypted.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 _ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
+_API = "/usr/local/lib/heat-scaleout/api.py"
 _MEMBERS = "/usr/local/lib/heat-scaleout/members.py"
 _WORK = "/usr/local/lib/heat-scaleout/engine_work.py"
 _TITLES = {Kind.API: "ReST", Kind.CFN: "CFN"}
@@ -214,6 +215,8 @@ class HeatNode(pulumi.ComponentResource):
         self._file("engine-work", _WORK, (TEMPLATES / "heat/engine_work.py").read_text())
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
         self._file("members-program", _MEMBERS, (TEMPLATES / "heat/members.py").read_text())
+        if not self._api_server.console:
+            self._file("api-program", _API, (TEMPLATES / "heat/api.py").read_text())
         for kind in Kind:
             if self._under_uwsgi(kind):
                 self._file(
@@ -261,7 +264,7 @@ class HeatNode(pulumi.ComponentResource):
         files = [heat_conf.CONF, heat_conf.SECRETS, *self._more, heat_conf.POLICY, _unit_path(kind)]
         if kind is Kind.ENGINE:
             return [*files, _ENGINE]
-        return [*files, _uwsgi_path(kind)] if self._under_uwsgi(kind) else files
+        return [*files, _uwsgi_path(kind), _API] if self._under_uwsgi(kind) else files
 
     def _copies(self, kind: Kind, unit: str, conf: str) -> dict[str, str]:
         """The files that a process has copies of, by their paths; those that heat.conf names by theirs it has not.

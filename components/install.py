@@ -221,8 +221,8 @@ class Installation:
         )
 
     def application(self, kind: Kind) -> str:
-        """How uWSGI loads an API: a line of its configuration."""
+        """What templates/heat/api.py loads as an API: a module and a name in it, or the path of a program."""
         if self.method is Method.APT:
             # What Debian and Ubuntu have may be older than the modules.
-            return f"wsgi-file = {self.prefix}/bin/{kind.value.replace('heat', 'heat-wsgi')}"
-        return f"module = {_MODULES[kind]}"
+            return f"{self.prefix}/bin/{kind.value.replace('heat', 'heat-wsgi')}"
+        return _MODULES[kind]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
 import kombu
-from amqp.exceptions import AccessRefused, NotFound
+from amqp.exceptions import AccessRefused, AMQPError, NotFound
 from oslo_config import cfg
 
 PAUSE = 0.5
@@ -73,8 +73,8 @@ def main() -> None:
             problems = differing(wanted, found)
         except AccessRefused:
             sys.exit("the broker refuses the login in transport_url")
-        except (OSError, kombu.exceptions.OperationalError) as error:
-            problems = [f"the broker does not answer: {error}"]
+        except (OSError, kombu.exceptions.KombuError, AMQPError) as error:
+            problems = [f"the broker does not answer: {error!r}"]
         if not problems:
             break
         if time.monotonic() > deadline:

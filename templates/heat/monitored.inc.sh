@@ -32,7 +32,10 @@ told() {
 # Those under way end while the process stops, which has time for them.
 {% endif %}
 out() {
-    [ -n "$(proxied "$1" -{{ monitor.window }}s)" ] || return 0
+    if [ -z "$(proxied "$1" -{{ monitor.window }}s)" ]; then
+        heard "$1" {{ monitor.window }}
+        return
+    fi
     told "$1" -{{ monitor.window }}s 503 {{ monitor.down }}{% if console %} && [ -z "$(ss -Htn state established "sport = :${1#*@}")" ]{% endif %}
 
 }

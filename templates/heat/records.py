@@ -12,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import oslo_messaging
 from heat.common import context, exception, messaging
 from heat.db import api, models
 from heat.engine import check_resource, environment, scheduler, sync_point
 from heat.engine import stack as engine_stack
+from heat.objects import resource as resources
 from heat.objects import service as services
 from heat.rpc import listener_client, worker_client
 from oslo_config import cfg
@@ -23,7 +25,7 @@ from oslo_messaging import opts
 from oslo_utils import timeutils, uuidutils
 
 from traversal import Engine, Node, Resource, Step, Traversal, late
-from upkeep import InProgress
+from upkeep import InProgress, StackLock
 
 # What a worker takes from the queue while it has no thread for it is waiting too, and only a worker that is this full
 # has any.
@@ -92,6 +94,9 @@ def in_progress() -> Iterator[InProgress]:
                 models.Stack.current_traversal,
                 models.Stack.current_deps,
                 models.Stack.parent_resource_name,
+                models.Stack.timeout,
+                models.Stack.created_at,
+                models.Stack.updated_at,
             )
             .all()
         )
@@ -101,7 +106,7 @@ def in_progress() -> Iterator[InProgress]:
 
 def _read(session: Any, row: Any) -> InProgress:  # noqa: ANN401 # SQLAlchemy's, in Heat's environment alone
     columns = models.Resource
-    resources = (
+    rows = (
         session.query(columns)
         .filter_by(stack_id=row.id)
         .with_entities(
@@ -144,7 +149,7 @@ def _read(session: Any, row: Any) -> InProgress:  # noqa: ANN401 # SQLAlchemy's,
         id=row.id,
         name=row.name,
         owner=row.owner_id,
-        mark=hashlib.sha256(repr((row.current_traversal, row.action, resources, keys)).encode()).hexdigest(),
+        mark=hashlib.sha256(repr((row.current_traversal, row.action, rows, keys)).encode()).hexdigest(),
         traversal=Traversal(
             action=row.action,
             begun=begun,
@@ -155,15 +160,19 @@ def _read(session: Any, row: Any) -> InProgress:  # noqa: ANN401 # SQLAlchemy's,
                 one.id: Resource(
                     id=one.id,
                     engine=one.engine_id,
+                    key=one.atomic_key,
                     replaces=one.replaces,
                     replaced_by=one.replaced_by,
                     paused=one.id in paused,
                 )
-                for one in resources
+                for one in rows
             },
             wanted=wanted,
             # What is adopted, and that a deletion leaves everything where it is, is in the lost message alone.
             whole=not (row.action == "ADOPT" or (row.action == "DELETE" and cfg.CONF.enable_stack_abandon)),
+            # As heat.engine.stack.Stack.has_timed_out.
+            overdue=now() - _stamp(row.updated_at or row.created_at)
+            > (cfg.CONF.stack_action_timeout if row.timeout is None else row.timeout * 60),
         ),
     )
 
@@ -185,6 +194,48 @@ def _nodes(input_data: dict[str, Any] | None) -> frozenset[Node]:
 def answers(engine_id: str) -> bool:
     """Whether an engine says that it is there."""
     return bool(listener_client.EngineListenerClient(engine_id).is_alive(_admin()))
+
+
+def locks_held(engine_id: str) -> set[str] | None:
+    """The locks that an engine says it has: templates/heat/engine.py. None where it does not say.
+
+    Heat's own program does not know the question, nor does this deployment's of before.
+    """
+    client = listener_client.EngineListenerClient(engine_id)._client
+    try:
+        return set(client.call(_admin(), "locks_held"))
+    except oslo_messaging.exceptions.MessagingException:
+        return None
+
+
+def stack_locks() -> list[StackLock]:
+    """Every lock on a whole stack."""
+    columns = models.StackLock
+    with api.context_manager.reader.using(_admin()) as session:
+        rows = session.query(columns).with_entities(columns.stack_id, columns.engine_id, columns.created_at).all()
+    return [StackLock(row.stack_id, row.engine_id, str(row.created_at)) for row in rows if row.engine_id]
+
+
+def unlock(lock: StackLock) -> bool:
+    """Take a lock on a stack away. False: it is not the same any more."""
+    columns = models.StackLock
+    with api.context_manager.writer.using(_admin()) as session:
+        row = session.query(columns).filter_by(stack_id=lock.stack, engine_id=lock.engine).with_for_update().first()
+        if row is None or str(row.created_at) != lock.created:
+            return False
+        session.delete(row)
+    return True
+
+
+def _free(resource: Resource) -> bool:
+    """Take a forgotten lock away, as Heat does from an engine that is gone. False: it is not the same any more."""
+    admin = _admin()
+    row = resources.Resource.get_obj(admin, resource.id)
+    values: dict[str, str | None] = {"engine_id": None}
+    if row.status == "IN_PROGRESS":
+        values |= {"status": "FAILED", "status_reason": f"Worker lost resource {row.action} while it ran on"}
+    taken = resources.Resource.select_and_update_by_id(admin, resource.id, values, resource.engine, resource.key)
+    return bool(taken)
 
 
 def full_engines() -> set[str]:
@@ -215,8 +266,8 @@ def _load(stack_id: str) -> engine_stack.Stack:
     return stack
 
 
-def trigger(found: InProgress, steps: Sequence[Step]) -> int:
-    """Have nodes checked again, as CheckResource.retrigger_check_resource does; how many.
+def trigger(found: InProgress, steps: Sequence[Step]) -> list[Step]:
+    """Have nodes checked again, as CheckResource.retrigger_check_resource does; which of them were.
 
     That one itself always takes a resource's update, even when it is the clean-up that stands still, and knows nothing
     of replacements. What it calls does the same for any node: the check goes out when all that the node requires is
@@ -226,8 +277,10 @@ def trigger(found: InProgress, steps: Sequence[Step]) -> int:
     graph = stack.convergence_dependencies.graph()
     keys = {(key.rsrc_id, key.is_update): key for key in graph}
     taken = inspect.signature(check_resource.propagate_check_resource).parameters
-    done = 0
+    done: list[Step] = []
     for step in steps:
+        if step.freed and not _free(step.freed):
+            continue
         key = keys[step.node]
         more = {"converge": stack.converge, "node_type": getattr(key, "node_type", None)}
         try:
@@ -243,7 +296,7 @@ def trigger(found: InProgress, steps: Sequence[Step]) -> int:
                 None,
                 **{name: value for name, value in more.items() if name in taken},
             )
-            done += 1
+            done.append(step)
         except exception.EntityNotFound:
             # Somebody has begun another traversal, and will see to it.
             break

@@ -10,7 +10,7 @@ proxied() {
 # out UNIT: whether the proxy sends no more requests, and those under way have ended.
 out() {
     # A proxy asks every few seconds: one that has not for so long is none, or is down itself.
-    case "$(proxied "$1" -30s)" in "" | DOWN*" scur=0/"*) ;; *) return 1 ;; esac
+    case "$(proxied "$1" -30s)" in "") heard "$1" 30 ;; DOWN*" scur=0/"*) ;; *) return 1 ;; esac
 }
 
 # back UNIT SINCE: whether it sends requests.

@@ -19,7 +19,9 @@ Node = tuple[int | str, bool]
 # Runs do not start to the second: one that comes so many seconds early does not have the next one waited for.
 JITTER = 5
 
-DEAD, LOST = "dead_engine", "lost_message"
+DEAD, IDLE, LOST = "dead_engine", "idle_lock", "lost_message"
+# What Heat itself says of a stack whose time is up.
+TIMED_OUT = "Timed out"
 
 # What can be begun anew from what the database knows.
 REPEATABLE = ("CREATE", "UPDATE", "DELETE", "ROLLBACK", "RESTORE")
@@ -27,10 +29,14 @@ REPEATABLE = ("CREATE", "UPDATE", "DELETE", "ROLLBACK", "RESTORE")
 
 @dataclass(frozen=True)
 class Resource:
-    """A row of a resource. `engine` holds its lock; a `paused` one waits for a user, at a hook."""
+    """A row of a resource. `engine` holds its lock; a `paused` one waits for a user, at a hook.
+
+    `key` is another one after each change of the lock.
+    """
 
     id: int
     engine: str | None = None
+    key: int | None = None
     replaces: int | None = None
     replaced_by: int | None = None
     paused: bool = False
@@ -49,6 +55,7 @@ class Traversal:
         resources: the stack's, by id.
         wanted: it is no nested stack, or the resource that it belongs to knows of it.
         whole: what its messages carry can all be had from the database.
+        overdue: the stack's timeout is over.
     """
 
     action: str
@@ -59,15 +66,20 @@ class Traversal:
     resources: Mapping[int | str, Resource]
     wanted: bool = True
     whole: bool = True
+    overdue: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
-    """Check a node again: by a message for `resource`, which is the node's own or what has replaced it meanwhile."""
+    """Check a node again: by a message for `resource`, which is the node's own or what has replaced it meanwhile.
+
+    Before that, `freed` is to lose the lock that a living engine has forgotten.
+    """
 
     node: Node
     resource: int | str
     why: str
+    freed: Resource | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class Decision:
     Attributes:
         steps: nodes to check again.
         restart: begin the traversal anew, for this reason.
-        fail: mark the stack as failed, for this reason.
+        fail: mark the stack as failed, for this reason; Heat rolls it back where it was asked to.
         left: nothing can be done, for this reason.
     """
 
@@ -112,20 +124,32 @@ def _worked_on(node: Node, traversal: Traversal) -> Resource | None:
     return traversal.resources.get(own.replaced_by, own)
 
 
-def decide(traversal: Traversal, dead: Set[str], *, waited: bool, quiet: bool) -> Decision:
+def decide(
+    traversal: Traversal,
+    dead: Set[str],
+    *,
+    waited: bool,
+    quiet: bool,
+    idle: Set[int] = frozenset(),
+) -> Decision:
     """What a stack IN_PROGRESS needs.
 
-    A node whose engine is dead is checked again at once. One that nobody holds may be on its way: its message can wait
-    in the queue, or its engine be busy before it takes the lock. Only when nothing has changed for long, and no message
-    waits anywhere, is it lost.
+    A stack whose timeout is over fails, as it does in Heat when any of its checks comes to an engine: here none comes.
+
+    A node whose engine is dead is checked again at once, and so is one whose living engine has forgotten its lock. One
+    that nobody holds may be on its way: its message can wait in the queue, or its engine be busy before it takes the
+    lock. Only when nothing has changed for long, and no message waits anywhere, is it lost.
 
     Args:
         traversal: where it stands.
         dead: the engines that are known to be gone.
         waited: nothing about the stack has changed for the grace time.
         quiet: no message waits for an engine.
+        idle: the resources whose lock is held by a living engine that does not work on them.
     """
-    decision = _needed(traversal, dead, waited=waited, quiet=quiet)
+    if traversal.overdue and waited and not any(one.paused for one in traversal.resources.values()):
+        return Decision(fail=TIMED_OUT)
+    decision = _needed(traversal, dead, idle, waited=waited, quiet=quiet)
     if decision.restart and not traversal.wanted:
         return Decision(fail=f"{decision.restart}, and the stack that it was for knows nothing of it")
     if (decision.steps or decision.restart) and not traversal.whole:
@@ -135,7 +159,7 @@ def decide(traversal: Traversal, dead: Set[str], *, waited: bool, quiet: bool) -
     return decision
 
 
-def _needed(traversal: Traversal, dead: Set[str], *, waited: bool, quiet: bool) -> Decision:
+def _needed(traversal: Traversal, dead: Set[str], idle: Set[int], *, waited: bool, quiet: bool) -> Decision:
     lost = waited and quiet
     if not traversal.begun:
         return Decision(restart="its engine died before the first step") if lost else Decision()
@@ -149,7 +173,10 @@ def _needed(traversal: Traversal, dead: Set[str], *, waited: bool, quiet: bool) 
             if lost:
                 return Decision(restart=f"resource {node[0]} is gone, and its end was not told")
         elif resource is not None and resource.engine:
-            if resource.engine not in dead:
+            if resource.engine not in dead and resource.id in idle:
+                # Without its lock nothing of it is on its way. A replacement is treated as below.
+                steps.append(Step(node, node[0], IDLE, resource))
+            elif resource.engine not in dead:
                 moving = True
             # What was triggered before has a message on its way, unless nothing has come of it for long.
             elif waited or node not in traversal.arrived.get(node, frozenset()):

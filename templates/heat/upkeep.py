@@ -8,12 +8,16 @@ What it finds and does is told in lines for the journal, in counters, and in a m
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from traversal import Decision, Engine, Seen, Step, Traversal, decide, off_the_books
 
@@ -22,6 +26,8 @@ WORK = "engine_worker"
 HANDICAP = 8
 # The oldest Heat that records.py can read.
 FIRST = 24
+# No file of the caretaker's is longer: a longer one is not its own.
+LONGEST = 64 * 2**20
 
 
 def listener(engine: str) -> str:
@@ -47,6 +53,15 @@ class InProgress:
     traversal: Traversal
 
 
+@dataclass(frozen=True)
+class StackLock:
+    """A lock on a whole stack. One that is taken anew has another `created`."""
+
+    stack: str
+    engine: str
+    created: str
+
+
 class Heat(Protocol):
     """Heat's records, and what Heat offers to set them right: templates/heat/records.py."""
 
@@ -55,8 +70,11 @@ class Heat(Protocol):
     def engines(self) -> Mapping[str, Engine]: ...
     def answers(self, engine_id: str) -> bool: ...
     def full_engines(self) -> set[str]: ...
+    def locks_held(self, engine_id: str) -> set[str] | None: ...
     def in_progress(self) -> Iterable[InProgress]: ...
-    def trigger(self, found: InProgress, steps: Sequence[Step]) -> int: ...
+    def stack_locks(self) -> Iterable[StackLock]: ...
+    def unlock(self, lock: StackLock) -> bool: ...
+    def trigger(self, found: InProgress, steps: Sequence[Step]) -> Sequence[Step]: ...
     def restart(self, found: InProgress) -> bool: ...
     def fail(self, found: InProgress, reason: str) -> bool: ...
     def clean(self) -> int: ...
@@ -74,11 +92,20 @@ class Broker(Protocol):
 class Counters:
     """Numbers in Prometheus' text format, in a file: totals go on from run to run, all else is said anew."""
 
+    _LINE = re.compile(r'heat_caretaker_([a-z_]+(?:\{[a-z_]+="[a-z_]*"\})?) (\d\S*)')
+
     def __init__(self, path: Path) -> None:
         self._path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
-        self.before = {name.removeprefix("heat_caretaker_"): float(number) for name, number in pairs}
+        self.before: dict[str, float] = {}
+        damaged = 0
+        for line in _read(path).split("\n"):
+            known = self._LINE.fullmatch(line)
+            if known and (number := _number(known[2])) is not None:
+                self.before[known[1]] = number
+            elif line and not line.startswith("# TYPE "):
+                damaged += 1
+        if damaged:
+            print(f"{path}: {damaged} lines cannot be read; what they counted begins anew", file=sys.stderr)
         self._now = {name: number for name, number in self.before.items() if self._is_total(name)}
 
     @staticmethod
@@ -143,11 +170,40 @@ class Turn:
         self._counters.write()
 
 
+def _number(text: object) -> float | None:
+    """A number that has a value, and is not below zero; None for anything else."""
+    if isinstance(text, bool) or not isinstance(text, (str, int, float)):
+        return None
+    try:
+        number = float(text)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _read(path: Path) -> str:
+    """The text of a file; "" where there is none, or where it cannot be read, which the journal is told."""
+    try:
+        if not path.exists():
+            return ""
+        # What is no file, such as a pipe, would keep its reader waiting.
+        if not path.is_file() or path.stat().st_size > LONGEST:
+            raise OSError("it is no file of the caretaker's")  # noqa: TRY301 # told below like all others
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        print(f"{path} cannot be read, and begins anew: {error}", file=sys.stderr)
+        return ""
+
+
 def _replace(path: Path, text: str) -> None:
     """Put a text in place at once, where there is room for it: on a full disk stacks are rescued all the same."""
     staged = path.with_name(f".{path.name}.new")
     try:
-        staged.write_text(text)
+        with staged.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            # After a loss of power there is the old text or the new one.
+            os.fsync(file.fileno())
         staged.replace(path)
     except OSError as error:
         print(f"{path} stays as it was: {error}", file=sys.stderr)
@@ -161,20 +217,54 @@ class Memory:
 
     def __init__(self, path: Path, boot: str) -> None:
         self._path, self._boot = path, boot
-        known = json.loads(path.read_text()) if path.exists() else {}
-        self._before = known["stacks"] if known.get("boot") == boot else {}
+        known = self._known(_read(path))
+        same = known.get("boot") == boot
+        self._before: dict[str, Seen] = {}
+        stacks, denied = (known.get("stacks"), known.get("denied")) if same else ({}, [])
+        for stack_id, how in stacks.items() if isinstance(stacks, dict) else ():
+            if seen := self._seen(how):
+                self._before[stack_id] = seen
+        self._denied_before = {one for one in denied if isinstance(one, str)} if isinstance(denied, list) else set()
         self._now: dict[str, Seen] = {}
+        self._denied: set[str] = set()
+
+    def _known(self, text: str) -> dict[str, Any]:
+        """What a text says, where it is one that `write` wrote."""
+        if not text and not self._path.exists():
+            return {}
+        try:
+            known = json.loads(text)
+        except (ValueError, RecursionError):
+            known = None
+        if isinstance(known, dict):
+            return known
+        print(f"{self._path} is damaged: how long stacks have stood still is learnt anew", file=sys.stderr)
+        return {}
+
+    @staticmethod
+    def _seen(how: object) -> Seen | None:
+        if not isinstance(how, dict):
+            return None
+        mark, since, runs = how.get("mark"), _number(how.get("since")), how.get("runs")
+        if not isinstance(mark, str) or since is None or type(runs) is not int or runs < 1:
+            return None
+        return Seen(mark, since, runs)
 
     def see(self, stack_id: str, mark: str, now: float) -> Seen:
         """Note how a stack is found now."""
         before = self._before.get(stack_id)
-        self._now[stack_id] = Seen(**before).again(mark, now) if before else Seen(mark, now)
+        self._now[stack_id] = before.again(mark, now) if before else Seen(mark, now)
         return self._now[stack_id]
+
+    def deny(self, lock: str) -> bool:
+        """Note that an engine does not know of this lock of its own; whether it said so in the last run, too."""
+        self._denied.add(lock)
+        return lock in self._denied_before
 
     def write(self) -> None:
         """Keep what this run has seen, and nothing else."""
         seen = {stack_id: vars(how) for stack_id, how in self._now.items()}
-        _replace(self._path, json.dumps({"boot": self._boot, "stacks": seen}))
+        _replace(self._path, json.dumps({"boot": self._boot, "stacks": seen, "denied": sorted(self._denied)}))
 
 
 def dead_engines(heat: Heat, broker: Broker, holders: Iterable[str]) -> set[str]:
@@ -205,8 +295,29 @@ def is_quiet(heat: Heat, broker: Broker) -> bool:
     )
 
 
+def _idle(
+    locks: Iterable[tuple[str, str | None, str]], held: Callable[[str], set[str] | None], memory: Memory
+) -> set[str]:
+    """Those locks that their engines do not know of, as these have said in two runs.
+
+    An engine notes a lock before it takes it: a lock that the database had before the engine was asked, and that it
+    does not know, is one that it has forgotten, for as long as the row of the lock is the same.
+
+    Args:
+        locks: each with its name, its engine, and what is another text when the lock is taken anew.
+        held: the locks that an engine says it has; None where it does not say.
+        memory: what the engines said in the last run.
+    """
+    idle = set()
+    for name, engine, taken in locks:
+        known = held(engine) if engine else None
+        if known is not None and name not in known and memory.deny(f"{name} {engine} {taken}"):
+            idle.add(name)
+    return idle
+
+
 def rescue(heat: Heat, broker: Broker, counters: Counters, memory: Memory, *, now: float, grace: float) -> str:
-    """Set stacks going again whose engine is gone.
+    """Set stacks going again whose engine is gone, or has forgotten them.
 
     Args:
         heat: the records.
@@ -219,17 +330,41 @@ def rescue(heat: Heat, broker: Broker, counters: Counters, memory: Memory, *, no
     Returns:
         A line that says what was found and done.
     """
-    stacks = list(heat.in_progress())
+    stacks, stack_locks = list(heat.in_progress()), list(heat.stack_locks())
     waited = {stack.id for stack in stacks if memory.see(stack.id, stack.mark, now).waited(now, grace)}
-    memory.write()
-    dead = dead_engines(
-        heat, broker, {one.engine for stack in stacks for one in stack.traversal.resources.values() if one.engine}
+    locked = [one for stack in stacks for one in stack.traversal.resources.values() if one.engine]
+    dead = dead_engines(heat, broker, {one.engine for one in locked if one.engine})
+
+    @cache
+    def held(engine: str) -> set[str] | None:
+        # One that is not connected does not answer, and would be waited for.
+        return heat.locks_held(engine) if broker.consumers(listener(engine)) else None
+
+    idle = _idle(
+        [
+            *(
+                (f"resource {one.id}", one.engine, str(one.key))
+                for one in locked
+                if one.engine and one.engine not in dead
+            ),
+            *((f"stack {lock.stack}", lock.engine, lock.created) for lock in stack_locks),
+        ],
+        held,
+        memory,
     )
+    memory.write()
+    idle_resources = {one.id for one in locked if f"resource {one.id}" in idle}
     quiet = bool(waited) and is_quiet(heat, broker)
     count = Counter({"rescued": 0, "left": 0, "errors": 0})
+    for lock in stack_locks:
+        if f"stack {lock.stack}" in idle:
+            broker.prove()
+            if heat.unlock(lock):
+                counters.add("stacks_unlocked_total")
+                print(f"stack {lock.stack} is unlocked: engine {lock.engine} has its lock, and does not work on it")
     touched: set[str | None] = set()
     for stack in stacks:
-        decision = decide(stack.traversal, dead, waited=stack.id in waited, quiet=quiet)
+        decision = decide(stack.traversal, dead, waited=stack.id in waited, quiet=quiet, idle=idle_resources)
         if decision.left:
             count["left"] += 1
             print(f"{stack.name} ({stack.id}) is left as it is: {decision.left}")
@@ -249,7 +384,11 @@ def rescue(heat: Heat, broker: Broker, counters: Counters, memory: Memory, *, no
     counters.say("stacks_in_progress", len(stacks))
     counters.say("stacks_left", count["left"])
     counters.say("engines_dead", len(dead))
-    return f"{len(stacks)} stacks in progress, {len(dead)} dead engines hold some of them, {count['rescued']} rescued"
+    counters.say("locks_idle", len(idle))
+    return (
+        f"{len(stacks)} stacks in progress, {len(dead)} dead engines hold some of them, "
+        f"{len(idle)} locks of living engines are forgotten, {count['rescued']} rescued"
+    )
 
 
 def _carry_out(heat: Heat, stack: InProgress, decision: Decision, counters: Counters) -> bool:
@@ -264,7 +403,7 @@ def _carry_out(heat: Heat, stack: InProgress, decision: Decision, counters: Coun
         counters.add("traversals_restarted_total", done)
         print(f"{stack.name} ({stack.id}) begins anew: {decision.restart}")
         return done
-    steps = decision.steps[: heat.trigger(stack, decision.steps)]
+    steps = heat.trigger(stack, decision.steps)
     for step in steps:
         counters.add(f'resources_triggered_total{{reason="{step.why}"}}')
         print(f"{stack.name} ({stack.id}): resource {step.resource} is checked again: {step.why}")

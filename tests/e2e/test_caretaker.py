@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
+
+import keystoneauth1.exceptions
 
 from tests.e2e.lab import Stack, wait_for
 
@@ -144,6 +147,67 @@ def test_stacks_whose_engine_was_killed_are_rescued_and_one_that_is_well_is_let_
         heat.delete_stack(made[kind])
     for kind in made.keys() - {"delete"}:
         heat.wait_for_delete(made[kind], interval=0.5, wait=90)
+
+
+def test_a_stack_whose_engine_lives_and_has_forgotten_it_is_rescued(stack: Stack, cloud: Any) -> None:
+    """The database refused to write what became of a resource: its lock stays, and its engine does something else."""
+    heat = cloud.orchestration
+    before = counted(stack, 'resources_triggered_total{reason="idle_lock"}')
+    made = heat.create_stack(name="rescue-forgotten", template=template(create=4))
+    wait_for(lambda: made.id in in_work(stack), "it is in work")
+    began = stack.on("node-1", "date +%s")
+    stack.on("front", "mariadb --execute 'set global read_only = 1'")
+    try:
+        asked = f"journalctl --unit heat-engine@1 --since @{began} --output cat | grep -c 'read-only option'"
+        wait_for(lambda: int(stack.on("node-1", asked, check=False)) > 2, "what the engine wrote was refused", 30)
+    finally:
+        stack.on("front", "mariadb --execute 'set global read_only = 0'")
+    # The same engine works on this one all the time.
+    well = heat.create_stack(name="rescue-busy", template=template(create=SECONDS))
+    wait_for(lambda: well.id in in_work(stack), "another one in work")
+
+    def whole() -> bool:
+        run(stack, "rescue")
+        return states(stack)[made.id] == "CREATE_COMPLETE"
+
+    wait_for(whole, "it goes on", 60)
+    assert counted(stack, 'resources_triggered_total{reason="idle_lock"}') == before + 1
+    heat.wait_for_status(well, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=2 * SECONDS)
+    failed = "select stack_id from event where resource_status = 'FAILED'"
+    assert well.id not in {one for (one,) in records(stack, failed)}
+    for one in (made, well):
+        heat.delete_stack(one)
+    for one in (made, well):
+        heat.wait_for_delete(one, interval=0.5, wait=90)
+
+
+def test_without_an_engine_clients_are_told_so_at_once(stack: Stack, cloud: Any) -> None:
+    outputs = stack.outputs()
+    stacks = f"{outputs['heat_api_url']}/v1/{cloud.session.get_project_id()}/stacks"
+
+    def status(url: str) -> tuple[int, str]:
+        try:
+            answer = cloud.session.get(url, timeout=5, raise_exc=False)
+        except keystoneauth1.exceptions.ConnectTimeout:
+            return 0, ""
+        return answer.status_code, answer.text
+
+    assert status(stacks)[0] == 200
+    stack.on("node-1", "systemctl stop heat-engine@1")
+    try:
+        wait_for(lambda: status(stacks)[0] == 503, "the ReST API says so", 60)
+        assert "No heat-engine is listening" in json.loads(status(stacks)[1])["error"]["message"]
+        cfn = f"{outputs['heat_cfn_url']}?Action=ListStacks"
+        wait_for(lambda: status(cfn)[0] == 503, "the CFN API says so")
+        assert "<Code>ServiceUnavailable</Code>" in status(cfn)[1]
+        # The proxy has both of them up, and they tell of their versions.
+        assert status(f"{outputs['heat_api_url']}/")[0] == 300
+        listed = cloud.session.get(f"{outputs['haproxy_stats_url']};csv", authenticated=False).text
+        states = [line.split(",")[17] for line in listed.splitlines() if ",FRONTEND," not in line and "heat" in line]
+        assert set(states) == {"UP"}, listed
+    finally:
+        stack.on("node-1", "systemctl start heat-engine@1")
+    wait_for(lambda: status(stacks)[0] == 200, "requests go on")
 
 
 def test_deleted_stacks_are_purged_by_their_age(stack: Stack) -> None:

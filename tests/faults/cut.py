@@ -16,8 +16,8 @@ from tests.faults.load import Failure, Life
 _RPC_RESPONSE = 59
 # timeouts.proxyServer, likewise: so long the proxy waits for the answer of an API.
 _PROXY_SERVER = 69
-# Heat says this of a resource whose engine lost the database in the middle of a query.
-_DATABASE_LOST = "DBConnectionError"
+# Heat says these of a resource whose engine lost the database in the middle of a query, or was refused a write.
+_DATABASE_LOST = ("DBConnectionError", "--read-only option")
 _KEYSTONE_AWAY = "The Keystone service is temporarily unavailable"
 
 
@@ -72,5 +72,6 @@ def _fits(failure: Failure, cut: Cut) -> bool:
 
 
 def failed_with_the_database(life: Life, cuts: Sequence[Cut]) -> bool:
-    """Whether a stack failed as its engine lost the database in the middle of a query."""
-    return life.end == "failed" and _DATABASE_LOST in life.told and any(cut.cause is Cause.DATABASE for cut in cuts)
+    """Whether a stack failed as its engine lost the database in the middle of a query, or was refused a write."""
+    lost = any(words in life.told for words in _DATABASE_LOST)
+    return life.end == "failed" and lost and any(cut.cause is Cause.DATABASE for cut in cuts)

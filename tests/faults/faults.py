@@ -250,6 +250,17 @@ def database_killed(scene: Scene) -> None:
     killed(scene, "mariadb", "mariadb-admin ping", Cause.DATABASE)
 
 
+@fault("database", planned=False)
+def database_read_only(scene: Scene) -> None:
+    """It refuses every write for some seconds, as one does whose primary changes; whoever reads notices nothing."""
+    with scene.cut(Cause.DATABASE):
+        scene.stack.on("front", "mariadb --execute 'set global read_only = 1'")
+        try:
+            time.sleep(6)
+        finally:
+            scene.stack.on("front", "mariadb --execute 'set global read_only = 0'")
+
+
 @fault("keystone", planned=False)
 def keystone_killed(scene: Scene) -> None:
     url = scene.outputs["keystone_url"]

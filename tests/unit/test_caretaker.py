@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,13 +14,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traversal import DEAD, LOST, Decision, Engine, Node, Resource, Seen, Step, Traversal, decide, late, off_the_books
+from traversal import (
+    DEAD,
+    IDLE,
+    LOST,
+    TIMED_OUT,
+    Decision,
+    Engine,
+    Node,
+    Resource,
+    Seen,
+    Step,
+    Traversal,
+    decide,
+    late,
+    off_the_books,
+)
 from upkeep import (
     HANDICAP,
     WORK,
     Counters,
     InProgress,
     Memory,
+    StackLock,
     Turn,
     dead_engines,
     is_quiet,
@@ -119,6 +137,56 @@ def test_a_replacement_of_an_earlier_traversal_stands_for_itself_alone() -> None
     back = replaced()
     back = replace(back, requires={**back.requires, (7, False): {(1, True)}})
     assert calmly(back).steps == (Step((1, True), 1, LOST),)
+
+
+# Locks that a living engine has forgotten.
+
+
+def test_a_resource_whose_lock_its_living_engine_has_forgotten_is_freed_and_checked_again_at_once() -> None:
+    held = Resource(2, engine=ALIVE, key=5)
+    stuck = chain(Resource(1), held, Resource(3), done=1)
+    assert decide(stuck, {GONE}, waited=False, quiet=False, idle={2}).steps == (Step((2, True), 2, IDLE, held),)
+    # Another resource's lock says nothing of this one's.
+    assert decide(stuck, {GONE}, waited=True, quiet=True, idle={1, 3}) == Decision()
+
+
+def test_a_replacement_whose_lock_was_forgotten_is_freed_and_made_once_more_from_what_it_replaces() -> None:
+    stuck = replaced(engine=ALIVE, key=2)
+    assert decide(stuck, set(), waited=False, quiet=False, idle={7}).steps == (
+        Step((1, True), 1, IDLE, stuck.resources[7]),
+    )
+
+
+def test_the_clean_up_of_a_resource_whose_lock_was_forgotten_is_repeated() -> None:
+    held = Resource(1, engine=ALIVE)
+    stuck = Traversal(
+        action="DELETE", begun=True, requires={(1, False): set()}, arrived={}, finished=set(), resources={1: held}
+    )
+    assert decide(stuck, set(), waited=False, quiet=False, idle={1}).steps == (Step((1, False), 1, IDLE, held),)
+
+
+def test_a_forgotten_lock_does_not_keep_a_lost_message_lost() -> None:
+    """Its engine does nothing: what is lost beside it is sent again with it."""
+    stuck = told_one_of_two(Resource(2, engine=ALIVE))
+    assert {step.why for step in decide(stuck, set(), waited=True, quiet=True, idle={2}).steps} == {IDLE, LOST}
+
+
+# Stacks whose time is up.
+
+
+@pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE", "ROLLBACK", "ADOPT", "SUSPEND", "CHECK", "SNAPSHOT"])
+@pytest.mark.parametrize("resource", [Resource(1), Resource(1, engine=ALIVE), Resource(1, engine=GONE)])
+def test_a_stack_past_its_timeout_in_which_nothing_moves_fails(action: str, resource: Resource) -> None:
+    late = chain(resource, action=action, overdue=True, whole=action != "ADOPT")
+    assert calmly(late) == Decision(fail=TIMED_OUT)
+    assert calmly(replace(late, begun=False)) == Decision(fail=TIMED_OUT)
+    # A message in a queue may wait for long, but the stack's time is up.
+    assert decide(late, set(), waited=True, quiet=False) == Decision(fail=TIMED_OUT)
+    assert not decide(late, set(), waited=False, quiet=True).fail
+
+
+def test_a_stack_past_its_timeout_that_waits_for_its_user_is_let_be() -> None:
+    assert calmly(chain(Resource(1, paused=True), overdue=True)) == Decision()
 
 
 # Messages that are lost.
@@ -235,6 +303,7 @@ def traversals(draw: st.DrawFn, engines: Sequence[str | None]) -> Traversal:
         resources={
             one: Resource(
                 one,
+                key=draw(st.integers(1, 3)),
                 engine=draw(st.sampled_from(engines)),
                 replaced_by=draw(st.none() | IDS),
                 paused=draw(st.booleans()),
@@ -269,6 +338,16 @@ def test_one_thing_at_most_is_decided_and_only_of_nodes_of_the_graph(
     nodes = [step.node for step in decision.steps]
     assert set(nodes) <= traversal.requires.keys()
     assert len(nodes) == len(set(nodes))
+
+
+@given(traversals([None, ALIVE, GONE]), st.booleans(), st.booleans(), st.sets(IDS))
+def test_only_the_lock_of_a_living_engine_that_has_forgotten_it_is_taken_away(
+    traversal: Traversal, waited: bool, quiet: bool, idle: set[int]
+) -> None:
+    decision = decide(traversal, {GONE}, waited=waited, quiet=quiet, idle=idle)
+    for step in decision.steps:
+        assert (step.why == IDLE) is (step.freed is not None)
+        assert step.freed is None or (step.freed.id in idle and step.freed.engine == ALIVE)
 
 
 def test_the_grace_time_needs_two_runs_and_begins_with_each_change() -> None:
@@ -317,6 +396,8 @@ class FakeHeat:
     broken: set[str] = field(default_factory=set)
     did: list[tuple[str, str]] = field(default_factory=list)
     time: float = 1000
+    held: dict[str, set[str]] = field(default_factory=dict)
+    locks: list[StackLock] = field(default_factory=list)
 
     def now(self) -> float:
         return self.time
@@ -333,14 +414,25 @@ class FakeHeat:
     def full_engines(self) -> set[str]:
         return self.full
 
+    def locks_held(self, engine_id: str) -> set[str] | None:
+        return self.held.get(engine_id)
+
     def in_progress(self) -> Iterable[InProgress]:
         return self.stacks
 
-    def trigger(self, found: InProgress, steps: Sequence[Step]) -> int:
+    def stack_locks(self) -> Iterable[StackLock]:
+        return self.locks
+
+    def unlock(self, lock: StackLock) -> bool:
+        self.did.append(("unlock", lock.stack))
+        return True
+
+    def trigger(self, found: InProgress, steps: Sequence[Step]) -> Sequence[Step]:
         if found.id in self.broken:
             raise ValueError("no such template")
+        self.did += [("free", f"{found.id}/{step.freed.id}") for step in steps if step.freed]
         self.did += [("trigger", f"{found.id}/{step.resource}") for step in steps]
-        return len(steps)
+        return steps
 
     def restart(self, found: InProgress) -> bool:
         self.did.append(("restart", found.id))
@@ -380,7 +472,7 @@ def stack(name: str, traversal: Traversal, *, owner: str | None = None, mark: st
 
 
 STUCK = chain(Resource(1, engine=GONE))
-IDLE = chain(Resource(1))
+IDLE_STACK = chain(Resource(1))
 
 
 class Node1:
@@ -424,8 +516,151 @@ def test_one_sign_of_life_is_enough_for_an_engine_to_be_let_be(sign: str) -> Non
     assert dead_engines(heat, broker, {GONE}) == set()
 
 
+def forgotten(key: int = 5) -> InProgress:
+    return stack("a", chain(Resource(1, engine=ALIVE, key=key)), mark=str(key))
+
+
+def test_a_lock_is_taken_from_a_living_engine_that_has_said_twice_that_it_does_not_know_it(node: Node1) -> None:
+    heat, broker = FakeHeat([forgotten()], held={ALIVE: {"resource 11"}}), FakeBroker()
+    broker.connected[listener(ALIVE)] = 1
+    assert node.run(heat, broker)["locks_idle"] == 0
+    assert heat.did == []
+    counted = node.run(heat, broker, now=60)
+    assert heat.did == [("free", "a/1"), ("trigger", "a/1")]
+    assert counted['resources_triggered_total{reason="idle_lock"}'] == 1
+    assert (counted["locks_idle"], counted["stacks_rescued_total"]) == (1, 1)
+
+
+@pytest.mark.parametrize("what", ["works on it", "does not know the question", "is not connected", "took it anew"])
+def test_a_lock_of_a_living_engine_is_let_be_for_as_long_as_it_may_be_in_use(node: Node1, what: str) -> None:
+    heat, broker = FakeHeat([forgotten()], held={ALIVE: set()}, answering={ALIVE}), FakeBroker()
+    if what != "is not connected":
+        broker.connected[listener(ALIVE)] = 1
+    if what == "works on it":
+        heat.held[ALIVE].add("resource 1")
+    elif what == "does not know the question":
+        heat.held.clear()
+    for run in range(4):
+        if what == "took it anew":
+            heat.stacks = [forgotten(key=run)]
+        node.run(heat, broker, now=run * 1000)
+    assert heat.did == []
+
+
+def test_an_engine_that_knew_a_lock_in_between_is_asked_twice_again(node: Node1) -> None:
+    heat, broker = FakeHeat([forgotten()]), FakeBroker()
+    broker.connected[listener(ALIVE)] = 1
+    answers: list[set[str]] = [set(), {"resource 1"}, set()]
+    for heat.held[ALIVE] in answers:
+        node.run(heat, broker)
+        assert heat.did == []
+    node.run(heat, broker)
+    assert heat.did == [("free", "a/1"), ("trigger", "a/1")]
+
+
+def test_a_stack_s_lock_that_its_living_engine_has_forgotten_is_taken_away(node: Node1) -> None:
+    heat, broker = FakeHeat(locks=[StackLock("s", ALIVE, "noon"), StackLock("t", ALIVE, "noon")]), FakeBroker()
+    broker.connected[listener(ALIVE)] = 1
+    heat.held[ALIVE] = {"stack t"}
+    node.run(heat, broker)
+    assert heat.did == []
+    assert node.run(heat, broker)["stacks_unlocked_total"] == 1
+    assert heat.did == [("unlock", "s")]
+    # One that was taken anew is another lock.
+    heat.locks = [StackLock("s", ALIVE, "later")]
+    node.run(heat, broker)
+    assert heat.did == [("unlock", "s")]
+
+
+def test_a_stack_past_its_timeout_fails_after_the_grace_time(node: Node1, capsys: pytest.CaptureFixture[str]) -> None:
+    heat = FakeHeat([stack("a", chain(Resource(1, engine=ALIVE), overdue=True))], answering={ALIVE})
+    node.run(heat, FakeBroker())
+    assert heat.did == []
+    assert node.run(heat, FakeBroker(), now=300)["stacks_failed_total"] == 1
+    assert heat.did == [("fail", "a")]
+    assert "a (a) is marked as failed: Timed out" in capsys.readouterr().out
+
+
+# Files that were damaged: by a full disk, a loss of power, or a person.
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([10**400, -1]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.text(max_size=3) | st.sampled_from(["boot", "stacks", "denied", "a", "mark", "since", "runs"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+MEMORIES = st.fixed_dictionaries({"boot": st.just("boot"), "stacks": JSON, "denied": JSON}) | st.fixed_dictionaries(
+    {
+        "boot": st.just("boot"),
+        "stacks": st.fixed_dictionaries(
+            {"a": st.fixed_dictionaries({"mark": st.just("") | JSON, "since": JSON, "runs": JSON})}
+        ),
+    }
+)
+NAMES = st.sampled_from(["heat_caretaker_stacks_rescued_total", 'heat_caretaker_leads{task="rescue"}'])
+NUMBERS = st.sampled_from(["NaN", "inf", "-1", "1e999", "9" * 5000, "1", "", "x", "0x1"])
+LINES = st.text(max_size=20) | st.tuples(NAMES, NUMBERS).map(" ".join)
+DAMAGED = st.binary() | (JSON | MEMORIES).map(lambda value: json.dumps(value).encode()) | st.just(b"[" * 100_000)
+
+
+def rescued_with(directory: Path, memory: bytes, counters: bytes) -> dict[str, float]:
+    """Two runs that have to rescue a stack, with these in the files' places; the counters after them."""
+    (directory / "seen.json").write_bytes(memory)
+    (directory / "rescue.prom").write_bytes(counters)
+    node, heat = Node1(directory), FakeHeat([stack("a", STUCK), stack("b", IDLE_STACK)])
+    node.run(heat, FakeBroker(), now=1000)
+    counted = node.run(heat, FakeBroker(), now=2000)
+    assert [one for one in heat.did if one[1] == "a/1"] == [("trigger", "a/1")] * 2
+    assert ("trigger", "b/1") in heat.did
+    assert set(json.loads((directory / "seen.json").read_text())["stacks"]) == {"a", "b"}
+    return counted
+
+
+@given(DAMAGED, st.binary() | st.lists(LINES).map(lambda lines: "\n".join(lines).encode(errors="replace")))
+def test_whatever_is_in_the_caretaker_s_files_it_does_its_work(
+    tmp_path_factory: pytest.TempPathFactory, memory: bytes, counters: bytes
+) -> None:
+    counted = rescued_with(tmp_path_factory.mktemp("node"), memory, counters)
+    assert all(math.isfinite(number) and number >= 0 for number in counted.values())
+    assert counted["stacks_rescued_total"] >= 2  # the two runs'
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b'{"boot": "bo', b"\0" * 4096, b"null", b'"text"', b"[]"])
+def test_a_file_that_is_damaged_begins_anew_and_the_journal_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes
+) -> None:
+    counted = rescued_with(tmp_path, damage, damage or b"\0")
+    told = capsys.readouterr().err
+    assert str(tmp_path / "seen.json") in told
+    assert str(tmp_path / "rescue.prom") in told
+    assert counted["stacks_rescued_total"] == 3  # "a" twice, "b" once
+
+
+def test_a_directory_or_a_pipe_in_a_file_s_place_keeps_no_stack_from_being_rescued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "seen.json").mkdir()
+    os.mkfifo(tmp_path / "rescue.prom")
+    heat = FakeHeat([stack("a", STUCK)])
+    assert Node1(tmp_path).run(heat, FakeBroker())["stacks_rescued_total"] == 1
+    assert heat.did == [("trigger", "a/1")]
+    assert f"{tmp_path / 'seen.json'} cannot be read, and begins anew" in capsys.readouterr().err
+
+
+def test_totals_that_can_be_read_go_on_beside_a_line_that_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "rescue.prom"
+    path.write_text("# TYPE heat_caretaker_a_total counter\nheat_caretaker_a_total 7\nheat_caretaker_b_total NaN\nhea")
+    assert Counters(path).before == {"a_total": 7}
+
+
 def test_a_lost_message_is_found_by_the_second_run_after_the_grace_time(node: Node1) -> None:
-    heat = FakeHeat([stack("a", IDLE)])
+    heat = FakeHeat([stack("a", IDLE_STACK)])
     node.run(heat, FakeBroker(), now=0)
     node.run(heat, FakeBroker(), now=200)
     assert heat.did == []
@@ -436,7 +671,7 @@ def test_a_lost_message_is_found_by_the_second_run_after_the_grace_time(node: No
 def test_a_stack_that_changes_is_never_taken_for_stuck(node: Node1) -> None:
     heat = FakeHeat()
     for run in range(5):
-        heat.stacks = [stack("a", IDLE, mark=str(run))]
+        heat.stacks = [stack("a", IDLE_STACK, mark=str(run))]
         node.run(heat, FakeBroker(), now=run * 1000)
     assert heat.did == []
 
@@ -451,7 +686,7 @@ def test_what_was_seen_before_the_machine_was_restarted_does_not_count(tmp_path:
 
 
 def test_a_stack_that_is_done_is_forgotten(node: Node1) -> None:
-    node.run(FakeHeat([stack("a", IDLE)]), FakeBroker())
+    node.run(FakeHeat([stack("a", IDLE_STACK)]), FakeBroker())
     node.run(FakeHeat(), FakeBroker())
     assert json.loads((node.directory / "seen.json").read_text())["stacks"] == {}
 

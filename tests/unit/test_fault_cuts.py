@@ -93,6 +93,10 @@ def test_a_stack_fails_with_the_database_only_where_heat_says_so_and_there_was_n
     assert not failed_with_the_database(life, [cut(Cause.BROKER)])
     assert not failed_with_the_database(life, [])
     assert not failed_with_the_database(dataclasses.replace(life, told="UPDATE_FAILED"), [cut(Cause.DATABASE)])
+    refused = (
+        "CREATE_FAILED (1290, 'The MariaDB server is running with the --read-only option so it cannot execute this')"
+    )
+    assert failed_with_the_database(dataclasses.replace(life, told=refused), [cut(Cause.DATABASE)])
     for end in ("stuck", "lost", "complete"):
         assert not failed_with_the_database(dataclasses.replace(life, end=end), [cut(Cause.DATABASE)])
 

@@ -148,6 +148,7 @@ AS_THEY_ARE = {
     "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
     "heat/encrypted.py": "node-1-encrypted-program",
+    "heat/api.py": "node-1-api-program",
     "heat/engine.py": "node-1-engine-program",
     "heat/caretaker.py": "node-1-caretaker-caretaker",
     "heat/engine_work.py": "node-1-engine-work",

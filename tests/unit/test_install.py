@@ -123,9 +123,9 @@ def test_keystone_comes_from_the_same_place() -> None:
 
 def test_the_distributions_apis_are_loaded_as_the_distribution_does() -> None:
     """Debian 12 and Ubuntu have releases from before there were modules for it."""
-    assert APT.application(Kind.API) == "wsgi-file = /opt/heat/apt/bin/heat-wsgi-api"
-    assert APT.application(Kind.CFN) == "wsgi-file = /opt/heat/apt/bin/heat-wsgi-api-cfn"
-    assert PIP.application(Kind.CFN) == "module = heat.wsgi.cfn:application"
+    assert APT.application(Kind.API) == "/opt/heat/apt/bin/heat-wsgi-api"
+    assert APT.application(Kind.CFN) == "/opt/heat/apt/bin/heat-wsgi-api-cfn"
+    assert PIP.application(Kind.CFN) == "heat.wsgi.cfn:application"
 
 
 def test_heat_24_is_the_last_with_programs_of_its_own_for_its_apis() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ class Turn:
 
     def __init__(self, tmp_path: Path, unit: str, *, monitor: Monitor | None = None, console: bool = False) -> None:
         self.path, self.unit, self.monitor, self.console = tmp_path, unit, monitor, console
+        self.drain = 5
         up, down = CONSOLE if console else (WELL, SICK) if monitor else (UP, DOWN)
         self.own = tmp_path / "etc" / unit
         self.run = tmp_path / "run/heat-scaleout" / unit
@@ -65,18 +67,36 @@ class Turn:
             esac""",
         )
         works = f"! grep -q bad {self.own}/heat.conf"
-        tool(tmp_path / "bin", "curl", f"if {works}; then printf 200; else printf 503; fi")
+        # What is asked here is in the journal, too; `lost` says what the journal does not have.
+        tool(
+            tmp_path / "bin",
+            "curl",
+            f"""for url; do :; done; [ -e {tmp_path}/lost ] || echo "GET $url" >>{tmp_path}/asked
+            if {works}; then printf 200; else printf 503; fi""",
+        )
         tool(
             tmp_path / "bin",
             "python",
             f'if [ "$1" = engine_work.py ]; then echo "a stack of $2"; elif {works}; then :; else exit 1; fi',
         )
-        tool(tmp_path / "bin", "journalctl", f"cat {self.journal}")
+        tool(
+            tmp_path / "bin",
+            "journalctl",
+            f"""cd {tmp_path}
+            case "$*" in
+            *--until*) [ -e lost ] || [ -e cleared ] || echo old ;;
+            *) [ -e lost ] || [ -e cleared ] || cat journal; cat asked 2>/dev/null || true ;;
+            esac""",
+        )
         # Requests under way: one ends with each look.
         tool(
             tmp_path / "bin", "ss", f"cd {tmp_path}; [ ! -s requests ] || {{ head -n 1 requests; sed -i 1d requests; }}"
         )
-        tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{down}' >>{self.journal}")
+        tool(
+            tmp_path / "bin",
+            "sleep",
+            f"echo $1 >>{tmp_path}/slept; [ ! -e {self.run}/down ] || echo '{down}' >>{self.journal}; /bin/sleep 0.02",
+        )
 
     def marked(self, down: Path) -> None:
         """Have it look for this file, whose presence tells it to leave."""
@@ -91,7 +111,8 @@ class Turn:
         script = render(
             "heat/process.sh.j2",
             digest="d", unit=self.unit, name="node-1-x", port=8004 if self.unit == API else None, start_timeout=1,
-            prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py", drain_timeout=5,
+            prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py",
+            drain_timeout=self.drain,
             finish_timeout=2, work="engine_work.py", monitor=self.monitor, console=self.console,
             secrets=f"{self.path}/wanted/secrets.conf",
             copies=[(f"{self.path}/wanted/{name}", f"{self.own}/{name}") for name in ("heat.conf", "secrets.conf")],
@@ -293,6 +314,35 @@ def test_an_api_that_no_proxy_asks_is_restarted_at_once(tmp_path: Path) -> None:
         assert turn.take().returncode == 0
     assert turn.journal.read_text() == ""
     assert turn.log == ["restart with first", "restart with second"]
+
+
+@pytest.mark.parametrize("what", ["lost", "cleared"])
+@pytest.mark.parametrize("monitor", [None, Monitor(delay=2, timeout=1, fall=2, rise=2)])
+def test_an_api_whose_journal_does_not_have_what_it_logs_is_given_all_the_time_there_is(
+    tmp_path: Path, what: str, monitor: Monitor | None
+) -> None:
+    """No word of a proxy is no sign that there is none: journald may keep nothing, or have lost it."""
+    turn = Turn(tmp_path, API, monitor=monitor)
+    turn.journal.write_text("")
+    turn.drain = 2
+    turn.want("first")
+    assert turn.take().returncode == 0
+    (tmp_path / what).touch()
+    (tmp_path / "slept").unlink(missing_ok=True)
+    turn.want("second")
+    began = time.monotonic()
+    done = turn.take()
+    assert done.returncode == 0, done.stderr
+    # All of the time for a drain; and then for a proxy that takes it back, of which nobody hears either.
+    assert time.monotonic() - began > turn.drain - 1
+    assert (tmp_path / "slept").read_text().splitlines()[-1] == "30"
+    assert "the journal of node-1 does not have what heat-api@8004 logs" in done.stderr
+    assert turn.log == ["restart with first", "restart with second"]
+
+
+@pytest.mark.parametrize("kind", ["api", "console-api"])
+def test_journald_drops_none_of_an_api_s_lines(kind: str) -> None:
+    assert "\nLogRateLimitIntervalSec=0\n" in (TEMPLATES / f"heat/{kind}@.service.j2").read_text()
 
 
 def test_an_api_that_the_proxy_does_not_take_back_goes_back_to_what_it_had(tmp_path: Path) -> None:

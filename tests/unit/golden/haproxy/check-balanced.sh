@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9df61493610e7a8f40eb5afadfda8c293b409e01031210c7bce458f12b5def57
+# What has just been changed: 24241cef6fdf38f1fe3189039f23518708471a3498b2e75958ca0072185eb7d0
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

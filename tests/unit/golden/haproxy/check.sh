@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: f95c40b8152ec2f2d71b50e6a6769da20cdf691fdda89104470cd7eaa748ae6a
+# What has just been changed: d49d5eb96d954a121d374cc1b96a7275aa2b99163b39e5fface54fac190881b4
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

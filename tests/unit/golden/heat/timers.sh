@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: eb6e5fe88aef77a67ebd8b0e5125321337e687bf1862971116cb2a7dc19eb337
+# Its files: 4a0f91de25c8629df28827b9adbc4f6e1fb5a9821be8204a3b4bc4437e3d8c9c
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
