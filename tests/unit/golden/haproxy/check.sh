@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9b16b919b06f04084c7febe9786e807c890dc071423d36885f2ae8804a058fcb
+# What has just been changed: 2a5e225281ee3bcb8fb25b0978690a6a98239f62fbd0b81e86912fa1e1e5696b
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

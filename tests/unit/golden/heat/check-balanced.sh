@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 82b63e86e54474d6e3e572cdce4ede9004c85028550da8d364f5ae2e4e4f47a9
+# The plan and its files: 3aa7ecab560e1ea4a02ce57bd520330e7e55d7971d49d57c5c3883793ed39ff0
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -81,3 +81,6 @@ planned=' heat-engine@1 heat-api@8004 heat-api-cfn@8000 '
     forget "$unit"
     echo "stopped $unit"
 done
+
+# The firewall has kept what was left from before: 7edc4f5d344d0220b802f9e0a5cfa23afb1d791a91bcd28dd6ce84f4c8ba0641
+systemctl reload-or-restart heat-scaleout-firewall.service
