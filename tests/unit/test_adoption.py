@@ -411,7 +411,7 @@ def test_tokens_in_a_cache_are_encrypted_unless_the_adopted_file_says_how_they_a
     ours = {"memcache_security_strategy": "ENCRYPT", "memcache_secret_key": "generated"}
     assert options(cached) == {"memcached_servers": "m1:11211", **ours}
     # A key alone is of no use to the one who set it, and is a secret to keep.
-    assert options(f"{cached}memcache_secret_key = theirs\n")["memcache_secret_key"] == "theirs"
+    assert options(f"{cached}memcache_secret_key = theirs\n")["memcache_secret_key"] == "theirs"  # noqa: S105
     for strategy in ("MAC", "ENCRYPT", "None"):
         said = f"{cached}memcache_security_strategy = {strategy}\n"
         assert options(said) == {"memcached_servers": "m1:11211", "memcache_security_strategy": strategy}

@@ -123,7 +123,7 @@ elements() {
 
 # A host that is no longer planned has work to end, and a port that is no longer planned is still listened on. Both stay
 # as they are until that is over, and the unit is reloaded.
-for address in 10.0.0.1; do echo "$address"; done >"$work/planned"
+printf '%s\n' 10.0.0.1 >"$work/planned"
 leaving=$({ elements hosts; elements leaving; } | grep -vxF -f "$work/planned" | sort -u | paste -s -d ,) || true
 closing=$(elements ports | paste -s -d ,)
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 2a5e225281ee3bcb8fb25b0978690a6a98239f62fbd0b81e86912fa1e1e5696b
+# What has just been changed: 82053dc0538160358c890712a803fcd05eef014f3cce590d8ca7caef1da6d4a1
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -82,5 +82,5 @@ planned=' heat-engine@1 heat-api@8004 heat-api-cfn@8000 '
     echo "stopped $unit"
 done
 
-# The firewall has kept what was left from before: 7edc4f5d344d0220b802f9e0a5cfa23afb1d791a91bcd28dd6ce84f4c8ba0641
+# The firewall has kept what was left from before: b1a78539333b53477f33ee91e0ea8d1d4cea73df8f15cafac72c25733c7a0d06
 systemctl reload-or-restart heat-scaleout-firewall.service
