@@ -121,10 +121,9 @@ def test_the_firewall_is_back_after_a_restart_of_a_host_and_touches_nobody_else_
     wait_for(lambda: ("tcp", 8004, address) in listening(stack, "node-2"), "the API", WAIT)
     assert refused(address, 8004)
     # Of the firewall that a distribution has, whose file begins by emptying every table.
-    stack.on("node-2", "systemctl start nftables && systemctl restart nftables")
-    assert refused(address, 8004)
-    stack.on("node-2", "systemctl reload nftables")
-    assert refused(address, 8004)
+    for what in ("start nftables; systemctl restart", "reload"):
+        stack.on("node-2", f"systemctl {what} nftables")
+        wait_for(lambda: refused(address, 8004), "the firewall again")
     stack.on("node-2", "systemctl stop nftables && systemctl start heat-scaleout-firewall")
     stack.on("node-2", "nft add table inet others && systemctl reload heat-scaleout-firewall")
     assert stack.on("node-2", "nft list tables") == "table inet others\ntable inet heat_scaleout"
@@ -473,6 +472,8 @@ def test_a_node_comes_and_goes_while_the_others_run_on(stack: Stack, cloud: Any)
         stack.set(key, 2)
     assert "more consumers than planned at the broker, vhost heat: engine has 3" in stack.up().text
     assert stack.pids() == before
+    let_in = stack.on("front", "nft list set inet heat_scaleout hosts; nft list set inet heat_scaleout leaving")
+    assert re.findall(r"10\.[\d.]+", let_in) == ["10.213.78.11", "10.213.78.12"]
     made = cloud.orchestration.create_stack(name="after", template=random_strings(1))
     gone(cloud, completed(cloud, made))
     wait_for(lambda: stack.consumers() == 2, "the engines that stay, and no other")
