@@ -21,6 +21,7 @@ from components.heat_conf import STACK_USER_ROLE, SYSTEM_CA, Deployment, Options
 from components.heat_node import HeatNode
 from components.remote import Host
 from components.rendering import TEMPLATES, render
+from components.secrets import password
 from components.translation import keystone_root
 
 _PROGRAM = "/usr/local/lib/heat-scaleout/original.py"
@@ -90,7 +91,11 @@ class AdoptedControlPlane(ControlPlane):
         brought: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
         # Base64, by the path there.
         self._contents: pulumi.Output[dict[str, str]] = brought.apply(json.loads)
-        placed = pulumi.Output.all(adopted, self._contents).apply(lambda known: known[0].placed(known[1]))
+        # The Heat that is adopted need not know the key: what it keeps in the cache has other names there.
+        key = password("secret-token-cache", self)
+        placed = pulumi.Output.all(adopted, self._contents, key).apply(
+            lambda known: known[0].placed(known[1]).with_encrypted_tokens(known[2])
+        )
         self._options = placed.apply(lambda known: merge(known.public, known.secret))
         # The translation has taken apart what may be read and what may not.
         self.public = pulumi.Output.unsecret(placed.apply(lambda known: known.public))

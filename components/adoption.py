@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from components import heat_conf
@@ -105,7 +105,23 @@ class Adopted:
         places: dict[str, dict[str, str]] = {}
         for (section, option), path in self.files.items():
             places.setdefault(section, {})[option] = place(path, contents[path])
-        return Adopted(public=merge(self.public, places), secret=self.secret, files=self.files, notes=self.notes)
+        return replace(self, public=merge(self.public, places))
+
+    def with_encrypted_tokens(self, key: str) -> Adopted:
+        """The same, with the tokens in memcached encrypted, unless the adopted file says how they are kept.
+
+        Args:
+            key: what they are encrypted with, where the adopted file has no key.
+        """
+        said = self.login
+        if "memcached_servers" not in said or "memcache_security_strategy" in said:
+            return self
+        own = {heat_conf.TOKEN_CACHE_KEY: said.get(heat_conf.TOKEN_CACHE_KEY, key)}
+        return replace(
+            self,
+            public=merge(self.public, {AUTH: heat_conf.ENCRYPTED_TOKENS}),
+            secret=merge(self.secret, {AUTH: own}),
+        )
 
 
 class AdoptionError(ValueError):

@@ -237,6 +237,7 @@ def _secrets(address: str, vhost: str, passwords: Mapping[str, str]) -> Secrets:
         service_password=passwords["keystone-heat"],
         domain_admin_password=passwords["stack-domain-admin"],
         auth_encryption_key=passwords["auth-encryption-key"],
+        token_cache_key=passwords["token-cache"],
     )
 
 
@@ -281,7 +282,7 @@ class BundledControlPlane(ControlPlane):
             purpose: password(f"secret-{purpose}", self, protect=protect_secrets)
             for purpose in (
                 "database-heat", "database-keystone", "broker", "keystone-admin", "keystone-heat", "stack-domain-admin",
-                "client", "auth-encryption-key",
+                "client", "auth-encryption-key", "token-cache",
             )
         }  # fmt: skip
         # A key that was made stays, unused, while one is given.

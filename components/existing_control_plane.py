@@ -122,8 +122,10 @@ class ExistingControlPlane(ControlPlane):
         self.files, self.ca_file = {heat_conf.CA: ca} if ca else {}, services.ca_file
         made = {
             purpose: password(f"secret-{purpose}", self, protect=protect_secrets)
-            for purpose in ("database-heat", "broker", "keystone-heat", "stack-domain-admin", "auth-encryption-key")
-        }
+            for purpose in (
+                "database-heat", "broker", "keystone-heat", "stack-domain-admin", "auth-encryption-key", "token-cache",
+            )
+        }  # fmt: skip
         self._known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**made, **vars(given))
         self.keystone_url = self.public_keystone_url = pulumi.Output.from_input(services.keystone_url)
         self.public = pulumi.Output.from_input(heat_conf.service_options(services))
@@ -159,6 +161,7 @@ class ExistingControlPlane(ControlPlane):
             service_password=known["service_password"] or known["keystone-heat"],
             domain_admin_password=known["stack_domain_admin_password"] or known["stack-domain-admin"],
             auth_encryption_key=known["auth_encryption_key"] or known["auth-encryption-key"],
+            token_cache_key=known["token-cache"],
         )
 
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:

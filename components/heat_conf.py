@@ -47,6 +47,9 @@ WORKER_THREADS = 64
 HEARTBEAT = 15
 # Seconds after which a cache that was away is asked again; by default everything goes uncached for five minutes.
 _CACHE_RETRY = "10"
+# What stands in memcached can be read, and replaced, by whoever reaches it. With a key the APIs refuse a forged token.
+ENCRYPTED_TOKENS = {"memcache_security_strategy": "ENCRYPT"}
+TOKEN_CACHE_KEY = "memcache_secret_key"  # noqa: S105 # the option's name
 # How often Keystone is asked again by the CFN API, where it does not answer or says that it cannot just now (503).
 _KEYSTONE_RETRIES = "5"
 # The section by which the CFN API has Keystone check EC2 signatures.
@@ -109,13 +112,17 @@ class Services:
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """What goes into secrets.conf. `auth_encryption_key` has exactly 32 characters, the same on every engine."""
+    """What goes into secrets.conf. `auth_encryption_key` has exactly 32 characters, the same on every engine.
+
+    `token_cache_key` is what the APIs encrypt the tokens with that they keep in memcached.
+    """
 
     database_url: str
     transport_url: str
     service_password: str
     domain_admin_password: str
     auth_encryption_key: str
+    token_cache_key: str
 
 
 def merge(*layers: Mapping[str, Mapping[str, T]]) -> dict[str, dict[str, T]]:
@@ -204,7 +211,11 @@ def service_options(services: Services) -> Options:
     if services.memcached:
         servers = ",".join(services.memcached)
         # Without a cache that answers, every request costs a validation at Keystone.
-        found["keystone_authtoken"] |= {"memcached_servers": servers, "memcache_pool_dead_retry": _CACHE_RETRY}
+        found["keystone_authtoken"] |= {
+            "memcached_servers": servers,
+            "memcache_pool_dead_retry": _CACHE_RETRY,
+            **ENCRYPTED_TOKENS,
+        }
         found["cache"] = {
             "enabled": "true",
             # With dogpile.cache.pymemcache a request or a resource fails that comes upon a connection to a memcached
@@ -226,7 +237,7 @@ def secret_options(secrets: Secrets) -> Options:
             "stack_domain_admin_password": secrets.domain_admin_password,
         },
         "database": {"connection": secrets.database_url},
-        "keystone_authtoken": service,
+        "keystone_authtoken": {**service, TOKEN_CACHE_KEY: secrets.token_cache_key},
         "trustee": service,
         _EC2: service,
     }

@@ -383,12 +383,20 @@ class HeatNode(pulumi.ComponentResource):
             f"{process.kind.value}-{process.instance}", script, parent=self, after=[conf, *self.files, *after]
         )
 
-    def retire(self, processes: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Stop every process of Heat here that is not among `processes`, this node's part of the plan."""
+    def retire(
+        self, processes: Sequence[Process], *, firewall: pulumi.Input[str], after: Sequence[pulumi.Resource]
+    ) -> pulumi.Resource:
+        """Stop every process of Heat here that is not among `processes`, this node's part of the plan.
+
+        Args:
+            processes: those that stay.
+            firewall: what tells the host's rules from those before: only those of the plan hold from now on.
+            after: what must be done before.
+        """
         units = [process.unit for process in processes]
         # A stand-in that is left where the broker was before is stopped as well.
-        text = self._broker.apply(
-            lambda broker: render("heat/retire.sh.j2", units=units, broker=broker, **self._shared)
+        text = pulumi.Output.all(self._broker, firewall).apply(
+            lambda known: render("heat/retire.sh.j2", units=units, broker=known[0], firewall=known[1], **self._shared)
         )
         return self.host.script("retire", text, parent=self, after=after)
 

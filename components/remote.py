@@ -85,6 +85,7 @@ class Host:
             Pulumi's eyes, as when it was found to be gone. Another one has everything run again.
         generation: another number than before has everything run again, as the host may no longer be as it was left.
         outside: where it is reached from outside its network, by this program and by clients, if not at its address.
+        toward: an address of another host. This one is asked from which of its addresses it goes there.
         after: what must be done before it is logged in to.
     """
 
@@ -99,6 +100,7 @@ class Host:
         identity: pulumi.Input[str] | None = None,
         generation: int = 1,
         outside: pulumi.Input[str] | None = None,
+        toward: str = "",
         after: Sequence[pulumi.Resource] = (),
     ) -> None:
         self.name = name
@@ -118,12 +120,18 @@ class Host:
             "ready",
             # As the user that logs in: whether that one may become root is for the script to find out.
             "sh -s",
-            stdin=render("scripts/ready.sh.j2", name=name, address=address, free_mb=FREE_MB),
+            stdin=render("scripts/ready.sh.j2", name=name, address=address, free_mb=FREE_MB, toward=toward),
             parent=parent,
             after=after,
             dials=self._first_dials(),
         )
         self._first = [self.ready]
+        # Where other hosts see it come from: of several addresses it may not be the one that its services have.
+        self.source = pulumi.Output.from_input(address)
+        if toward:
+            self.source = pulumi.Output.unsecret(
+                self.ready.stdout.apply(lambda told: told.strip().rpartition("\n")[2] or address)
+            )
 
     @property
     def port(self) -> int:

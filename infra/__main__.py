@@ -17,6 +17,7 @@ from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
 from components.guard import Guard  # noqa: E402
 from components.heat_node import run_in_turn, same_messages  # noqa: E402
+from components.host_firewall import HostFirewall  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
@@ -39,8 +40,10 @@ place = find_place(wanted, stack=stack, root=ROOT)
 for host in place.hosts.values():
     host.watch()
 
-# Database, broker, cache and Keystone.
+# Database, broker, cache and Keystone, behind a firewall from the start; then that of the nodes.
+firewall = HostFirewall("firewall", hosts=place.hosts, closed=wanted.closed)
 control = find_control_plane(wanted, place)
+firewall.close_nodes()
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = make_nodes(wanted, place, control)
@@ -52,9 +55,12 @@ ready.append(first.tell_members(list(nodes), after=ready))
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_in_turn(nodes, processes, after=ready, batch=wanted.rolling_batch)
-leaving = [node.leave(after=control.ready) for node in nodes.values()]
+leaving = [node.leave(after=[*control.ready, *firewall.needed_by(name)]) for name, node in nodes.items()]
 proxy = make_proxy(wanted, place, fronted, after=[*running, *leaving])
-retired = {name: node.retire(on_node(processes, name), after=proxy.running) for name, node in nodes.items()}
+retired = {
+    name: node.retire(on_node(processes, name), firewall=firewall.digest(name), after=proxy.running)
+    for name, node in nodes.items()
+}
 
 # What engines leave behind is looked after, by one node at a time.
 caretaker = Caretaker("caretaker", nodes=nodes, schedule=wanted.schedule, after=running)

@@ -28,7 +28,7 @@ from components.heat_conf import (
 from components.heat_node import ApiServer
 from components.heat_options import Name, catalogue
 from components.hosts.containers import addresses
-from components.hosts.firewall import Opening, openings
+from components.hosts.firewall import Closed, Opening, closed, openings
 from components.hosts.wanted import NEW, Balanced, Wanted
 from components.install import NETRC, Installation, Method, PackageSource
 from components.monitor import Monitor
@@ -38,6 +38,7 @@ from components.topology import Node, Process, place
 from infra.reader import seconds, step
 
 FRONT = "front"
+_ANYWHERE = ("0.0.0.0/0",)
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -528,20 +529,26 @@ class Settings:
 
     @property
     def openings(self) -> tuple[Opening, ...]:
-        """What a cloud lets through to the hosts."""
+        """Who may reach which port. Only a cloud has a word on clients and operators; elsewhere they are anywhere."""
         bundled, openstack = self.control_plane == "bundled", self.openstack
+        cloud = self.hosts == "openstack"
         apis = () if self.octavia else (self.api_port, self.cfn_port)
         return openings(
             self.processes,
             client_ports=(*apis, *((KEYSTONE_PORT,) if bundled else ())),
             node_ports=(DATABASE_PORT, BROKER_PORT, KEYSTONE_PORT, MEMCACHED_PORT) if bundled else (),
             stats_port=self.stats_port,
-            clients_from=openstack.clients,
+            clients_from=openstack.clients if cloud else _ANYWHERE,
             stats_from=self.stats_networks,
-            ssh_from=openstack.ssh_from,
+            ssh_from=openstack.ssh_from if cloud else _ANYWHERE,
             # A load balancer's own machines are in the hosts' network, at addresses of the cloud's choice.
             requests_from=self.subnet if self.octavia else FRONT,
         )
+
+    @property
+    def closed(self) -> dict[str, Closed]:
+        """What the hosts' own firewall closes, by the host's name."""
+        return closed(self.openings, self.processes, self.addresses)
 
     def wanted_of_cloud(self, stack: str) -> Wanted:
         """What is looked up and made in a cloud."""

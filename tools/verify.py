@@ -26,6 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from components.host_firewall import RULES, TABLE, UNIT  # noqa: E402
 from components.remote import unframed  # noqa: E402
 from components.rendering import render  # noqa: E402
 from tools.command_provider import remote  # noqa: E402
@@ -46,6 +47,8 @@ _SERVICES = {
 _COPY = re.compile(r"(?m)^ *cmp -s (\S+) (\S+) \|\|")
 _HAND = "/usr/local/sbin/heat-scaleout"
 _HEREDOC = "END_OF_HEAT_SCALEOUT"
+# What the firewall's script puts on a host, by the heredoc that has it.
+_FIREWALL = {"END_OF_RULES": RULES, "END_OF_UNIT": UNIT}
 _SECONDS = 120
 # After this many a host that has not answered is named, so that nobody has to wonder.
 _NAMED_AFTER = 10
@@ -71,12 +74,16 @@ class Unit:
 
 @dataclass(kw_only=True)
 class Expected:
-    """What one host should have. `processes` is None where it is not a node."""
+    """What one host should have.
+
+    `processes` is None where it is not a node. `firewall` is the table of nftables that closes its ports; "" for none.
+    """
 
     connection: dict[str, Any] = field(repr=False)
     files: list[File] = field(default_factory=list)
     units: list[Unit] = field(default_factory=list)
     processes: list[str] | None = None
+    firewall: str = ""
 
 
 def bare(value: Any) -> Any:  # noqa: ANN401 # JSON
@@ -154,16 +161,30 @@ def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:
         case ["heat-scaleout", "run", script, *_] if script in _SERVICES:
             unit = _SERVICES[script]
             host.units.append(Unit(name=f"{unit}.service", stamp=_stamp(unit)))
+        case ["heat-scaleout", "run", "firewall", *_]:
+            host.files += [
+                File(path=path, mode="0644", owner="root:root", digest=_digest(_within(text, heredoc)))
+                for heredoc, path in _FIREWALL.items()
+            ]
+            host.units.append(Unit(name=Path(UNIT).name, stamp=""))
+            host.firewall = TABLE
         case ["heat-scaleout", "run", "retire", *_]:
             host.processes = host.processes or []
         case _ if name == "ready":
-            shipped = text.partition(f"<<'{_HEREDOC}'\n")[2].partition(f"{_HEREDOC}\n")[0]
+            shipped = _within(text, _HEREDOC)
             host.files.append(File(path=_HAND, mode="0755", owner="root:root", digest=_digest(shipped)))
+
+
+def _within(text: str, heredoc: str) -> str:
+    """What stands between the two words of a here-document."""
+    return text.partition(f"<<'{heredoc}'\n")[2].partition(f"{heredoc}\n")[0]
 
 
 def script(host: Expected) -> str:
     """What is asked of a host."""
-    return render("scripts/verify.sh.j2", files=host.files, units=host.units, processes=host.processes)
+    return render(
+        "scripts/verify.sh.j2", files=host.files, units=host.units, processes=host.processes, firewall=host.firewall
+    )
 
 
 def problems(printed: str) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import pulumi
 
+from components.hosts.firewall import FRONT
 from components.remote import Host, Login
 
 
@@ -40,8 +41,16 @@ class ExistingHosts(pulumi.ComponentResource):
             opts: of the component.
         """
         super().__init__("heat:hosts:ExistingHosts", name, {}, opts)
+        front = addresses[FRONT]
         self.hosts = {
-            host: Host(host, address=address, login=logins[host], parent=self, generation=generation)
+            host: Host(
+                host,
+                address=address,
+                login=logins[host],
+                parent=self,
+                generation=generation,
+                toward="" if host == FRONT else front,
+            )
             for host, address in addresses.items()
         }
         for one in self.hosts.values():

@@ -6,7 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 
 from components import loopback
-from components.heat_conf import Secrets, Services, secret_options, service_options
+from components.heat_conf import (
+    ENCRYPTED_TOKENS,
+    TOKEN_CACHE_KEY,
+    Secrets,
+    Services,
+    secret_options,
+    service_options,
+)
 from components.heat_options import LOGINS, Name, alike, catalogue, looks_secret, may_be_secret
 from components.topology import Kind
 from components.translation import OURS, RENAMED, label
@@ -48,6 +55,8 @@ _CONTROL = {
     "username": "control.user",
     "www_authenticate_uri": "control.keystoneUrl",
 }
+# How the APIs keep tokens in memcached has a default here, and no setting.
+_DEFAULTS = {*ENCRYPTED_TOKENS, TOKEN_CACHE_KEY}
 # Options that follow from a setting that says more.
 _FOLLOWING: dict[Name, str] = {
     ("oslo_policy", "policy_file"): "policy",
@@ -59,6 +68,7 @@ _FOLLOWING: dict[Name, str] = {
         )
         for section, values in options.items()
         for option in values
+        if option not in _DEFAULTS
     },
 }
 _LOGIN_OPTIONS = {option for section, option in catalogue().options if section.startswith("auth:")}

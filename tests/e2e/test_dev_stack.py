@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import stat
 import subprocess
 import time
@@ -70,6 +71,64 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     before = stack.pids()
     stack.up("--expect-no-changes")
     assert stack.pids() == before
+
+
+# What is for clients and operators; sshd is on each host.
+FOR_CLIENTS = {"front": {22, 5000, 8000, 8004, 8404}, "node-1": {22}, "node-2": {22}}
+
+
+def listening(stack: Stack, host: str) -> set[tuple[str, int, str]]:
+    """Protocol, port and address of every socket of a host that others might reach."""
+    found = set()
+    for line in stack.on(host, "ss -Hltun").splitlines():
+        protocol, _, _, _, local, *_ = line.split()
+        address, _, port = local.rpartition(":")
+        if not address.startswith(("127.", "[::1]", "[::ffff:127.")):
+            found.add((protocol, int(port), address.partition("%")[0]))
+    return found
+
+
+def refused(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_an_address_outside_the_plan_reaches_what_is_for_clients_and_nothing_else(stack: Stack) -> None:
+    """This machine's own address on the bridge is none of the plan's."""
+    addresses = {node["name"]: node["address"] for node in stack.outputs()["nodes"]}
+    for host, address in addresses.items():
+        found = listening(stack, host)
+        assert {protocol for protocol, *_ in found} == {"tcp"}, found
+        ports = {port for _, port, _ in found}
+        assert ports >= FOR_CLIENTS[host]
+        assert {port for port in ports if not refused(address, port)} == FOR_CLIENTS[host]
+        assert ports > FOR_CLIENTS[host], "nothing here is closed"
+    # A node is a client of the control plane, and of no other node.
+    reach = "python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)' {} {}"
+    for port in (3306, 5672, 11211):
+        stack.on("node-1", reach.format(addresses["front"], port))
+    for port in (8004, 8000):
+        stack.on("front", reach.format(addresses["node-1"], port))
+        assert "ConnectionRefusedError" in stack.on("node-2", reach.format(addresses["node-1"], port), check=False)
+
+
+def test_the_firewall_is_back_after_a_restart_of_a_host_and_touches_nobody_else_s_rules(stack: Stack) -> None:
+    (address,) = [node["address"] for node in stack.outputs()["nodes"] if node["name"] == "node-2"]
+    subprocess.run([*engine(), "restart", f"heat-{stack.name}-node-2"], capture_output=True, check=True)
+    wait_for(lambda: stack.on("node-2", "systemctl is-active heat-api@8004", check=False) == "active", "node-2", WAIT)
+    wait_for(lambda: ("tcp", 8004, address) in listening(stack, "node-2"), "the API", WAIT)
+    assert refused(address, 8004)
+    # Of the firewall that a distribution has, whose file begins by emptying every table.
+    for what in ("start nftables; systemctl restart", "reload"):
+        stack.on("node-2", f"systemctl {what} nftables")
+        wait_for(lambda: refused(address, 8004), "the firewall again")
+    stack.on("node-2", "systemctl stop nftables && systemctl start heat-scaleout-firewall")
+    stack.on("node-2", "nft add table inet others && systemctl reload heat-scaleout-firewall")
+    assert stack.on("node-2", "nft list tables") == "table inet others\ntable inet heat_scaleout"
+    stack.on("node-2", "nft delete table inet others")
 
 
 def test_a_stack_is_created_updated_and_deleted_by_openstacksdk(cloud: Any) -> None:
@@ -298,6 +357,39 @@ def test_the_nodes_use_the_token_cache(stack: Stack, cloud: Any) -> None:
     assert hits() >= before + 4
 
 
+def test_what_the_apis_keep_of_tokens_in_the_cache_can_not_be_read(stack: Stack, cloud: Any) -> None:
+    """Beside it stands what Keystone keeps there for itself: oslo.cache has no encryption."""
+    list(cloud.orchestration.stacks())
+    front = stack.outputs()["nodes"][0]["address"]
+    entries = json.loads(stack.on("front", f"python3 - {front}", stdin=_CACHED))
+    # oslo.cache names its entries by a digest of 40 digits, and pickles them.
+    tokens = {key: value for key, value in entries.items() if not re.fullmatch("[0-9a-f]{40}", key)}
+    assert tokens
+    for key, value in tokens.items():
+        assert not re.search("token|project|expires|admin|heat", bytes.fromhex(value).decode("latin-1")), key
+
+
+_CACHED = """
+import json, socket, sys, urllib.parse
+server = socket.create_connection((sys.argv[1], 11211), 5)
+answers = server.makefile("rb")
+def ask(line):
+    server.sendall(line + b"\\r\\n")
+    return answers.readline()
+keys, line = [], ask(b"lru_crawler metadump all")
+while line.rstrip() != b"END":
+    keys.append(urllib.parse.unquote_to_bytes(line.split()[0][len(b"key="):]))
+    line = answers.readline()
+found = {}
+for key in keys:
+    head = ask(b"get " + key).split()
+    if head[0] == b"VALUE":
+        found[key.decode()] = answers.read(int(head[3])).hex()
+        answers.readline(), answers.readline()
+print(json.dumps(found))
+"""
+
+
 _MEMCACHED = """
 import socket, sys
 cache = socket.create_connection((sys.argv[1], 11211), 5)
@@ -431,6 +523,8 @@ def test_a_node_comes_and_goes_while_the_others_run_on(stack: Stack, cloud: Any)
         stack.set(key, 2)
     assert "more consumers than planned at the broker, vhost heat: engine has 3" in stack.up().text
     assert stack.pids() == before
+    let_in = stack.on("front", "nft list set inet heat_scaleout hosts; nft list set inet heat_scaleout leaving")
+    assert re.findall(r"10\.[\d.]+", let_in) == ["10.213.78.11", "10.213.78.12"]
     made = cloud.orchestration.create_stack(name="after", template=random_strings(1))
     gone(cloud, completed(cloud, made))
     wait_for(lambda: stack.consumers() == 2, "the engines that stay, and no other")

@@ -190,6 +190,12 @@ def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack, l
     assert stack.on("node-2", "ls /etc/heat/secrets.conf", check=False).endswith("No such file or directory")
     assert stack.on("front", "systemctl is-active haproxy", check=False) == "inactive"
     assert stack.on("front", "systemctl is-active mariadb rabbitmq-server keystone") == "active\nactive\nactive"
+    # What takes anybody does not run on without the firewall, of which nothing is left but on the host that was gone.
+    assert stack.on("front", "systemctl is-active memcached", check=False) == "inactive"
+    for host in ("front", "node-2"):
+        assert stack.on(host, "nft list tables; ls /etc/heat-scaleout 2>/dev/null", check=False) == ""
+        assert not stack.on(host, "systemctl list-unit-files --no-legend 'heat-scaleout-firewall*'", check=False)
+    assert "heat_scaleout" in stack.on("node-1", "nft list tables")
 
 
 # From here on the control plane is what the first deployment has left on the front host: one that others run.
@@ -199,6 +205,7 @@ def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack, l
 def controlled(stack: Stack, left: Path) -> dict[str, str]:
     """The stack, told of that control plane; the secrets that it was told."""
     stack.on("node-1", "systemctl start ssh")
+    stack.on("front", "systemctl enable --now memcached")
     known = parsed((left / "secrets.conf").read_text())
     stack.set("controlPlane", "existing")
     stack.pulumi("config", "set", "--path", "control.keystoneUrl", f"http://{ADDRESSES['front']}:5000")

@@ -28,6 +28,7 @@ SECRETS = Secrets(
     service_password="service-secret",
     domain_admin_password="domain-admin-secret",
     auth_encryption_key="0123456789abcdef0123456789abcdef",
+    token_cache_key="token-cache-secret",
 )
 
 CONF = merge(options(DEPLOYMENT), service_options(SERVICES))

@@ -14,13 +14,13 @@ import pytest
 
 from components import adoption
 from components.adopted_control_plane import keystone_known, reached, service_login
-from components.adoption import Adopted, AdoptionError, Original, Wanted, adopt
+from components.adoption import AUTH, Adopted, AdoptionError, Original, Wanted, adopt
 from components.heat_conf import merge, options
 from components.install import Installation
 from infra.settings import SettingsError, load
 from tests.unit import program
 from tests.unit.adopted import adopted_heat
-from tests.unit.program import FILES, MARK, Secret, cached, original
+from tests.unit.program import FILES, MARK, Secret, cached, fake_password, original
 from tests.unit.sample import DEPLOYMENT, A, B, parsed
 from tests.unit.test_existing_hosts import KEY, hosts
 
@@ -407,3 +407,28 @@ def test_another_host_may_have_the_file() -> None:
 def test_the_program_on_the_host_is_understood() -> None:
     assert Original.told(json.dumps(original())).release == "26.0.2"
     assert adoption.DIRECTORY == "/etc/heat/adopted"
+
+
+def test_tokens_in_a_cache_are_encrypted_unless_the_adopted_file_says_how_they_are_kept() -> None:
+    def options(conf: str) -> dict[str, str]:
+        """Of [keystone_authtoken], as the nodes have them."""
+        found = Adopted(public=parsed(f"[{AUTH}]\n{conf}"), secret={}, files={}, notes=())
+        return found.with_encrypted_tokens("generated").login
+
+    cached = "memcached_servers = m1:11211\n"
+    ours = {"memcache_security_strategy": "ENCRYPT", "memcache_secret_key": "generated"}
+    assert options(cached) == {"memcached_servers": "m1:11211", **ours}
+    # A key alone is of no use to the one who set it, and is a secret to keep.
+    assert options(f"{cached}memcache_secret_key = theirs\n")["memcache_secret_key"] == "theirs"  # noqa: S105
+    for strategy in ("MAC", "ENCRYPT", "None"):
+        said = f"{cached}memcache_security_strategy = {strategy}\n"
+        assert options(said) == {"memcached_servers": "m1:11211", "memcache_security_strategy": strategy}
+    assert options("username = heat\n") == {"username": "heat"}
+
+
+def test_an_adopted_heat_s_nodes_encrypt_their_tokens_with_a_key_that_only_they_read() -> None:
+    nodes = adopted_heat().by_name
+    public, hidden = (parsed(nodes[f"node-b-{name}-conf"].text()) for name in ("heat", "secrets"))
+    assert public[AUTH]["memcache_security_strategy"] == "ENCRYPT"
+    assert "memcache_secret_key" not in public[AUTH]
+    assert hidden[AUTH]["memcache_secret_key"] == fake_password("token-cache")

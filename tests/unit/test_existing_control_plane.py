@@ -34,6 +34,9 @@ def test_heat_is_told_what_was_given() -> None:
     public = parsed(result.by_name["node-2-heat-conf"].text())
     assert public["keystone_authtoken"]["auth_url"] == f"{KEYSTONE}/v3"
     assert public["cache"]["memcache_servers"] == "10.0.0.9:11211"
+    # A cache of others is read by others.
+    assert public["keystone_authtoken"]["memcache_security_strategy"] == "ENCRYPT"
+    assert secrets["keystone_authtoken"]["memcache_secret_key"] == fake_password("token-cache")
 
 
 def test_nothing_of_a_control_plane_is_installed() -> None:

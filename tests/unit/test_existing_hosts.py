@@ -6,12 +6,13 @@ import base64
 import subprocess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from components.remote import DIALS
 from components.rendering import render
-from tests.unit.program import LOCAL, MARK, Run, Secret, cached, run
+from tests.unit.program import LOCAL, MARK, Outputs, Run, Secret, cached, run
 
 ADDRESSES = {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
 # A private key that can be recognised wherever it turns up.
@@ -111,7 +112,8 @@ def test_behind_a_jump_host_the_first_attempt_is_the_one_that_tells_why() -> Non
 
 def test_nothing_is_made_or_taken_away_but_secrets_and_logins_of_clients() -> None:
     result = existing()
-    leaving = {"front-haproxy-leave", "node-b-leave", "node-c-leave"}
+    leaving = {"front-haproxy-leave", "front-firewall-leave", "node-b-leave", "node-c-leave"}
+    leaving |= {"front-forget-node-b", "front-forget-node-c"}
     assert {one.name for one in result.commands if "delete" in one.inputs} == {"clouds-yaml", *leaving}
     here = {one.name for one in result.commands if one.type == LOCAL}
     assert {name for name in here if not name.startswith("secret-")} == {"clouds-yaml", "guard", *leaving}
@@ -124,7 +126,7 @@ def test_the_private_key_is_in_logins_alone() -> None:
     result = existing(jump=JUMP)
     for resource in result.registered:
         for name, value in resource.inputs.items():
-            if name == "environment" and resource.name.endswith("-leave"):
+            if name == "environment" and resource.type == LOCAL:
                 assert isinstance(value["PRIVATE_KEY"], Secret)
             elif name != "connection":
                 assert f"{MARK}.ssh" not in str(value), resource.name
@@ -137,7 +139,22 @@ def test_a_node_more_at_the_end_keeps_every_resource() -> None:
     old = existing()
     new = cached(hosts="existing", sshPrivateKey=KEY, existing=more, engines=3)
     assert old.by_urn.keys() < new.by_urn.keys()
-    assert all(name.startswith("a-") or name == "a" for name in new.by_name.keys() - old.by_name.keys())
+    added = new.by_name.keys() - old.by_name.keys()
+    assert {name for name in added if name.partition("-")[0] != "a"} == {"front-forget-a"}
+
+
+def test_the_front_host_lets_a_node_in_from_the_address_that_it_comes_from_too() -> None:
+    """A host with several addresses may reach the front host from another one than its services have."""
+    usual = Outputs.stdout
+    told = {"node-b-ready": "10.0.0.2\n", "node-c-ready": "10.9.9.3\n"}
+    with mock.patch.object(Outputs, "stdout", staticmethod(lambda name: told.get(name) or usual(name))):
+        result = run(hosts="existing", sshPrivateKey=KEY, existing=hosts())
+    text = result.by_name["front-firewall"].text()
+    assert "elements = { 10.0.0.2, 10.0.0.3, 10.9.9.3 }" in text
+    for node in ("node-b", "node-c"):
+        asked = result.by_name[f"{node}-ready"].text().rstrip().splitlines()[-1]
+        assert asked.startswith("ip -o -4 route get 10.0.0.1 ")
+    assert "ip -o -4 route get" not in result.by_name["front-ready"].text()
 
 
 def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:

@@ -63,6 +63,8 @@ CASES = {
     "control_plane/rabbitmq.sh": "front-rabbitmq",
     "control_plane/reach.sh": "node-1-reach",
     "control_plane/keystone-check.sh": "node-1-keystone-check",
+    "firewall/close-the-front-host.sh": "front-firewall",
+    "firewall/close-a-node.sh": "node-1-firewall",
     "haproxy/check.sh": "front-check",
     "haproxy/haproxy.cfg": "front-haproxy-cfg",
     "haproxy/install.sh": "front-haproxy-install",
@@ -95,6 +97,8 @@ CASES = {
     "heat/uwsgi-heat-api.ini": "node-1-heat-api-uwsgi",
     "local/clouds.yaml": "clouds-yaml",
     "local/farewell-of-a-node.sh": "node-1-leave",
+    "local/farewell-of-the-firewall.sh": "front-firewall-leave",
+    "local/forget-a-node.sh": "front-forget-node-1",
     "local/farewell-of-the-proxy.sh": "front-haproxy-leave",
     "scripts/ready.sh": "node-1-ready",
 }
@@ -105,6 +109,7 @@ VM_CASES = {
 }
 # And of the same behind Octavia.
 BALANCED_CASES = {
+    "firewall/close-a-balanced-node.sh": "node-1-firewall",
     "heat/check-balanced.sh": "node-2-check",
     "heat/process-balanced-api.sh": "node-1-heat-api-8004",
     "heat/uwsgi-balanced-heat-api.ini": "node-1-heat-api-uwsgi",

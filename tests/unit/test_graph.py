@@ -87,6 +87,9 @@ def test_one_process_more_keeps_every_resource_and_restarts_no_process(before: d
     changed = {name for name, resource in old.by_name.items() if resource.inputs != new.by_name[name].inputs}
     host = processes(new)[more]["node"]
     front = set() if "engines" in before else {"front-haproxy-cfg", "front-haproxy", "front-check"}
+    # A port that its node did not have before is closed there.
+    port = processes(new)[more].get("port")
+    front |= {f"{host}-firewall"} if port else set()
     checks = {f"{host}-retire", f"{host}-check", "front-check"} | ({"node-1-check"} if "engines" in before else set())
     # Every node tells its messaging options again.
     assert changed == front | checks | {f"{node}-messaging" for node in nodes(new)}
@@ -98,7 +101,12 @@ def test_a_node_more_keeps_every_resource_when_the_processes_grow_with_it(before
         cached(nodes=number, engines=number, apis=number, cfnApis=2 * number) for number in (before, before + 1)
     )
     assert old.by_urn.keys() < new.by_urn.keys()
+    # The last one is on the front host, which forgets the node when it leaves.
     assert all(f"node-{before + 1}" in name for name in new.by_name.keys() - old.by_name.keys())
+    assert new.by_name.keys() - old.by_name.keys() >= {
+        f"node-{before + 1}-firewall",
+        f"front-forget-node-{before + 1}",
+    }
 
 
 @pytest.mark.parametrize("before", [1, 2])
@@ -325,7 +333,8 @@ def test_no_command_on_a_host_has_anything_to_do_when_it_is_deleted_or_a_reason_
 def test_what_is_made_on_this_machine_is_taken_away_and_the_rest_leaves_nothing(shape: dict[str, Any]) -> None:
     result = cached(**shape)
     made = {resource.name for resource in result.commands if "delete" in resource.inputs}
-    leaving = {"front-haproxy-leave", *(f"{node}-leave" for node in nodes(result))}
+    leaving = {"front-haproxy-leave", "front-firewall-leave", *(f"{node}-leave" for node in nodes(result))}
+    leaving |= {f"front-forget-{node}" for node in nodes(result)}
     machines = {"network", "front-machine", *(f"{node}-machine" for node in nodes(result))}
     assert made == {"clouds-yaml", *machines, *leaving}
     assert {result.by_name[name].type for name in made} == {LOCAL}
@@ -347,6 +356,42 @@ def test_a_host_is_taken_leave_of_while_all_that_it_needs_is_still_there_and_the
         assert request.deleteBeforeReplace
         assert list(request.replace_with) == [result.by_name[f"{node}-machine"].urn]
         assert not request.deletedWith
+
+
+@for_every_shape
+def test_ports_are_closed_before_anything_listens_on_them_and_a_node_is_let_in_before_it_connects(
+    shape: dict[str, Any],
+) -> None:
+    result = cached(**shape)
+    for resource in result.remote:
+        host = result.host_of(resource)
+        if resource.name not in (f"{host}-ready", "front-firewall", f"{host}-firewall"):
+            assert {"front-firewall", f"{host}-firewall"} <= result.before(resource.name), resource.name
+    assert not {name for name in result.before("front-firewall") if name.endswith(("-install", "-memcached"))}
+
+
+@for_every_shape
+def test_a_node_that_leaves_is_let_in_until_it_has_left_and_the_front_host_opens_last(shape: dict[str, Any]) -> None:
+    """What depends on another thing is deleted before it."""
+    result = cached(**shape)
+    for node in nodes(result):
+        assert f"front-forget-{node}" in result.before(f"{node}-leave")
+        assert "front-firewall-leave" in result.before(f"front-forget-{node}")
+        forget, firewall = (result.by_name[name] for name in (f"front-forget-{node}", "front-firewall"))
+        assert firewall.name in result.before(forget.name)
+        # Nothing there replaces one with the other, and no property is passed on.
+        assert list(forget.request.replace_with) == [result.by_name["front-machine"].urn]
+
+
+@for_every_shape
+def test_a_node_s_ports_are_those_of_the_plan_alone_once_what_is_no_longer_planned_has_stopped(
+    shape: dict[str, Any],
+) -> None:
+    result = cached(**shape)
+    for node in nodes(result):
+        assert f"{node}-firewall" in result.before(f"{node}-retire")
+        text = result.by_name[f"{node}-retire"].text()
+        assert text.index("stopped $unit") < text.index("systemctl reload-or-restart heat-scaleout-firewall.service")
 
 
 def test_only_what_makes_a_machine_another_one_replaces_it() -> None:
@@ -481,7 +526,7 @@ def test_nothing_that_a_command_prints_is_logged_or_kept_in_the_clear(shape: dic
         # What a node's check prints is for the operator: queues and numbers.
         shown = resource.name in {f"{node}-check" for node in nodes(result)}
         # So is why a host was left as it is.
-        leaves = resource.name.endswith("-leave")
+        leaves = resource.name.endswith("-leave") or resource.name.startswith("front-forget-")
         assert resource.inputs["logging"] == ("stdout" if shown else "stderr" if leaves else "none"), resource.name
     for resource in result.commands:
         if resource.type == REMOTE or "update" in resource.inputs:

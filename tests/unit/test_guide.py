@@ -76,6 +76,7 @@ _CHECKED = "a bare httpchk asks OPTIONS /, which Heat's CORS filter answers with
 _LEAVING = "an API that is to stop learns with each check whether it still gets requests: from the proxy alone"
 _TWICE = "a request that an API died over goes to another one, where asking twice does no harm"
 _BOTH = {
+    "source 10.0.0.1": "a node lets in this address of the front host, which may have others",
     "hash-type consistent": "with the other type a retry of a client that is bound to one API goes to that one again",
     "http-request del-header Forwarded": _HEADERS,
     "http-request del-header X-Forwarded -m beg": _HEADERS,

@@ -57,6 +57,12 @@ WANTED = [
     ("keystone_authtoken", "project_domain_name", "Default", ""),
     ("keystone_authtoken", "memcached_servers", "10.0.0.1:11211", "without it each request costs a call of Keystone"),
     ("keystone_authtoken", "memcache_pool_dead_retry", "10", "the default forgets a cache that was away for 5 minutes"),
+    (
+        "keystone_authtoken",
+        "memcache_security_strategy",
+        "ENCRYPT",
+        "tokens in memcached can be read and forged otherwise",
+    ),
     ("trustee", "auth_type", "password", "no other type is possible"),
     ("trustee", "auth_url", "http://10.0.0.1:5000/v3", ""),
     ("trustee", "username", "heat", ""),
@@ -134,8 +140,12 @@ def test_the_secrets_and_only_they_are_in_the_file_of_secrets() -> None:
     assert SECRET_CONF["DEFAULT"]["transport_url"] == "rabbit://heat:broker-secret@10.0.0.1:5672/heat"
     assert SECRET_CONF["DEFAULT"]["auth_encryption_key"] == SECRETS.auth_encryption_key
     assert SECRET_CONF["DEFAULT"]["stack_domain_admin_password"] == "domain-admin-secret"  # noqa: S105
-    for section in ("keystone_authtoken", "trustee", "ec2authtoken"):
+    for section in ("trustee", "ec2authtoken"):
         assert SECRET_CONF[section] == {"password": "service-secret"}
+    assert SECRET_CONF["keystone_authtoken"] == {
+        "password": "service-secret",
+        "memcache_secret_key": "token-cache-secret",
+    }
 
 
 def test_every_secret_is_in_the_file_of_secrets_and_none_in_heat_conf() -> None:

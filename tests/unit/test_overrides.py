@@ -543,3 +543,14 @@ def test_heat_itself_looks_at_the_policy_before_it_is_put_in_place() -> None:
     put = result.by_name["node-2-policy"].text("create")
     assert " /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/check_policy.py || " in put
     assert {"node-2-check-policy", "node-2-install"} <= result.before("node-2-policy")
+
+
+def test_how_tokens_are_kept_in_the_cache_may_be_said_otherwise() -> None:
+    result = cached(
+        options={"all": {"keystone_authtoken": {"memcache_security_strategy": "MAC"}}},
+        secretOptions={"all": {"keystone_authtoken": {"memcache_secret_key": f"{MARK}.of-ones-own"}}},
+    )
+    for node in ("node-1", "node-2"):
+        public, hidden = (parsed(result.by_name[f"{node}-{name}-conf"].text()) for name in ("heat", "secrets"))
+        assert public["keystone_authtoken"]["memcache_security_strategy"] == "MAC"
+        assert hidden["keystone_authtoken"]["memcache_secret_key"] == f"{MARK}.of-ones-own"

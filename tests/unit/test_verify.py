@@ -67,7 +67,8 @@ def test_every_file_that_the_program_puts_on_a_host_is_expected_there_as_it_was_
         path for path in found if re.fullmatch(r"/etc/heat/processes/[^/]+/.+|/etc/systemd/system/.+@\d+.service", path)
     ]
     # Beside them the hand that puts them there, and the copies that the processes run with.
-    assert len(found) - len(own) == len(put) + len(hosts)
+    # The firewall's script has two more of its own.
+    assert len(found) - len(own) == len(put) + len(hosts) + 2 * len(hosts)
     assert own
     for item in put:
         digest = hashlib.sha256(item.text().encode()).hexdigest()
@@ -96,6 +97,7 @@ def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on
     hosts = expected(exported())
     assert {unit.name for unit in hosts["front"].units} == {
         "haproxy.service", "mariadb.service", "rabbitmq-server.service", "memcached.service", "keystone.service",
+        "heat-scaleout-firewall.service",
     }  # fmt: skip
     assert hosts["front"].processes is None
     assert hosts["node-1"].processes == ["heat-engine@1", "heat-api@8004", "heat-api-cfn@8000"]
@@ -105,6 +107,22 @@ def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on
 def test_the_shipped_hand_is_the_one_of_the_checkout() -> None:
     (hand,) = [file for file in expected(exported())["front"].files if file.path == "/usr/local/sbin/heat-scaleout"]
     assert hand.digest == hashlib.sha256(render("scripts/heat-scaleout.sh").encode()).hexdigest()
+
+
+def test_the_firewall_s_rules_and_its_unit_are_expected_as_its_script_has_them() -> None:
+    host = expected(exported())["front"]
+    text = cached().by_name["front-firewall"].text()
+    files = {file.path: file for file in host.files}
+    for path, begin in (
+        ("/etc/heat-scaleout/firewall.nft", "#!/usr/sbin/nft -f"),
+        ("/etc/systemd/system/heat-scaleout-firewall.service", "[Unit]"),
+    ):
+        (body,) = [part for part in re.findall(r"(?ms)<<'\w+'\n(.*?)^END_OF_\w+$", text) if part.startswith(begin)]
+        assert files[path] == File(
+            path=path, mode="0644", owner="root:root", digest=hashlib.sha256(body.encode()).hexdigest()
+        )
+    assert Unit(name="heat-scaleout-firewall.service", stamp="") in host.units
+    assert "nft list chain inet heat_scaleout input" in script(host)
 
 
 def test_a_timer_that_is_put_in_place_is_expected_to_run() -> None:
@@ -130,10 +148,22 @@ def owner() -> str:
 
 
 def told(
-    tmp_path: Path, *files: File, units: tuple[Unit, ...] = (), systemctl: str = "exit 0"
+    tmp_path: Path,
+    *files: File,
+    units: tuple[Unit, ...] = (),
+    systemctl: str = "exit 0",
+    nft: str = "",
 ) -> list[tuple[str, str]]:
     tool(tmp_path, "systemctl", systemctl)
-    text = render("scripts/verify.sh.j2", files=files, units=units, processes=[unit.name for unit in units])
+    if nft:
+        tool(tmp_path, "nft", nft)
+    text = render(
+        "scripts/verify.sh.j2",
+        files=files,
+        units=units,
+        processes=[unit.name for unit in units],
+        firewall="heat_scaleout" if nft else "",
+    )
     done = subprocess.run(
         ["/bin/sh", "-s"],
         input=text,
@@ -277,3 +307,14 @@ def test_a_host_that_does_not_answer_is_named_while_it_is_waited_for(capsys: pyt
     assert answers == [[("a file", "10.0.0.0")], [("a file", "10.0.0.1")]]
     assert "node-1" in said
     assert "front" not in said
+
+
+RULE = "ip daddr 10.0.0.1 tcp dport @ports ip saddr != @hosts ip saddr != @leaving reject with tcp reset"
+
+
+def test_a_firewall_that_somebody_else_has_emptied_is_told(tmp_path: Path) -> None:
+    assert told(tmp_path, nft=f"[ $5 = input ] && echo '{RULE}'") == []
+    for gone in ("exit 1", "echo 'chain input { }'", "echo 'tcp dport @ports accept'"):
+        ((thing, what),) = told(tmp_path, nft=gone)
+        assert thing == "table inet heat_scaleout of nftables"
+        assert "is lost" in what

@@ -52,6 +52,8 @@ limits_to_try() {
     echo "--ulimit nofile=$(sed -n 's/^Max open files  *[^ ]*  *\([0-9]*\).*/\1/p' /proc/self/limits) --ulimit nproc=65536"
     echo '--ulimit nofile=16384 --ulimit nproc=32768'
 }
+# A host has a firewall of its own, and its network is its own.
+base="$base --cap-add NET_ADMIN"
 tried=
 booted=
 # The least privilege first: SYS_ADMIN only where systemd cannot do without.

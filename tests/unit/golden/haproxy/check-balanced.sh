@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 24241cef6fdf38f1fe3189039f23518708471a3498b2e75958ca0072185eb7d0
+# What has just been changed: ed29a08de9d229161893e399d98dc073c8ea062112d37760fd403573009c7ce4
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: d49d5eb96d954a121d374cc1b96a7275aa2b99163b39e5fface54fac190881b4
+# What has just been changed: 82053dc0538160358c890712a803fcd05eef014f3cce590d8ca7caef1da6d4a1
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

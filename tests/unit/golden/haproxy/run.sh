@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: c31768d5848c7d240459fbc6eb28c7670a76f5f0fcdf8d09b9d4079ae24658ea
+# The configuration: 9137e5cf2eb9a35a8ffbcdab94016018f9d26c40f604d5e2f598d4726246a9da
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,

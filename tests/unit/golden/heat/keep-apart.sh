@@ -1,5 +1,5 @@
 # Engines that do not understand one another are not on one vhost of the broker, not even while one replaces the other:
-# what the one sends and the other fetches is lost. The file that names the vhost: 05a1500bb3273126cea296ba2ccd3c76375ecb37941ef150e084baad4a952393
+# what the one sends and the other fetches is lost. The file that names the vhost: 02c8c875e57d4e5b716e524fb0bc5366923e525872310ff8e1557041b2aee9b5
 set -eu
 # broker SECRETS: where an engine that reads this file is connected. Another login leads to the same queues.
 broker() {

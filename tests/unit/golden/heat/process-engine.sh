@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 044c68cc3ce6bc6d80d09f0878d467fce8f26779644094bcc7acd67c79e11565
+# Its files: e4da131820a0e3f53d11927a0b44729913a777b1934158b853929823c56a3077
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -81,3 +81,6 @@ planned=' heat-engine@1 heat-api@8004 heat-api-cfn@8000 '
     forget "$unit"
     echo "stopped $unit"
 done
+
+# The firewall has kept what was left from before: b1a78539333b53477f33ee91e0ea8d1d4cea73df8f15cafac72c25733c7a0d06
+systemctl reload-or-restart heat-scaleout-firewall.service

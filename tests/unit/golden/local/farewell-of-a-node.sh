@@ -158,6 +158,10 @@ if [ -f /etc/heat/secrets.conf ] && [ -f /usr/local/lib/heat-scaleout/members.py
         echo "the broker still has word that node-1 belongs to the deployment" >&2
 fi
 rm -rf /etc/heat/secrets.conf /etc/heat/adopted
+# The ports are open again to all that reach the host.
+systemctl --quiet disable --now heat-scaleout-firewall.service 2>/dev/null || true
+rm -rf /etc/systemd/system/heat-scaleout-firewall.service /etc/heat-scaleout
+systemctl daemon-reload
 
 END_OF_SCRIPT
 # In the background, as a trap has to wait for what runs before it.

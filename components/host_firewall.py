@@ -1,0 +1,122 @@
+"""The hosts' own firewall: nftables, and a unit that loads the rules before the network is up.
+
+It has a table of its own, which refuses what is not for everybody and has no word on anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping, Sequence
+
+import pulumi
+
+from components.hosts.firewall import FRONT, Closed
+from components.remote import Host
+from components.rendering import render
+
+TABLE = "heat_scaleout"
+RULES = "/etc/heat-scaleout/firewall.nft"
+UNIT = "/etc/systemd/system/heat-scaleout-firewall.service"
+
+
+def script(name: str, closed: Closed, sources: Sequence[str]) -> str:
+    """What closes the ports of a host. Pure.
+
+    Args:
+        name: of the host.
+        closed: its ports.
+        sources: the addresses and networks that are let in.
+    """
+    unique = sorted(set(sources), key=ipaddress.IPv4Network)
+    return render(
+        "firewall/close.sh.j2",
+        name=name,
+        address=closed.address,
+        ports=closed.ports,
+        sources=unique,
+        networks=[source for source in unique if "/" in source],
+        table=TABLE,
+        rules=RULES,
+        unit=UNIT,
+    )
+
+
+class HostFirewall(pulumi.ComponentResource):
+    """One firewall for each host that has ports to close.
+
+    The front host's is there before its control plane is, and a node's before its processes are. A node that leaves is
+    let in until its farewell is done.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        hosts: Mapping[str, Host],
+        closed: Mapping[str, Closed],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Close the front host's ports, if it has any to close.
+
+        Args:
+            name: the component's name.
+            hosts: each by its name.
+            closed: what each of them closes, by its name.
+            opts: of the component.
+        """
+        super().__init__("heat:hosts:HostFirewall", name, {}, opts)
+        self._hosts, self._closed = hosts, closed
+        self._texts: dict[str, pulumi.Output[str]] = {}
+        self._farewells: dict[str, pulumi.Resource] = {}
+        if FRONT in closed:
+            front = hosts[FRONT]
+            ready = [self._close(FRONT)]
+            for host in hosts.values():
+                host.use_after(ready)
+            last = front.farewell(
+                "firewall-leave",
+                render("firewall/front-farewell.sh.j2"),
+                undone="should it come back, its control plane runs on, for the nodes that it had. To stop it, type "
+                "there: systemctl disable --now keystone memcached rabbitmq-server mariadb heat-scaleout-firewall",
+                parent=self,
+            )
+            self._farewells = {
+                node: front.farewell(
+                    f"forget-{node}",
+                    render("firewall/node-farewell.sh.j2", node=node),
+                    undone=f"should it come back, it lets {node} in until it boots. To end that, type there: "
+                    "systemctl reload heat-scaleout-firewall",
+                    parent=self,
+                    after=[last],
+                )
+                for node in closed
+                if node != FRONT
+            }
+        self.register_outputs({})
+
+    def close_nodes(self) -> None:
+        """Close the nodes' ports: after all that may still refuse the whole deployment."""
+        for node in self._closed:
+            if node != FRONT:
+                self._hosts[node].use_after([self._close(node)])
+
+    def needed_by(self, node: str) -> list[pulumi.Resource]:
+        """What lets a node in. It ends after the node has taken its leave."""
+        return [self._farewells[node]] if node in self._farewells else []
+
+    def digest(self, node: str) -> pulumi.Output[str]:
+        """Of the rules of a node: what depends on them runs again when they change."""
+        return self._texts[node].apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
+
+    def _close(self, name: str) -> pulumi.Resource:
+        closed = self._closed[name]
+        found = [
+            self._hosts[source].source if source in self._hosts else pulumi.Output.from_input(source)
+            for source in closed.sources
+        ]
+        planned = [self._hosts[source].address for source in closed.sources if source in self._hosts]
+        self._texts[name] = pulumi.Output.all(*found).apply(
+            lambda known: script(name, closed, [*planned, *filter(None, known)])
+        )
+        return self._hosts[name].script("firewall", self._texts[name], parent=self)
