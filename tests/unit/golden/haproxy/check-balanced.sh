@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ed29a08de9d229161893e399d98dc073c8ea062112d37760fd403573009c7ce4
+# What has just been changed: 29749bd733d0968a96e58edf661cab01c900e6b17e18d2617982684dbf007e93
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 82053dc0538160358c890712a803fcd05eef014f3cce590d8ca7caef1da6d4a1
+# What has just been changed: 8765e746ff78632ce272fa8f5a6b0766fc2f86cb3c29acd04744025163874241
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 0726a18e58745ff85d0a4cac979c31ec227b333dfb1b067be05f986a896a5790
+# The plan and its files: eb5edb005744cc6299e0c5bc7851de66a58ccf5707b729abc1960e818d597bec
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -82,5 +82,5 @@ planned=' heat-engine@1 heat-api@8004 heat-api-cfn@8000 '
     echo "stopped $unit"
 done
 
-# The firewall has kept what was left from before: b1a78539333b53477f33ee91e0ea8d1d4cea73df8f15cafac72c25733c7a0d06
+# The firewall has kept what was left from before: a779cb652420e429af78736f5131653f3db9edd7e5a7fc251b5d6067ad8344db
 systemctl reload-or-restart heat-scaleout-firewall.service

@@ -50,12 +50,8 @@ reach() {
 }
 
 status=0
-<<<<<<< HEAD
-reach 'heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-=======
-ssh -F "$work/config" leaving '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' || status=$?
-heat-scaleout-input 4730
->>>>>>> 2156e620ee61dedbae9a672c0890742d478db283
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
+heat-scaleout-input 4969
 # This host leaves the deployment: every process of Heat here ends what it has begun and stops, and what is secret goes.
 # The caretaker's timers that are planned for this node run, and no others are left.
 set -eu

@@ -50,12 +50,8 @@ reach() {
 }
 
 status=0
-<<<<<<< HEAD
-reach 'heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-=======
-ssh -F "$work/config" leaving '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' || status=$?
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
 heat-scaleout-input 176
->>>>>>> 2156e620ee61dedbae9a672c0890742d478db283
 # The proxy leaves its addresses.
 set -eu
 systemctl --quiet disable --now haproxy

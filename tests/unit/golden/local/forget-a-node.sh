@@ -6,7 +6,18 @@ command -v ssh >/dev/null || { echo "ssh is missing: apt install openssh-client"
 
 umask 077
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+login=
+# shellcheck disable=SC2329 # the trap calls it
+end() {
+    [ -z "$login" ] || kill "$login" 2>/dev/null || true
+    [ ! -s "$work/agent" ] || kill "$(cat "$work/agent")" 2>/dev/null || true
+    rm -rf "$work"
+}
+# dash runs no EXIT trap when a signal ends it.
+trap end EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 cat >"$work/known" <<'END_OF_KEYS'
 10.0.0.1 ssh-ed25519 AAAAfronthostkeyAAAAAAAA
 END_OF_KEYS
@@ -24,13 +35,23 @@ Host *
     LogLevel ERROR
 END_OF_CONFIG
 echo "    UserKnownHostsFile $work/known" >>"$work/config"
-if [ -n "${PRIVATE_KEY-}" ]; then
-    printf '%s\n' "$PRIVATE_KEY" >"$work/key"
-    printf '    IdentityFile %s\n    IdentitiesOnly yes\n' "$work/key" >>"$work/config"
-fi
+
+# reach COMMAND: log in and run it. A private key goes to an agent of this login's own, and onto no disk. The agent ends
+# with this script; where that is killed without a word, the agent sees within seconds that the login is gone.
+reach() {
+    [ -n "${PRIVATE_KEY-}" ] || exec ssh -F "$work/config" leaving "$1"
+    printf '    IdentityFile none\n    IdentityAgent SSH_AUTH_SOCK\n' >>"$work/config"
+    # shellcheck disable=SC2016 # the inner shell's
+    exec ssh-agent sh -c '
+        echo "$SSH_AGENT_PID" >"$1/agent"
+        printf "%s\n" "$PRIVATE_KEY" | SSH_ASKPASS_REQUIRE=never ssh-add -q -t 120 - || exit 255
+        unset PRIVATE_KEY
+        exec ssh -F "$1/config" leaving "$2"' sh "$work" "$1"
+}
 
 status=0
-ssh -F "$work/config" leaving 'heat-scaleout run forget-node-1' >"$work/told" 2>&1 <<'END_OF_SCRIPT' || status=$?
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, it lets node-1 in until it boots. To end that, type there: systemctl reload heat-scaleout-firewall'"'"' >&2; exit 0; }; heat-scaleout run forget-node-1' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
+heat-scaleout-input 195
 # node-1 has ended what it had begun, and is let in no longer.
 set -eu
 if systemctl --quiet is-active heat-scaleout-firewall.service; then
@@ -38,6 +59,10 @@ if systemctl --quiet is-active heat-scaleout-firewall.service; then
 fi
 
 END_OF_SCRIPT
+# In the background, as a trap has to wait for what runs before it.
+login=$!
+wait "$login" || status=$?
+login=
 cat "$work/told" >&2
 # ssh's own: no connection, another key, no login.
 [ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: should it come back, it lets node-1 in until it boots. To end that, type there: systemctl reload heat-scaleout-firewall' >&2; exit 0; }
