@@ -156,11 +156,7 @@ def reached(options: Options) -> dict[str, Any]:
     rabbit, auth, cache = (options.get(section, {}) for section in ("oslo_messaging_rabbit", AUTH, "cache"))
     servers = ",".join(filter(None, (auth.get("memcached_servers"), cache.get("memcache_servers"))))
     return {
-        "database": {
-            "url": options["database"]["connection"],
-            "admin_url": "",
-            "key": options["DEFAULT"].get("auth_encryption_key", ""),
-        },
+        "database": {"url": options["database"]["connection"], "admin_url": ""},
         "broker": {
             "url": options["DEFAULT"]["transport_url"],
             "ca": rabbit.get("ssl_ca_file", SYSTEM_CA) if rabbit.get("ssl", "").lower() in _TRUE else "",

@@ -29,16 +29,17 @@ def without_secrets(raw: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     refused = [key for key, value in raw.items() if key in open_ones and value == KEY_SECRET]
     for key in refused:
         rule = "this setting is not kept as a secret: its value would stand in plain state and in previews"
-        value = reader.set(key, "<its value>")
-        if key in _OBJECTS:
-            part = f"{reader.set(f'{key}.<part>', '<its value>')}, for each part under `secure:` in Pulumi."
-            value = f"{part}{reader.stack}.yaml"
+        part = _PARTS.get(key, "")
+        value = reader.set(f"{key}{part}", "<its value>")
+        if part:
+            value += f", for each part under `secure:` in Pulumi.{reader.stack}.yaml"
         reader.refuse(key, KEY_SECRET, rule, remedy=value)
     return {key: value for key, value in raw.items() if key not in refused}
 
 
-_OBJECTS = {
-    camel(item.name)
+# How the path of a part goes on, of the settings that have parts.
+_PARTS = {
+    camel(item.name): "[0]" if isinstance(item.default, tuple) else ".<part>"
     for item in dataclasses.fields(Settings)
     if item.default_factory is not dataclasses.MISSING or isinstance(item.default, tuple)
 }

@@ -2,7 +2,7 @@
 
 Usage: reach.py, with a JSON object on stdin:
     database   url, as SQLAlchemy has it; admin_url, of a user who may make databases and users, or ""; key, Heat's
-               auth_encryption_key, or "" for Heat's own
+               auth_encryption_key, where it may be another than the one that the database was encrypted with
     broker     url, as oslo.messaging has it; ca, the certificates that it is checked against, or "" without TLS;
                admin_url, of RabbitMQ's management API, or ""; policy, of the queues that engines leave behind
     cache      memcached servers, each host:port
@@ -68,7 +68,7 @@ def refused_beforehand(url: sa.URL, key: str) -> str:
     """Why Heat may not use a database with this key, before its user gets another password; "" where there is none."""
     try:
         with sa.create_engine(url, connect_args={"connect_timeout": TIMEOUT}).connect() as connection:
-            return refusal(connection, key or None)
+            return refusal(connection, key) if key else ""
     except sa.exc.SQLAlchemyError:
         # It is not there yet, or what follows says what is wrong.
         return ""
@@ -99,7 +99,7 @@ def database(spec: dict[str, str]) -> Iterator[str]:
         return
     where = f"the database at {url.host}:{url.port or 3306}"
     if admin:
-        if refused := refused_beforehand(admin.set(database=url.database), spec["key"]):
+        if refused := refused_beforehand(admin.set(database=url.database), spec.get("key", "")):
             yield f"{where}, {url.database}: {refused}"
             return
         try:
@@ -110,7 +110,7 @@ def database(spec: dict[str, str]) -> Iterator[str]:
     try:
         with sa.create_engine(url, connect_args={"connect_timeout": TIMEOUT}).connect() as connection:
             tables = set(sa.inspect(connection).get_table_names())
-            refused = refusal(connection, spec["key"] or None)
+            refused = refusal(connection, spec["key"]) if spec.get("key") else ""
     except sa.exc.SQLAlchemyError as error:
         missing = (getattr(getattr(error, "orig", None), "args", None) or (0,))[0] == UNKNOWN_DATABASE
         hint = ", or have it made: control.manage" if missing else ""
