@@ -19,6 +19,7 @@ from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
 from components.heat_node import HeatNode
 from components.install import Installation, Method, PackageSource
+from components.memory import USUAL, Memory, limit_of
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
@@ -32,6 +33,22 @@ _CACHE_CONNECTIONS = 4096
 # protects passwords that people choose, and the ones made here have 128 random bits.
 _HASH_ROUNDS = 8
 _KEYSTONE_PROCESSES = 4
+# Of each process. One request can wait for a client or the database without holding the others up; Python itself, which
+# is most of a login, runs in one thread of a process at a time.
+_KEYSTONE_THREADS = 4
+_KEYSTONE_SOCKET = "/run/keystone/keystone.sock"
+_KEYSTONE_PROXY = "/etc/keystone-proxy/haproxy.cfg"
+_KEYSTONE_LIMITS = {
+    # What Keystone itself takes at most (oslo.middleware's max_request_body_size), and what uWSGI takes of headers.
+    "body": 114688,
+    "headers": 65536,
+    # For the headers of a request, and again for its body.
+    "seconds": 10,
+    "connections": 2000,
+    # Of all clients together, and of one address. Neither counts the deployment's own hosts.
+    "connections_of_clients": 1500,
+    "connections_of_one": 64,
+}
 # Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
 _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
 _BROKER_USER = "heat"
@@ -233,6 +250,8 @@ class BundledControlPlane(ControlPlane):
         deployment: pulumi.Input[Deployment],
         vhost: str,
         max_connections: int,
+        own_addresses: Sequence[str] = (),
+        memory: Memory = USUAL,
         protect_secrets: bool = False,
         packages: PackageSource = _PYPI,
         opts: pulumi.ResourceOptions | None = None,
@@ -246,12 +265,15 @@ class BundledControlPlane(ControlPlane):
             deployment: with the addresses that clients find the APIs at.
             vhost: the broker's, for the engines and APIs that are planned.
             max_connections: what MariaDB allows.
+            own_addresses: the deployment's hosts, which Keystone's proxy does not limit.
+            memory: what each unit may use.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
             packages: where Python packages come from.
             opts: of the component.
         """
         super().__init__("heat:control:BundledControlPlane", name, {}, opts)
         self._host = host
+        self._memory = memory
         self._installed: list[pulumi.Resource] = []
         self._deployment = deployment
         self._passwords = {
@@ -298,6 +320,12 @@ class BundledControlPlane(ControlPlane):
             "public_keystone_url": pulumi.Output.concat(self.public_keystone_url, "/v3"),
             "keystone_port": heat_conf.KEYSTONE_PORT,
             "keystone_processes": _KEYSTONE_PROCESSES,
+            "keystone_threads": _KEYSTONE_THREADS,
+            "keystone_socket": _KEYSTONE_SOCKET,
+            "keystone_proxy": _KEYSTONE_LIMITS,
+            "keystone_proxy_conf": _KEYSTONE_PROXY,
+            "own_addresses": list(own_addresses),
+            "memory": memory,
             "password_hash_rounds": _HASH_ROUNDS,
             "database_port": heat_conf.DATABASE_PORT,
             "max_connections": max_connections,
@@ -350,7 +378,9 @@ class BundledControlPlane(ControlPlane):
 
     def _database(self) -> pulumi.Resource:
         conf = self._file("mariadb-cnf", "mariadb.cnf", "/etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf")
-        return self._script("mariadb", [conf], {"databases": self._databases()})
+        return self._script(
+            "mariadb", [conf, self._limit("mariadb", self._memory.database)], {"databases": self._databases()}
+        )
 
     def _databases(self) -> pulumi.Output[list[dict[str, str]]]:
         passwords = [self._passwords["database-heat"], self._passwords["database-keystone"]]
@@ -375,6 +405,7 @@ class BundledControlPlane(ControlPlane):
                 secret,
                 group="rabbitmq",
             ),
+            self._limit("rabbitmq-server", self._memory.broker),
         ]
         text = render_output("control_plane/rabbitmq-definitions.json.j2", {**self._values, **secret})
         digest = text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest())
@@ -382,7 +413,10 @@ class BundledControlPlane(ControlPlane):
 
     def _cache(self) -> pulumi.Resource:
         conf = self._file("memcached-conf", "memcached.conf", "/etc/memcached.conf")
-        return self._script("memcached", [conf])
+        return self._script("memcached", [conf, self._limit("memcached", self._memory.cache)])
+
+    def _limit(self, unit: str, size: str) -> pulumi.Resource:
+        return limit_of(self._host, unit, size, parent=self, after=self._installed)
 
     def _keystone(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         files = [
@@ -396,6 +430,8 @@ class BundledControlPlane(ControlPlane):
             ),
             self._file("keystone-uwsgi", "keystone-uwsgi.ini", "/etc/keystone/keystone-uwsgi.ini"),
             self._file("keystone-unit", "keystone.service", "/etc/systemd/system/keystone.service"),
+            self._file("keystone-proxy-unit", "keystone-proxy.service", "/etc/systemd/system/keystone-proxy.service"),
+            self._file("keystone-proxy-cfg", "keystone-proxy.cfg", _KEYSTONE_PROXY, check="haproxy -c -dW -q -f"),
         ]
         return self._script("keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]})
 
@@ -405,7 +441,9 @@ class BundledControlPlane(ControlPlane):
         template: str,
         path: str,
         secrets: Mapping[str, pulumi.Input[Any]] | None = None,
+        *,
         group: str = "",
+        check: str = "",
     ) -> pulumi.Resource:
         """Put templates/control_plane/<template>.j2 in place; one with secrets only for root and `group` to read."""
         return self._host.file(
@@ -416,6 +454,7 @@ class BundledControlPlane(ControlPlane):
             after=self._installed,
             mode="0640" if secrets else "0644",
             owner=f"root:{group or 'root'}",
+            check=check,
         )
 
     def _script(

@@ -18,6 +18,7 @@ import pulumi
 from components import heat_conf
 from components.heat_conf import Deployment, Options
 from components.install import PROGRAM, Release, refuse_mixed
+from components.memory import USUAL, Memory
 from components.monitor import Monitor
 from components.overrides import Overrides
 from components.remote import Host
@@ -75,6 +76,7 @@ class HeatNode(pulumi.ComponentResource):
         python: Heat's own, on the host.
         files: what must be in place before a process starts.
         digest: of all of them.
+        memory: what each unit may use here.
     """
 
     installed: pulumi.Resource
@@ -82,6 +84,7 @@ class HeatNode(pulumi.ComponentResource):
     python: str
     files: list[pulumi.Resource]
     digest: pulumi.Output[str]
+    memory: Memory
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class HeatNode(pulumi.ComponentResource):
         api_server: ApiServer,
         overrides: Overrides,
         monitor: Monitor | None = None,
+        memory: Memory = USUAL,
         more: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -108,6 +112,7 @@ class HeatNode(pulumi.ComponentResource):
             api_server: how much one API process serves at once.
             overrides: what an operator says otherwise.
             monitor: of the proxy, where the APIs cannot be told by it what it makes of them.
+            memory: what each process may use.
             more: files that heat.conf names, each text by its path; every process reads them.
             opts: of the component.
         """
@@ -119,6 +124,7 @@ class HeatNode(pulumi.ComponentResource):
         self._more = dict(more or {})
         self.host = host
         self._deployment = deployment
+        self.memory = memory
         self._overrides = overrides
         self._install = deployment.install
         self._api_server = api_server
@@ -241,8 +247,12 @@ class HeatNode(pulumi.ComponentResource):
                     timeouts=deployment.timeouts,
                     members=_MEMBERS,
                     node=self.host.name,
+                    memory=self._memory_of(kind),
                 ),
             )
+
+    def _memory_of(self, kind: Kind) -> str:
+        return {Kind.ENGINE: self.memory.engine, Kind.API: self.memory.api, Kind.CFN: self.memory.cfn_api}[kind]
 
     @property
     def _console_processes(self) -> int | None:

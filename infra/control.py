@@ -56,6 +56,8 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
         vhost=broker_vhost(wanted.installation),
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
+        own_addresses=list(wanted.addresses.values()),
+        memory=wanted.memory,
         packages=wanted.installation.packages,
     )
 

@@ -31,6 +31,7 @@ from components.hosts.containers import addresses
 from components.hosts.firewall import Opening, openings
 from components.hosts.wanted import NEW, Balanced, Wanted
 from components.install import Installation, Method, PackageSource
+from components.memory import Memory
 from components.monitor import Monitor
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
@@ -143,6 +144,13 @@ class CaretakerSettings:
     # As `heat-manage purge_deleted` has it.
     purge_days: int = 90
     purge_at: str = "03:30"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySettings(Memory):
+    """How much memory each unit may use: `components.memory.Memory`."""
+
+    EXAMPLE: ClassVar[str] = "engine"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,6 +325,7 @@ class Settings:
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     rolling_batch: int = 1
     caretaker: CaretakerSettings = field(default_factory=CaretakerSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
     uwsgi_extra: tuple[str, ...] = ()
     options: OptionSettings = field(default_factory=OptionSettings)

@@ -35,14 +35,14 @@ _COMMAND = "command:remote:Command"
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105
 # The units behind the program's scripts, with where each keeps the digests of what it had read at its start.
 _SERVICES = {
-    "haproxy": ("haproxy.service", "/run/haproxy/loaded.sha256"),
+    "haproxy": [("haproxy.service", "/run/haproxy/loaded.sha256")],
     **{
-        script: (unit, f"/var/lib/heat-scaleout/started/{unit}")
-        for script, unit in {
-            "mariadb": "mariadb.service",
-            "rabbitmq": "rabbitmq-server.service",
-            "memcached": "memcached.service",
-            "keystone": "keystone.service",
+        script: [(unit, f"/var/lib/heat-scaleout/started/{unit}") for unit in units]
+        for script, units in {
+            "mariadb": ["mariadb.service"],
+            "rabbitmq": ["rabbitmq-server.service"],
+            "memcached": ["memcached.service"],
+            "keystone": ["keystone.service", "keystone-proxy.service"],
         }.items()
     },
 }
@@ -149,8 +149,7 @@ def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:
             if path.startswith("/etc/systemd/system/") and path.endswith(".timer"):
                 host.units.append(Unit(name=Path(path).name, stamp=""))
         case ["heat-scaleout", "run", script, *_] if script in _SERVICES:
-            unit, stamp = _SERVICES[script]
-            host.units.append(Unit(name=unit, stamp=stamp))
+            host.units += [Unit(name=unit, stamp=stamp) for unit, stamp in _SERVICES[script]]
         case ["heat-scaleout", "run", "retire", *_]:
             host.processes = host.processes or []
         case _ if name == "ready":

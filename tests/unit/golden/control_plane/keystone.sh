@@ -1,5 +1,5 @@
 #!/bin/sh
-# Keystone: its keys, its schema, its first administrator, then the service itself.
+# Keystone: its keys, its schema, its first administrator, then the service itself and the proxy in front of it.
 set -eu
 
 url=http://10.0.0.1:5000/v3
@@ -7,6 +7,8 @@ public_url=http://10.0.0.1:5000/v3
 region=RegionOne
 venv=/opt/keystone/30.0.0
 password=s3cr3t.keystone-admin...........
+address=10.0.0.1
+port=5000
 
 # What the scripts of this directory share.
 
@@ -27,16 +29,23 @@ say_why() {
 }
 
 # converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with. $started says what was done.
+# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
+# only $reload_for, a further file. $started says what was done.
 converge_service() {
     unit=$1
     shift
     stamp=/var/lib/heat-scaleout/started/$unit
     mkdir -p "${stamp%/*}"
-    contents=$(sha256sum "$@")
+    contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
     systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
     if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+        return 0
+    fi
+    if [ -n "${reload_for:-}" ] && systemctl --quiet is-active "$unit" &&
+        [ "$(sha256sum "$@")" = "$(grep -v "  $reload_for\$" "$stamp" 2>/dev/null)" ]; then
+        systemctl reload "$unit" 2>/dev/null || say_why "$unit" "$unit does not reload."
+        printf '%s\n' "$contents" >"$stamp"
         return 0
     fi
     rm -f "$stamp"
@@ -45,6 +54,19 @@ converge_service() {
     printf '%s\n' "$contents" >"$stamp"
     # shellcheck disable=SC2034 # not every script asks
     started=yes
+}
+# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
+# (process 812)". Prints nothing where the port is free.
+holder() {
+    ss -Hltnp "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
+        while read -r socket; do
+            pid=$(echo "$socket" | sed -n 's/.*,pid=\([0-9]*\),.*/\1/p')
+            if [ -z "$pid" ]; then
+                echo "a process that cannot be seen from here"
+            elif ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
+                echo "$(cat "/proc/$pid/comm") (process $pid)"
+            fi
+        done | head -n 1
 }
 
 work=$(mktemp -d)
@@ -93,6 +115,18 @@ fi
 ) &
 bootstrap=$!
 systemctl daemon-reload
+# Keystone listened on this address itself before it had a proxy: it lets go of the address, and the requests that come
+# from then on wait in the proxy until Keystone is back.
+if ! systemctl --quiet is-active keystone-proxy.service; then
+    if systemctl --quiet is-active keystone.service && [ -n "$(holder "$address" "$port" keystone-proxy)" ]; then
+        systemctl stop keystone.service
+    fi
+    other=$(holder "$address" "$port" keystone-proxy)
+    [ -z "$other" ] || say_why keystone-proxy.service "Keystone's port $port is taken by $other."
+fi
+reload_for=/etc/keystone-proxy/haproxy.cfg
+converge_service keystone-proxy.service /etc/systemd/system/keystone-proxy.service
+reload_for=
 converge_service keystone.service /etc/keystone/keystone.conf /etc/keystone/keystone.conf.d/secrets.conf \
     /etc/keystone/keystone-uwsgi.ini /etc/systemd/system/keystone.service "$venv/requirements.txt"
 wait "$bootstrap" || give_up bootstrap "Keystone cannot make its first administrator:"

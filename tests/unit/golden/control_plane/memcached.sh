@@ -25,16 +25,23 @@ say_why() {
 }
 
 # converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with. $started says what was done.
+# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
+# only $reload_for, a further file. $started says what was done.
 converge_service() {
     unit=$1
     shift
     stamp=/var/lib/heat-scaleout/started/$unit
     mkdir -p "${stamp%/*}"
-    contents=$(sha256sum "$@")
+    contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
     systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
     if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+        return 0
+    fi
+    if [ -n "${reload_for:-}" ] && systemctl --quiet is-active "$unit" &&
+        [ "$(sha256sum "$@")" = "$(grep -v "  $reload_for\$" "$stamp" 2>/dev/null)" ]; then
+        systemctl reload "$unit" 2>/dev/null || say_why "$unit" "$unit does not reload."
+        printf '%s\n' "$contents" >"$stamp"
         return 0
     fi
     rm -f "$stamp"
@@ -44,8 +51,14 @@ converge_service() {
     # shellcheck disable=SC2034 # not every script asks
     started=yes
 }
+# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+limit_memory() {
+    systemctl daemon-reload
+    systemctl set-property --runtime "$1" "MemoryMax=$2"
+}
 
 converge_service memcached.service /etc/memcached.conf
+limit_memory memcached.service 512M
 
 python3 -I - "$address" "$port" <<'PYTHON' || say_why memcached.service "memcached at $address:$port does not keep a value."
 import contextlib

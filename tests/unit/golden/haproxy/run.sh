@@ -15,6 +15,11 @@ holder() {
             fi
         done | head -n 1
 }
+# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+limit_memory() {
+    systemctl daemon-reload
+    systemctl set-property --runtime "$1" "MemoryMax=$2"
+}
 loaded=/run/haproxy/loaded.sha256
 
 failed() {
@@ -46,3 +51,4 @@ elif ! sha256sum --check --status "$loaded" 2>/dev/null; then
     done
 fi
 sha256sum /etc/haproxy/haproxy.cfg >"$loaded"
+limit_memory haproxy.service 1G

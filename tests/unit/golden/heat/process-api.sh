@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 38b0de2d4bb9484938db22f2c6cdb9bbee850cfb9fa3d69247514ee62ccbd821
+# Its files: 9344b01bd68e56722e40023d5896d6207ea8cca105fc8c457059870f46d6b579
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

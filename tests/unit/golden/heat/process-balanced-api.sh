@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 3e417ec91ece9dfe93645d5ac4c7da43c113b3988533332ca59c1e0e3e49dfea
+# Its files: 689e0450b68093dc37138999d56c5a9967fe742e684f6225cbec05f75466dcb8
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 662909734d83297b7ed83057e3bf939cbc8f54800f07f76b89d7e73371f3a097
+# Its files: ca28b6022b0a8bdd71ca0f721cf6b099ef41987074a6a4a93a6ca861aba67664
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

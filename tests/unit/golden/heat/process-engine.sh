@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 91f966953ec454b77e2e02693f581849d15bcdb2ab25605887111e7fcf157340
+# Its files: 51a501e8706a766d1e4f976956226b1f92cc5230c565bc66176285d2fd7f2450
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

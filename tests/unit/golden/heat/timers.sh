@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: eb6e5fe88aef77a67ebd8b0e5125321337e687bf1862971116cb2a7dc19eb337
+# Its files: 5c095d321a338ee8ab2ebb42928e281d1b67ba305e5722077f07f5db71ba4fb8
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
