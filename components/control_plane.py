@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 
 from components import heat_conf, loopback
 from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
-from components.heat_node import HeatNode
+from components.heat_node import Dump, HeatNode
 from components.install import Installation, Method, PackageSource
 from components.memory import USUAL, Memory, limit_of
 from components.remote import Host
@@ -65,6 +66,9 @@ ORPHANS = {
     "priority": 0,
 }
 _CLIENT = "demo"
+# Of each database: the newest that are not removed.
+_DUMPS_KEPT = 5
+_DUMP = re.compile(r"/var/lib/heat-scaleout/dumps/\S+\.sql\.gz")
 _PYPI = PackageSource()
 # The names of the logins in a client's clouds.yaml.
 _CLIENT_CLOUD, _ADMIN_CLOUD = "heat", "heat-admin"
@@ -114,6 +118,11 @@ class ControlPlane(pulumi.ComponentResource, abc.ABC):
     @abc.abstractmethod
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
         """What must be done before Heat's schema can be. Run on a Heat node."""
+
+    @property
+    def dump(self) -> Dump | None:
+        """Makes a dump of Heat's database before its schema is upgraded; None where others run the database."""
+        return None
 
     @abc.abstractmethod
     def equip(self, node: HeatNode) -> None:
@@ -326,6 +335,7 @@ class BundledControlPlane(ControlPlane):
             "keystone_proxy_conf": _KEYSTONE_PROXY,
             "own_addresses": list(own_addresses),
             "memory": memory,
+            "dumps_kept": _DUMPS_KEPT,
             "password_hash_rounds": _HASH_ROUNDS,
             "database_port": heat_conf.DATABASE_PORT,
             "max_connections": max_connections,
@@ -354,6 +364,16 @@ class BundledControlPlane(ControlPlane):
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:  # noqa: ARG002 # this one needs no node for it
         """Database, broker and cache are there when they are ready."""
         return self.ready
+
+    @property
+    def dump(self) -> Dump:
+        """Runs on the host of the database, and shows the operator where the dump is."""
+
+        def make(revisions: pulumi.Output[Mapping[str, str | None]], prefix: str) -> pulumi.Output[str]:
+            told = self._script("dump", self.ready, {"revisions": revisions, "prefix": prefix}, shown=True)
+            return pulumi.Output.unsecret(told.stdout.apply(lambda text: "".join(_DUMP.findall(text)[-1:])))
+
+        return make
 
     def equip(self, node: HeatNode) -> None:
         """What its options name is among `files`."""
@@ -433,7 +453,9 @@ class BundledControlPlane(ControlPlane):
             self._file("keystone-proxy-unit", "keystone-proxy.service", "/etc/systemd/system/keystone-proxy.service"),
             self._file("keystone-proxy-cfg", "keystone-proxy.cfg", _KEYSTONE_PROXY, check="haproxy -c -dW -q -f"),
         ]
-        return self._script("keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]})
+        return self._script(
+            "keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]}, shown=True
+        )
 
     def _file(
         self,
@@ -458,12 +480,18 @@ class BundledControlPlane(ControlPlane):
         )
 
     def _script(
-        self, name: str, after: Sequence[pulumi.Resource], secrets: Mapping[str, pulumi.Input[Any]] | None = None
-    ) -> pulumi.Resource:
+        self,
+        name: str,
+        after: Sequence[pulumi.Resource],
+        more: Mapping[str, pulumi.Input[Any]] | None = None,
+        *,
+        shown: bool = False,
+    ) -> command.remote.Command:
         """Run templates/control_plane/<name>.sh.j2."""
         return self._host.script(
             name,
-            render_output(f"control_plane/{name}.sh.j2", {**self._values, **(secrets or {})}),
+            render_output(f"control_plane/{name}.sh.j2", {**self._values, **(more or {})}),
             parent=self,
             after=[*self._installed, *after],
+            shown=shown,
         )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 import pulumi
 
@@ -49,6 +50,11 @@ class ApiServer:
     threads: int = 8
     console: bool = False
     extra: tuple[str, ...] = ()
+
+
+# Takes the revisions of the database's schema ("current" and "newest") and the release that is to run; returns the path
+# of the dump, "" where none was needed.
+Dump: TypeAlias = "Callable[[pulumi.Output[Mapping[str, str | None]], str], pulumi.Output[str]]"
 
 
 class MixedReleasesError(pulumi.RunError):
@@ -313,12 +319,15 @@ class HeatNode(pulumi.ComponentResource):
         )
         return self.host.script("keep-apart", text, parent=self, after=self.files)
 
-    def sync_schema(self, spoken: pulumi.Input[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def sync_schema(
+        self, spoken: pulumi.Input[str], after: Sequence[pulumi.Resource], *, dump: Dump | None = None
+    ) -> pulumi.Resource:
         """Bring the database's schema up to this release, if it is behind. For one node of a deployment.
 
         Args:
             spoken: what the engines of all nodes understand: `same_messages`.
             after: what must be done before.
+            dump: makes a dump of the database where its schema is behind.
         """
         program = self.host.file(
             "schema-program",
@@ -327,10 +336,27 @@ class HeatNode(pulumi.ComponentResource):
             parent=self,
             after=[self.installed],
         )
-        text = pulumi.Output.all(spoken, self._digest([heat_conf.SECRETS])).apply(
-            lambda known: render("heat/schema.sh.j2", program=_SCHEMA, spoken=known[0], digest=known[1], **self._shared)
+        before = [program, *self.files, *after]
+        digest = self._digest([heat_conf.SECRETS])
+        made: pulumi.Input[str] = ""
+        if dump:
+            look = digest.apply(
+                lambda known: render("heat/schema-state.sh.j2", program=_SCHEMA, digest=known, **self._shared)
+            )
+            told = self.host.script("schema-state", look, parent=self, after=before)
+            # No secret, and a preview shows from where to where the schema goes.
+            made = dump(pulumi.Output.unsecret(told.stdout.apply(json.loads)), self._deployment.prefix)
+        text = pulumi.Output.all(spoken, digest, made).apply(
+            lambda known: render(
+                "heat/schema.sh.j2",
+                program=_SCHEMA,
+                spoken=known[0],
+                digest=known[1],
+                dump=known[2],
+                **self._shared,
+            )
         )
-        return self.host.script("schema", text, parent=self, after=[program, *self.files, *after])
+        return self.host.script("schema", text, parent=self, after=before)
 
     def tell_members(self, nodes: Sequence[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Leave word at the broker of which nodes the deployment has. For one node of it.

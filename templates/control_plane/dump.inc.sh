@@ -8,16 +8,16 @@ give_up_dump() {
 # Restored by: zcat FILE | mariadb. Running services go on meanwhile, as it is taken in one transaction.
 dump_database() {
     dumps=/var/lib/heat-scaleout/dumps
-    install -d -m 0700 -o root -g root /var/lib/heat-scaleout/dumps
+    mkdir -p "$dumps"
+    chmod 0700 "$dumps"
     dump=$dumps/$1-$(date -u +%Y%m%dT%H%M%SZ).sql.gz
     # What the tables take, which is more than their compressed dump, and 100 MB that stay free.
     kilobytes=$(mariadb --batch --skip-column-names --execute "SELECT CEIL(COALESCE(SUM(data_length + index_length), 0) / 1024)
         FROM information_schema.tables WHERE table_schema = '$1'")
-    free=$(df --output=avail --block-size=1K "$dumps" | tail -n 1)
+    free=$(df --output=avail --block-size=1K "$dumps" | tail -n 1 | tr -d ' ')
     if [ "$free" -lt $((kilobytes + 102400)) ]; then
-        give_up_dump "The database $1 needs a dump before its schema is upgraded. $dumps on $(hostname) has ${free# } KB free and needs $((kilobytes + 102400)) KB: make room there."
+        give_up_dump "The database $1 needs a dump before its schema is upgraded. $dumps on $(hostname) has $free KB free and needs $((kilobytes + 102400)) KB: make room there."
     fi
-    umask 077
     rm -f "$dumps"/.partial*
     partial=$(mktemp "$dumps/.partial.XXXXXX")
     # With the statements that drop the database and make it anew: what a later schema added is gone after a restore.

@@ -68,6 +68,42 @@ holder() {
             fi
         done | head -n 1
 }
+# give_up_dump MESSAGE: end before the schema is touched.
+give_up_dump() {
+    echo "$1 The schema has not been changed." >&2
+    exit 1
+}
+
+# dump_database DATABASE: have all of a database in a compressed file that only root can read, and its path in $dump.
+# Restored by: zcat FILE | mariadb. Running services go on meanwhile, as it is taken in one transaction.
+dump_database() {
+    dumps=/var/lib/heat-scaleout/dumps
+    mkdir -p "$dumps"
+    chmod 0700 "$dumps"
+    dump=$dumps/$1-$(date -u +%Y%m%dT%H%M%SZ).sql.gz
+    # What the tables take, which is more than their compressed dump, and 100 MB that stay free.
+    kilobytes=$(mariadb --batch --skip-column-names --execute "SELECT CEIL(COALESCE(SUM(data_length + index_length), 0) / 1024)
+        FROM information_schema.tables WHERE table_schema = '$1'")
+    free=$(df --output=avail --block-size=1K "$dumps" | tail -n 1 | tr -d ' ')
+    if [ "$free" -lt $((kilobytes + 102400)) ]; then
+        give_up_dump "The database $1 needs a dump before its schema is upgraded. $dumps on $(hostname) has $free KB free and needs $((kilobytes + 102400)) KB: make room there."
+    fi
+    rm -f "$dumps"/.partial*
+    partial=$(mktemp "$dumps/.partial.XXXXXX")
+    # With the statements that drop the database and make it anew: what a later schema added is gone after a restore.
+    {
+        mariadb-dump --single-transaction --quick --hex-blob --routines --triggers --add-drop-database \
+            --databases "$1" || echo failed >"$partial.failed"
+    } | gzip >"$partial"
+    if [ -e "$partial.failed" ] || ! zcat "$partial" | tail -n 1 | grep -q '^-- Dump completed'; then
+        rm -f "$partial" "$partial.failed"
+        give_up_dump "The database $1 needs a dump before its schema is upgraded. mariadb-dump failed on $(hostname), for the reason above."
+    fi
+    sync "$partial"
+    mv "$partial" "$dump"
+    # The newest 5 are kept.
+    find "$dumps" -maxdepth 1 -name "$1-*.sql.gz" | sort -r | tail -n +6 | while read -r old; do rm -f "$old"; done
+}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -86,6 +122,15 @@ give_up() {
     exit 1
 }
 
+# A schema that is behind is upgraded below, and has no way back but a dump. A new database has nothing to be dumped.
+tables=$(mariadb --batch --skip-column-names --execute "SELECT COUNT(*) FROM information_schema.tables
+    WHERE table_schema = 'keystone'")
+dump=
+if [ "$tables" -gt 0 ] && ! manage check db_sync --check; then
+    dump_database keystone
+    echo "The schema of Keystone's database is upgraded to that of release 30.0.0. A dump of what was before, on $(hostname): $dump"
+fi
+
 # Together, as each spends its time on loading Keystone. db_sync changes nothing when the schema is up to date.
 manage sync db_sync &
 sync=$!
@@ -99,7 +144,7 @@ if [ ! -e /etc/keystone/credential-keys/0 ]; then
     manage credential credential_setup --keystone-user keystone --keystone-group keystone &
     credential=$!
 fi
-wait "$sync" || give_up sync "Keystone cannot bring its database's schema up to date:"
+wait "$sync" || give_up sync "Keystone cannot bring its database's schema up to date${dump:+; as it was before, it is in $dump, and docs/restore.md says how to restore it}:"
 if [ -n "$fernet" ]; then
     wait "$fernet" || give_up fernet "Keystone cannot make the keys of its tokens:"
 fi
