@@ -24,7 +24,7 @@ def from_string(text: str, **values: object) -> str:
 
 def test_a_name_that_a_template_uses_and_nobody_gives_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'program' is undefined"):
-        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", spoken="1.9", digest="d")
+        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", spoken="1.9", digest="d", dump="")
 
 
 def test_a_template_that_is_not_there_is_an_error() -> None:
@@ -98,6 +98,7 @@ def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_diges
     unit = render(
         f"heat/{kind}@.service.j2",
         prefix="p", files=["/f"], title="t", timeouts=DEPLOYMENT.timeouts, members="m", node="n",
+        memory="1G",
     )  # fmt: skip
     directory = unit.replace("%p", process.kind.value).replace("%i", str(process.instance))
     assert f"RuntimeDirectory={process.kind.value}-{process.instance}\n" in directory
