@@ -37,7 +37,6 @@ _KEYSTONE_PROCESSES = 4
 # Of each process. One request can wait for a client or the database without holding the others up; Python itself, which
 # is most of a login, runs in one thread of a process at a time.
 _KEYSTONE_THREADS = 4
-_KEYSTONE_SOCKET = "/run/keystone/keystone.sock"
 _KEYSTONE_PROXY = "/etc/keystone-proxy/haproxy.cfg"
 _KEYSTONE_LIMITS = {
     # What Keystone itself takes at most (oslo.middleware's max_request_body_size), and what uWSGI takes of headers.
@@ -330,7 +329,6 @@ class BundledControlPlane(ControlPlane):
             "keystone_port": heat_conf.KEYSTONE_PORT,
             "keystone_processes": _KEYSTONE_PROCESSES,
             "keystone_threads": _KEYSTONE_THREADS,
-            "keystone_socket": _KEYSTONE_SOCKET,
             "keystone_proxy": _KEYSTONE_LIMITS,
             "keystone_proxy_conf": _KEYSTONE_PROXY,
             "own_addresses": list(own_addresses),

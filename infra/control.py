@@ -57,7 +57,7 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
         own_addresses=list(wanted.addresses.values()),
-        memory=wanted.memory,
+        memory=wanted.limits,
         packages=wanted.installation.packages,
     )
 

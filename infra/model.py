@@ -31,7 +31,7 @@ from components.hosts.containers import addresses
 from components.hosts.firewall import Opening, openings
 from components.hosts.wanted import NEW, Balanced, Wanted
 from components.install import Installation, Method, PackageSource
-from components.memory import Memory
+from components.memory import Memory, megabytes
 from components.monitor import Monitor
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
@@ -148,9 +148,13 @@ class CaretakerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings(Memory):
-    """How much memory each unit may use: `components.memory.Memory`."""
+    """How much memory each unit may use. "" where it depends on how many processes a unit has: `Settings.limits`."""
 
     EXAMPLE: ClassVar[str] = "engine"
+
+    engine: str = ""
+    api: str = ""
+    cfn_api: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -475,6 +479,21 @@ class Settings:
         """HAProxy's numbers and durations, by the names of its template."""
         timeout_server = self.haproxy.timeout_server or f"{self.chain.proxy_server}s"
         return dataclasses.asdict(self.haproxy) | {"timeout_server": timeout_server}
+
+    @property
+    def limits(self) -> Memory:
+        """How much memory each unit may use."""
+        usual, given = Memory(), self.memory
+        api = f"{max(megabytes(usual.api) // 1024, self.api_processes)}G"
+        return dataclasses.replace(
+            usual,
+            **dataclasses.asdict(given)
+            | {
+                "engine": given.engine or f"{max(megabytes(usual.engine) // 1024, self.engine_workers)}G",
+                "api": given.api or api,
+                "cfn_api": given.cfn_api or api,
+            },
+        )
 
     @property
     def octavia(self) -> bool:

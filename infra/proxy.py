@@ -52,7 +52,7 @@ def make_proxy(
         host=place.front,
         text=conf,
         after=after,
-        memory=wanted.memory.haproxy,
+        memory=wanted.limits.haproxy,
         take_over=_take_over(wanted, fronted),
     )
 

@@ -114,9 +114,9 @@ def _check_caretaker(caretaker: CaretakerSettings, reader: Reader) -> None:
 def _check_memory(memory: MemorySettings, reader: Reader) -> None:
     for item in dataclasses.fields(memory):
         size = getattr(memory, item.name)
-        if size != NONE and megabytes(size) < _LEAST_MEMORY:
+        if size and size != NONE and megabytes(size) < _LEAST_MEMORY:
             rule = f"must be at least {_LEAST_MEMORY}M, a number with M or G such as 512M or 2G; or {NONE} for no limit"
-            reader.refuse(f"memory.{camel(item.name)}", size, rule, item.default)
+            reader.refuse(f"memory.{camel(item.name)}", size, rule, item.default or None)
 
 
 def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:

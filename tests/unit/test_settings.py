@@ -241,9 +241,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {"memory": {"engine": value}},
-            f"memory.engine = {value}: {MEMORY_RULE}. Type: pulumi config set --path memory.engine 4G --stack dev",
+            f"memory.engine = {value}: {MEMORY_RULE}. Type: pulumi config rm --path memory.engine --stack dev",
         )
-        for value in ("0", "63M", "2", "2g", "1.5G", "2G ", "-2G", "80%", "2T", "\u0662G", "9999999M", "Infinity", "")
+        for value in ("0", "63M", "2", "2g", "1.5G", "2G ", "-2G", "80%", "2T", "\u0662G", "9999999M", "Infinity")
     ),
     (
         {"memory": {"cache": "2G\nExecStartPre=/bin/true"}},
@@ -1145,3 +1145,10 @@ def test_a_limit_of_memory_is_what_the_unit_gets_and_the_broker_keeps_below_it(s
     assert f"\nMemoryMax={size}\n" not in result.by_name["node-1-heat-api-cfn-unit"].text()
     said = re.findall(r"vm_memory_high_watermark.absolute = (\d+)MiB", result.by_name["front-rabbitmq-conf"].text())
     assert [int(number) for number in said] == {"64M": [38], "512M": [307], "2G": [1228], "infinity": []}[size]
+
+
+def test_a_unit_of_many_processes_may_use_more_where_nothing_is_said() -> None:
+    few, many = load(STACK, {}).limits, load(STACK, {"engineWorkers": 16, "apiProcesses": 8}).limits
+    assert (few.engine, few.api, few.cfn_api) == ("4G", "2G", "2G")
+    assert (many.engine, many.api, many.cfn_api) == ("16G", "8G", "8G")
+    assert load(STACK, {"engineWorkers": 16, "memory": {"engine": "3G"}}).limits.engine == "3G"
