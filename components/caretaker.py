@@ -90,6 +90,7 @@ class Caretaker(pulumi.ComponentResource):
                 days=schedule.purge_days,
                 conf=heat_conf.CONF,
                 secrets=heat_conf.SECRETS,
+                memory=node.memory.caretaker,
             ),
         )
         timers = {task: f"heat-caretaker@{task}.timer" for task in schedule.calendar}

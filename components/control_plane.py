@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
+import pulumi_command as command
 
 from components import heat_conf, loopback
 from components.client_config import Login
 from components.heat_conf import Deployment, Options, Secrets, Services
-from components.heat_node import HeatNode
+from components.heat_node import Dump, HeatNode
 from components.install import NETRC, Installation, Method, PackageSource
+from components.memory import USUAL, Memory, limit_of
 from components.remote import Host
 from components.rendering import TEMPLATES, UV_VERSION, render, render_output
 from components.secrets import password
@@ -32,6 +34,21 @@ _CACHE_CONNECTIONS = 4096
 # protects passwords that people choose, and the ones made here have 128 random bits.
 _HASH_ROUNDS = 8
 _KEYSTONE_PROCESSES = 4
+# Of each process. One request can wait for a client or the database without holding the others up; Python itself, which
+# is most of a login, runs in one thread of a process at a time.
+_KEYSTONE_THREADS = 4
+_KEYSTONE_PROXY = "/etc/keystone-proxy/haproxy.cfg"
+_KEYSTONE_LIMITS = {
+    # What Keystone itself takes at most (oslo.middleware's max_request_body_size), and what uWSGI takes of headers.
+    "body": 114688,
+    "headers": 65536,
+    # For the headers of a request, and again for its body.
+    "seconds": 10,
+    "connections": 2000,
+    # Of all clients together, and of one address. Neither counts the deployment's own hosts.
+    "connections_of_clients": 1500,
+    "connections_of_one": 64,
+}
 # Heat is used from the nodes, Keystone from its own host; Keystone's migrations make its tables utf8mb3 in any case.
 _DATABASES = {"heat": {"charset": "utf8mb4", "host": "%"}, "keystone": {"charset": "utf8mb3"}}
 _BROKER_USER = "heat"
@@ -48,6 +65,9 @@ ORPHANS = {
     "priority": 0,
 }
 _CLIENT = "demo"
+# Of each database: the newest that are not removed.
+_DUMPS_KEPT = 5
+_DUMP = re.compile(r"/var/lib/heat-scaleout/dumps/\S+\.sql\.gz")
 _PYPI = PackageSource()
 # The names of the logins in a client's clouds.yaml.
 _CLIENT_CLOUD, _ADMIN_CLOUD = "heat", "heat-admin"
@@ -97,6 +117,11 @@ class ControlPlane(pulumi.ComponentResource, abc.ABC):
     @abc.abstractmethod
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
         """What must be done before Heat's schema can be. Run on a Heat node."""
+
+    @property
+    def dump(self) -> Dump | None:
+        """Makes a dump of Heat's database before its schema is upgraded; None where others run the database."""
+        return None
 
     @abc.abstractmethod
     def equip(self, node: HeatNode) -> None:
@@ -255,6 +280,8 @@ class BundledControlPlane(ControlPlane):
         max_connections: int,
         auth_encryption_key: pulumi.Input[str] = "",
         hosts: Collection[Host] = (),
+        own_addresses: Sequence[str] = (),
+        memory: Memory = USUAL,
         protect_secrets: bool = False,
         packages: PackageSource = _PYPI,
         opts: pulumi.ResourceOptions | None = None,
@@ -270,12 +297,15 @@ class BundledControlPlane(ControlPlane):
             max_connections: what MariaDB allows.
             auth_encryption_key: what Heat has encrypted the database with; "" where it is new.
             hosts: those that may have run Heat before.
+            own_addresses: the deployment's hosts, which Keystone's proxy does not limit.
+            memory: what each unit may use.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
             packages: where Python packages come from.
             opts: of the component.
         """
         super().__init__("heat:control:BundledControlPlane", name, {}, opts)
         self._host = host
+        self._memory = memory
         self._installed: list[pulumi.Resource] = []
         self._deployment = deployment
         self._passwords = {
@@ -329,6 +359,12 @@ class BundledControlPlane(ControlPlane):
             "public_keystone_url": pulumi.Output.concat(self.public_keystone_url, "/v3"),
             "keystone_port": heat_conf.KEYSTONE_PORT,
             "keystone_processes": _KEYSTONE_PROCESSES,
+            "keystone_threads": _KEYSTONE_THREADS,
+            "keystone_proxy": _KEYSTONE_LIMITS,
+            "keystone_proxy_conf": _KEYSTONE_PROXY,
+            "own_addresses": list(own_addresses),
+            "memory": memory,
+            "dumps_kept": _DUMPS_KEPT,
             "password_hash_rounds": _HASH_ROUNDS,
             "database_port": heat_conf.DATABASE_PORT,
             "max_connections": max_connections,
@@ -358,6 +394,16 @@ class BundledControlPlane(ControlPlane):
         """Database, broker and cache are there when they are ready."""
         return self.ready
 
+    @property
+    def dump(self) -> Dump:
+        """Runs on the host of the database, and shows the operator where the dump is."""
+
+        def make(revisions: pulumi.Output[Mapping[str, str | None]], prefix: str) -> pulumi.Output[str]:
+            told = self._script("dump", self.ready, {"revisions": revisions, "prefix": prefix}, shown=True)
+            return pulumi.Output.unsecret(told.stdout.apply(lambda text: "".join(_DUMP.findall(text)[-1:])))
+
+        return make
+
     def equip(self, node: HeatNode) -> None:
         """What its options name is among `files`."""
 
@@ -381,7 +427,9 @@ class BundledControlPlane(ControlPlane):
 
     def _database(self) -> pulumi.Resource:
         conf = self._file("mariadb-cnf", "mariadb.cnf", "/etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf")
-        return self._script("mariadb", [conf], {"databases": self._databases()})
+        return self._script(
+            "mariadb", [conf, self._limit("mariadb", self._memory.database)], {"databases": self._databases()}
+        )
 
     def _databases(self) -> pulumi.Output[list[dict[str, str]]]:
         passwords = [self._passwords["database-heat"], self._passwords["database-keystone"]]
@@ -406,6 +454,7 @@ class BundledControlPlane(ControlPlane):
                 secret,
                 group="rabbitmq",
             ),
+            self._limit("rabbitmq-server", self._memory.broker),
         ]
         text = render_output("control_plane/rabbitmq-definitions.json.j2", {**self._values, **secret})
         digest = text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest())
@@ -413,7 +462,10 @@ class BundledControlPlane(ControlPlane):
 
     def _cache(self) -> pulumi.Resource:
         conf = self._file("memcached-conf", "memcached.conf", "/etc/memcached.conf")
-        return self._script("memcached", [conf])
+        return self._script("memcached", [conf, self._limit("memcached", self._memory.cache)])
+
+    def _limit(self, unit: str, size: str) -> pulumi.Resource:
+        return limit_of(self._host, unit, size, parent=self, after=self._installed)
 
     def _keystone(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         files = [
@@ -427,8 +479,12 @@ class BundledControlPlane(ControlPlane):
             ),
             self._file("keystone-uwsgi", "keystone-uwsgi.ini", "/etc/keystone/keystone-uwsgi.ini"),
             self._file("keystone-unit", "keystone.service", "/etc/systemd/system/keystone.service"),
+            self._file("keystone-proxy-unit", "keystone-proxy.service", "/etc/systemd/system/keystone-proxy.service"),
+            self._file("keystone-proxy-cfg", "keystone-proxy.cfg", _KEYSTONE_PROXY, check="haproxy -c -dW -q -f"),
         ]
-        return self._script("keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]})
+        return self._script(
+            "keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]}, shown=True
+        )
 
     def _file(
         self,
@@ -436,7 +492,9 @@ class BundledControlPlane(ControlPlane):
         template: str,
         path: str,
         secrets: Mapping[str, pulumi.Input[Any]] | None = None,
+        *,
         group: str = "",
+        check: str = "",
     ) -> pulumi.Resource:
         """Put templates/control_plane/<template>.j2 in place; one with secrets only for root and `group` to read."""
         return self._host.file(
@@ -447,15 +505,22 @@ class BundledControlPlane(ControlPlane):
             after=self._installed,
             mode="0640" if secrets else "0644",
             owner=f"root:{group or 'root'}",
+            check=check,
         )
 
     def _script(
-        self, name: str, after: Sequence[pulumi.Resource], secrets: Mapping[str, pulumi.Input[Any]] | None = None
-    ) -> pulumi.Resource:
+        self,
+        name: str,
+        after: Sequence[pulumi.Resource],
+        more: Mapping[str, pulumi.Input[Any]] | None = None,
+        *,
+        shown: bool = False,
+    ) -> command.remote.Command:
         """Run templates/control_plane/<name>.sh.j2."""
         return self._host.script(
             name,
-            render_output(f"control_plane/{name}.sh.j2", {**self._values, **(secrets or {})}),
+            render_output(f"control_plane/{name}.sh.j2", {**self._values, **(more or {})}),
             parent=self,
             after=[*self._installed, *after],
+            shown=shown,
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.memory import Memory, limit_of
 from components.remote import Host
 from components.rendering import render
 from components.take_over import TakeOver
@@ -92,6 +93,7 @@ class FrontProxy(pulumi.ComponentResource):
         host: Host,
         text: str,
         after: Sequence[pulumi.Resource],
+        memory: str = Memory.haproxy,
         take_over: TakeOver | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -102,6 +104,7 @@ class FrontProxy(pulumi.ComponentResource):
             host: the front host.
             text: haproxy.cfg.
             after: what must be there before the proxy sends requests, such as the APIs.
+            memory: what HAProxy may use.
             take_over: what has the proxy's addresses until then, if anything has.
             opts: of the component.
         """
@@ -114,12 +117,12 @@ class FrontProxy(pulumi.ComponentResource):
             # -dW: a warning refuses the file as an error does; it says that a line does nothing.
             "haproxy-cfg", CONF, text, check="haproxy -c -dW -f", parent=self, after=[installed, *after]
         )  # fmt: skip
-        ready: list[pulumi.Resource] = [conf]
+        ready: list[pulumi.Resource] = [conf, limit_of(host, "haproxy", memory, parent=self, after=[installed])]
         if take_over:
             # First: what an `up` that is killed right then has taken, `destroy` has to give back.
             leaving = self._farewell(host, take_over.farewell, [conf, *after])
-            ready = [take_over.run(host, self, [conf, leaving])]
-        run = render("haproxy/run.sh.j2", digest=self.digest, leave_timeout=_LEAVE_TIMEOUT)
+            ready = [take_over.run(host, self, [*ready, leaving])]
+        run = render("haproxy/run.sh.j2", digest=self.digest, leave_timeout=_LEAVE_TIMEOUT, memory=memory)
         self.running = [host.script("haproxy", run, parent=self, after=ready)]
         if not take_over:
             self._farewell(host, render("haproxy/farewell.sh.j2"), [*self.running, *after])

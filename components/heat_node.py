@@ -10,15 +10,17 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 import pulumi
 
 from components import heat_conf
 from components.heat_conf import Deployment, Options
 from components.install import PROGRAM, Release, refuse_mixed
+from components.memory import USUAL, Memory
 from components.monitor import Monitor
 from components.overrides import Overrides
 from components.remote import Host
@@ -53,6 +55,11 @@ class ApiServer:
     extra: tuple[str, ...] = ()
 
 
+# Takes the revisions of the database's schema ("current" and "newest") and the release that is to run; returns the path
+# of the dump, "" where none was needed.
+Dump: TypeAlias = "Callable[[pulumi.Output[Mapping[str, str | None]], str], pulumi.Output[str]]"
+
+
 class MixedReleasesError(pulumi.RunError):
     """Engines that cannot share a broker's vhost."""
 
@@ -78,6 +85,7 @@ class HeatNode(pulumi.ComponentResource):
         python: Heat's own, on the host.
         files: what must be in place before a process starts.
         digest: of all of them.
+        memory: what each unit may use here.
     """
 
     installed: pulumi.Resource
@@ -85,6 +93,7 @@ class HeatNode(pulumi.ComponentResource):
     python: str
     files: list[pulumi.Resource]
     digest: pulumi.Output[str]
+    memory: Memory
 
     def __init__(
         self,
@@ -97,6 +106,7 @@ class HeatNode(pulumi.ComponentResource):
         api_server: ApiServer,
         overrides: Overrides,
         monitor: Monitor | None = None,
+        memory: Memory = USUAL,
         more: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -111,6 +121,7 @@ class HeatNode(pulumi.ComponentResource):
             api_server: how much one API process serves at once.
             overrides: what an operator says otherwise.
             monitor: of the proxy, where the APIs cannot be told by it what it makes of them.
+            memory: what each process may use.
             more: files that heat.conf names, each text by its path; every process reads them.
             opts: of the component.
         """
@@ -122,6 +133,7 @@ class HeatNode(pulumi.ComponentResource):
         self._more = dict(more or {})
         self.host = host
         self._deployment = deployment
+        self.memory = memory
         self._overrides = overrides
         self._install = deployment.install
         self._api_server = api_server
@@ -246,8 +258,12 @@ class HeatNode(pulumi.ComponentResource):
                     timeouts=deployment.timeouts,
                     members=_MEMBERS,
                     node=self.host.name,
+                    memory=self._memory_of(kind),
                 ),
             )
+
+    def _memory_of(self, kind: Kind) -> str:
+        return {Kind.ENGINE: self.memory.engine, Kind.API: self.memory.api, Kind.CFN: self.memory.cfn_api}[kind]
 
     @property
     def _console_processes(self) -> int | None:
@@ -314,12 +330,15 @@ class HeatNode(pulumi.ComponentResource):
         text = (TEMPLATES / "heat/encrypted.py").read_text()
         return self.host.file("encrypted-program", _ENCRYPTED, text, parent=self, after=[self.installed])
 
-    def sync_schema(self, spoken: pulumi.Input[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def sync_schema(
+        self, spoken: pulumi.Input[str], after: Sequence[pulumi.Resource], *, dump: Dump | None = None
+    ) -> pulumi.Resource:
         """Bring the database's schema up to this release, if it is behind. For one node of a deployment.
 
         Args:
             spoken: what the engines of all nodes understand: `same_messages`.
             after: what must be done before.
+            dump: makes a dump of the database where its schema is behind.
         """
         program = self.host.file(
             "schema-program",
@@ -328,10 +347,27 @@ class HeatNode(pulumi.ComponentResource):
             parent=self,
             after=[self.encrypted],
         )
-        text = pulumi.Output.all(spoken, self._digest([heat_conf.SECRETS])).apply(
-            lambda known: render("heat/schema.sh.j2", program=_SCHEMA, spoken=known[0], digest=known[1], **self._shared)
+        before = [program, *self.files, *after]
+        digest = self._digest([heat_conf.SECRETS])
+        made: pulumi.Input[str] = ""
+        if dump:
+            look = digest.apply(
+                lambda known: render("heat/schema-state.sh.j2", program=_SCHEMA, digest=known, **self._shared)
+            )
+            told = self.host.script("schema-state", look, parent=self, after=before)
+            # No secret, and a preview shows from where to where the schema goes.
+            made = dump(pulumi.Output.unsecret(told.stdout.apply(json.loads)), self._deployment.prefix)
+        text = pulumi.Output.all(spoken, digest, made).apply(
+            lambda known: render(
+                "heat/schema.sh.j2",
+                program=_SCHEMA,
+                spoken=known[0],
+                digest=known[1],
+                dump=known[2],
+                **self._shared,
+            )
         )
-        return self.host.script("schema", text, parent=self, after=[program, *self.files, *after])
+        return self.host.script("schema", text, parent=self, after=before)
 
     def tell_members(self, nodes: Sequence[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Leave word at the broker of which nodes the deployment has. For one node of it.

@@ -50,7 +50,8 @@ nodes = make_nodes(wanted, place, control)
 first = next(iter(nodes.values()))
 spoken = same_messages(nodes)
 apart = [node.keep_apart(spoken) for node in nodes.values()]
-ready = [first.sync_schema(spoken, after=[*apart, *control.prepare(first)]), control.register(first)]
+synced = first.sync_schema(spoken, after=[*apart, *control.prepare(first)], dump=control.dump)
+ready = [synced, control.register(first)]
 ready.append(first.tell_members(list(nodes), after=ready))
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.

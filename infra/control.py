@@ -61,6 +61,8 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
         hosts=before,
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
+        own_addresses=list(wanted.addresses.values()),
+        memory=wanted.limits,
         packages=wanted.installation.packages,
     )
 

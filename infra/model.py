@@ -31,6 +31,7 @@ from components.hosts.containers import addresses
 from components.hosts.firewall import Closed, Opening, closed, openings
 from components.hosts.wanted import NEW, Balanced, Wanted
 from components.install import NETRC, Installation, Method, PackageSource
+from components.memory import Memory, megabytes
 from components.monitor import Monitor
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
@@ -144,6 +145,17 @@ class CaretakerSettings:
     # As `heat-manage purge_deleted` has it.
     purge_days: int = 90
     purge_at: str = "03:30"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySettings(Memory):
+    """How much memory each unit may use. "" where it depends on how many processes a unit has: `Settings.limits`."""
+
+    EXAMPLE: ClassVar[str] = "engine"
+
+    engine: str = ""
+    api: str = ""
+    cfn_api: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +330,7 @@ class Settings:
     timeouts: TimeoutSettings = field(default_factory=TimeoutSettings)
     rolling_batch: int = 1
     caretaker: CaretakerSettings = field(default_factory=CaretakerSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
     haproxy: HaproxySettings = field(default_factory=HaproxySettings)
     uwsgi_extra: tuple[str, ...] = ()
     options: OptionSettings = field(default_factory=OptionSettings)
@@ -481,6 +494,21 @@ class Settings:
         """HAProxy's numbers and durations, by the names of its template."""
         timeout_server = self.haproxy.timeout_server or f"{self.chain.proxy_server}s"
         return dataclasses.asdict(self.haproxy) | {"timeout_server": timeout_server}
+
+    @property
+    def limits(self) -> Memory:
+        """How much memory each unit may use."""
+        usual, given = Memory(), self.memory
+        api = f"{max(megabytes(usual.api) // 1024, self.api_processes)}G"
+        return dataclasses.replace(
+            usual,
+            **dataclasses.asdict(given)
+            | {
+                "engine": given.engine or f"{max(megabytes(usual.engine) // 1024, self.engine_workers)}G",
+                "api": given.api or api,
+                "cfn_api": given.cfn_api or api,
+            },
+        )
 
     @property
     def octavia(self) -> bool:

@@ -47,7 +47,14 @@ def make_proxy(
         stats_port=wanted.stats_port,
         stats_allow=wanted.stats_networks,
     )
-    return FrontProxy("proxy", host=place.front, text=conf, after=after, take_over=_take_over(wanted, fronted))
+    return FrontProxy(
+        "proxy",
+        host=place.front,
+        text=conf,
+        after=after,
+        memory=wanted.limits.haproxy,
+        take_over=_take_over(wanted, fronted),
+    )
 
 
 def _take_over(wanted: Settings, fronted: Sequence[Listener]) -> TakeOver | None:

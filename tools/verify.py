@@ -37,11 +37,11 @@ _COMMAND = "command:remote:Command"
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105
 # The units behind the program's scripts.
 _SERVICES = {
-    "haproxy": "haproxy",
-    "mariadb": "mariadb",
-    "rabbitmq": "rabbitmq-server",
-    "memcached": "memcached",
-    "keystone": "keystone",
+    "haproxy": ["haproxy"],
+    "mariadb": ["mariadb"],
+    "rabbitmq": ["rabbitmq-server"],
+    "memcached": ["memcached"],
+    "keystone": ["keystone-proxy", "keystone"],
 }
 # Of a process's script: a file that it has a copy of, and the copy.
 _COPY = re.compile(r"(?m)^ *cmp -s (\S+) (\S+) \|\|")
@@ -159,8 +159,7 @@ def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:
             if path.startswith("/etc/systemd/system/") and path.endswith(".timer"):
                 host.units.append(Unit(name=Path(path).name, stamp=""))
         case ["heat-scaleout", "run", script, *_] if script in _SERVICES:
-            unit = _SERVICES[script]
-            host.units.append(Unit(name=f"{unit}.service", stamp=_stamp(unit)))
+            host.units += [Unit(name=f"{unit}.service", stamp=_stamp(unit)) for unit in _SERVICES[script]]
         case ["heat-scaleout", "run", "firewall", *_]:
             host.files += [
                 File(path=path, mode="0644", owner="root:root", digest=_digest(_within(text, heredoc)))

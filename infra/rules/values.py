@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable
 
 from components.install import Method
-from infra.model import CaretakerSettings, HaproxySettings, Settings, TimeoutSettings
+from components.memory import NONE, megabytes
+from infra.model import CaretakerSettings, HaproxySettings, MemorySettings, Settings, TimeoutSettings
 from infra.policy import read_policy
 from infra.reader import Reader, camel, seconds
 
@@ -34,6 +35,8 @@ _AT_LEAST_ONE = (
 )
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
 MAX_PORT = 65535
+# In MB. Below this no unit starts.
+_LEAST_MEMORY = 64
 
 
 def check_values(settings: Settings, reader: Reader) -> None:
@@ -59,6 +62,7 @@ def check_values(settings: Settings, reader: Reader) -> None:
     _check_policy(settings.policy, reader)
     _check_at_least_one("timeouts", settings.timeouts, reader)
     _check_caretaker(settings.caretaker, reader)
+    _check_memory(settings.memory, reader)
     _check_haproxy(settings.haproxy, reader)
 
 
@@ -106,6 +110,14 @@ def _check_caretaker(caretaker: CaretakerSettings, reader: Reader) -> None:
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", caretaker.purge_at):
         rule = "a time of the day is wanted, 00:00 to 23:59"
         reader.refuse("caretaker.purgeAt", caretaker.purge_at, rule, default.purge_at)
+
+
+def _check_memory(memory: MemorySettings, reader: Reader) -> None:
+    for item in dataclasses.fields(memory):
+        size = getattr(memory, item.name)
+        if size and size != NONE and megabytes(size) < _LEAST_MEMORY:
+            rule = f"must be at least {_LEAST_MEMORY}M, a number with M or G such as 512M or 2G; or {NONE} for no limit"
+            reader.refuse(f"memory.{camel(item.name)}", size, rule, item.default or None)
 
 
 def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:

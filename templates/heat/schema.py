@@ -1,11 +1,14 @@
 """Bring Heat's database schema up to this release, if it is behind. Run by Heat's own Python.
 
-Refuses before that, and before any process starts, a key that does not open what is encrypted in the database.
+Usage: schema.py look|sync CONFIG_FILE …
 
-Usage: schema.py CONFIG_FILE …
+look changes nothing, and prints the revision of the database (null: it is empty) and the newest one, as JSON. sync
+migrates. Both refuse a database of a release that is newer than the code, and a key that does not open what is encrypted
+in the database: this runs before any process starts.
 """
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -57,22 +60,26 @@ def of_migrate() -> Schema:
 
 
 def main() -> None:
-    """Compare the database's revision with the code's, and migrate where they differ."""
-    files = [f"--config-file={path}" for path in sys.argv[1:]]
+    """Compare the database's revision with the code's, and migrate or tell where they differ."""
+    action, *paths = sys.argv[1:]
+    files = [f"--config-file={path}" for path in paths]
     cfg.CONF(files, project="heat")
     schema = of_alembic() if importlib.util.find_spec("heat.db.migration") else of_migrate()
     with sqlalchemy.create_engine(cfg.CONF.database.connection).connect() as connection:
         if refused := refusal(connection, cfg.CONF.auth_encryption_key):
             sys.exit(refused)
-    if schema.current == schema.newest:
-        print(f"the schema is at {schema.newest} already")
-        return
     if schema.current is not None and schema.current not in schema.known:
         sys.exit(
             f"the database's schema is at {schema.current}, which this release of Heat does not know: it is newer than "
             f"the code (which ends at {schema.newest}), or not Heat's. Install the release it belongs to, or name "
             "another database."
         )
+    if action == "look":
+        print(json.dumps({"current": schema.current, "newest": schema.newest}))
+        return
+    if schema.current == schema.newest:
+        print(f"the schema is at {schema.newest} already")
+        return
     schema.sync()
     print(f"the schema went from {schema.current or 'nothing'} to {schema.newest}")
 

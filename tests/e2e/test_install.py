@@ -93,12 +93,21 @@ def test_heat_25_comes_from_a_directory_of_wheels_and_no_index(stack: Stack) -> 
     stack.pulumi("config", "rm", "wheelhouse")
 
 
+def dumps(stack: Stack) -> list[str]:
+    return stack.on("front", "ls -1 /var/lib/heat-scaleout/dumps 2>/dev/null", check=False).splitlines()
+
+
 def test_heat_26_comes_with_the_versions_of_a_constraints_file(stack: Stack, tmp_path: Path) -> None:
+    """And with a newer schema: the database is dumped first. Up to here no schema was behind."""
+    assert dumps(stack) == []
     allowed = tmp_path / "constraints.txt"
     allowed.write_text(versions("26.0.2"))
     stack.set("constraints", allowed)
     stack.set("heatVersion", "26.0.2")
-    stack.up()
+    upgraded = stack.up()
+    (made,) = dumps(stack)
+    assert f"on front: /var/lib/heat-scaleout/dumps/{made}" in upgraded.text
+    assert stack.on("front", f"stat -c '%a %U' /var/lib/heat-scaleout/dumps/{made}") == "600 root"
     runs_from(stack, "/opt/heat/26.0.2-")
     works(stack, "constraints", beside=["console", "wheels"])
 
@@ -136,3 +145,21 @@ def test_a_schema_that_is_newer_than_the_code_is_refused_and_nothing_is_restarte
     assert refused.code != 0
     assert "the database's schema is at newer, which this release of Heat does not know" in refused.text
     assert stack.pids() == before
+
+
+def test_a_dump_brings_the_release_of_before_the_upgrade_back_with_its_stacks(stack: Stack) -> None:
+    """As docs/restore.md says it, of the first dump."""
+    stack.on("node-1", "systemctl stop 'heat-caretaker@*' 'heat-api@*' 'heat-api-cfn@*' 'heat-engine@*'")
+    assert stack.on("node-1", "systemctl list-units 'heat-*@*' --state active --plain --no-legend") == ""
+    stack.on("front", f"zcat /var/lib/heat-scaleout/dumps/{dumps(stack)[0]} | mariadb")
+    stack.set("heatVersion", "25.0.2")
+    stack.set("generation", 2)
+    stack.up()
+    runs_from(stack, "/opt/heat/25.0.2/")
+    assert stack.on("node-1", "systemctl is-active heat-caretaker@rescue.timer") == "active"
+    works(stack, "restored", beside=["console", "wheels"])
+    # And forth again: the way to the newer release is as it was.
+    stack.set("heatVersion", "27.0.1")
+    stack.up()
+    works(stack, "again", beside=["console", "restored", "wheels"])
+    assert len(dumps(stack)) == 2

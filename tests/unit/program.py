@@ -60,6 +60,8 @@ _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
 INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
 # What looks at hosts and at the service while the program runs; a test that wants to know has it say something.
 NAME_SILENT, ASK = mock.Mock(), mock.Mock(return_value="")
+# What a dump of Heat's database is called.
+DUMP = "/var/lib/heat-scaleout/dumps/heat-20260101T000000Z.sql.gz"
 # What stands in every made-up secret and nowhere else.
 MARK = "s3cr3t"
 
@@ -228,6 +230,7 @@ class Outputs(Mocks):
         printed = {
             "image": "podman\nlocalhost/heat-scaleout-bookworm:0123456789ab",
             "flags": "--systemd=always",
+            "front-dump": f"A dump of what was before, on front: {DUMP}\n",
         }
         if name.startswith("secret-"):
             return fake_password(name.removeprefix("secret-"))
@@ -235,7 +238,12 @@ class Outputs(Mocks):
             return fake_keys(name)
         if name.endswith("-install"):
             return INSTALLED
-        told = {"messaging": {}, "original": original(), "original-files": files}
+        told = {
+            "schema-state": {"current": "older", "newest": "newer"},
+            "messaging": {},
+            "original": original(),
+            "original-files": files,
+        }
         for kind, found in told.items():
             if name.endswith(f"-{kind}"):
                 return json.dumps(found)

@@ -32,7 +32,7 @@ from infra.model import (
 from infra.reader import camel, seconds
 from infra.rules import Routes, together, values
 from infra.settings import SettingsError, load
-from tests.unit.program import PROJECT, ROOT
+from tests.unit.program import PROJECT, ROOT, cached
 
 STACK = "dev"
 
@@ -53,6 +53,8 @@ def declared() -> dict[str, dict[str, Any]]:
 
 
 # Each rule's refusal: what is said, to the letter.
+MEMORY_RULE = "must be at least 64M, a number with M or G such as 512M or 2G; or infinity for no limit"
+
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"hosts": "vms"},
@@ -233,6 +235,18 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
             "Type: pulumi config set --path haproxy.timeoutClient 1m --stack dev",
         )
         for value in ("60", "1 m", "0s", "1d", "")
+    ),
+    *(
+        (
+            {"memory": {"engine": value}},
+            f"memory.engine = {value}: {MEMORY_RULE}. Type: pulumi config rm --path memory.engine --stack dev",
+        )
+        for value in ("0", "63M", "2", "2g", "1.5G", "2G ", "-2G", "80%", "2T", "\u0662G", "9999999M", "Infinity")
+    ),
+    (
+        {"memory": {"cache": "2G\nExecStartPre=/bin/true"}},
+        f'memory.cache = "2G\\nExecStartPre=/bin/true": {MEMORY_RULE}. '
+        "Type: pulumi config set --path memory.cache 512M --stack dev",
     ),
     (
         {"haproxy": {"checkInterval": "2"}},
@@ -901,6 +915,7 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
     )
     unit = {
         "prefix": "p", "files": [], "title": "ReST", "timeouts": deployment.timeouts, "members": "m", "node": "n",
+        "memory": "1G",
     }  # fmt: skip
     api_stop, engine_stop = (
         int(re.findall(r"^TimeoutStopSec=(\d+)$", render(f"heat/{kind}@.service.j2", **unit), re.MULTILINE)[0])
@@ -1119,3 +1134,19 @@ def test_a_control_plane_of_others_leaves_its_ports_free_and_has_limits_of_its_o
     words = dict.fromkeys(GIVEN, KEY_SECRET)
     raw = {"controlPlane": "existing", "control": {"keystoneUrl": "http://10.0.0.1:5000"}, **words}
     assert load(STACK, {**raw, "statsPort": "11211", "engines": "100"}, (), GIVEN).engines == 100
+
+
+@pytest.mark.parametrize("size", ["64M", "512M", "2G", "infinity"])
+def test_a_limit_of_memory_is_what_the_unit_gets_and_the_broker_keeps_below_it(size: str) -> None:
+    result = cached(memory={"api": size, "cfnApi": "333M", "broker": size})
+    assert f"\nMemoryMax={size}\n" in result.by_name["node-1-heat-api-unit"].text()
+    assert f"\nMemoryMax={size}\n" not in result.by_name["node-1-heat-api-cfn-unit"].text()
+    said = re.findall(r"vm_memory_high_watermark.absolute = (\d+)MiB", result.by_name["front-rabbitmq-conf"].text())
+    assert [int(number) for number in said] == {"64M": [38], "512M": [307], "2G": [1228], "infinity": []}[size]
+
+
+def test_a_unit_of_many_processes_may_use_more_where_nothing_is_said() -> None:
+    few, many = load(STACK, {}).limits, load(STACK, {"engineWorkers": 16, "apiProcesses": 8}).limits
+    assert (few.engine, few.api, few.cfn_api) == ("4G", "2G", "2G")
+    assert (many.engine, many.api, many.cfn_api) == ("16G", "8G", "8G")
+    assert load(STACK, {"engineWorkers": 16, "memory": {"engine": "3G"}}).limits.engine == "3G"

@@ -188,9 +188,10 @@ def test_every_stamp_is_written_by_root_where_only_root_may_write() -> None:
 def test_make_verify_looks_where_each_service_has_its_stamp() -> None:
     scripts = {name: cached().by_name[f"front-{name}"].text() for name in _SERVICES if name != "haproxy"}
     for name, text in scripts.items():
-        assert f"\nconverge_service {_SERVICES[name]}.service " in text
-        assert _stamp(_SERVICES[name]) == f"/run/heat-scaleout/{_SERVICES[name]}/read"
-    assert f"loaded={_stamp(_SERVICES['haproxy'])}\n" in cached().by_name["front-haproxy"].text()
+        for unit in _SERVICES[name]:
+            assert f"\nconverge_service {unit}.service " in text
+            assert _stamp(unit) == f"/run/heat-scaleout/{unit}/read"
+    assert f"loaded={_stamp('haproxy')}\n" in cached().by_name["front-haproxy"].text()
 
 
 def test_root_writes_and_believes_nothing_in_a_directory_of_another_users() -> None:

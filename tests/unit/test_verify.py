@@ -97,7 +97,7 @@ def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on
     hosts = expected(exported())
     assert {unit.name for unit in hosts["front"].units} == {
         "haproxy.service", "mariadb.service", "rabbitmq-server.service", "memcached.service", "keystone.service",
-        "heat-scaleout-firewall.service",
+        "heat-scaleout-firewall.service", "keystone-proxy.service",
     }  # fmt: skip
     assert hosts["front"].processes is None
     assert hosts["node-1"].processes == ["heat-engine@1", "heat-api@8004", "heat-api-cfn@8000"]

@@ -74,6 +74,9 @@ locked_venv() {
 getent group keystone >/dev/null || groupadd --system keystone
 getent passwd keystone >/dev/null || useradd --system --gid keystone --no-create-home --home-dir /var/lib/keystone \
     --shell /usr/sbin/nologin keystone
+getent group keystone-proxy >/dev/null || groupadd --system keystone-proxy
+getent passwd keystone-proxy >/dev/null || useradd --system --gid keystone-proxy --no-create-home \
+    --home-dir /nonexistent --shell /usr/sbin/nologin keystone-proxy
 install -d -m 0750 -o root -g keystone /etc/keystone /etc/keystone/keystone.conf.d
 install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys /etc/keystone/credential-keys
 
@@ -90,7 +93,7 @@ if [ ! -e "$policy" ]; then
 #!/bin/sh
 # heat-scaleout: not before their own files are there.
 case "$1" in
-mariadb* | mysql* | rabbitmq-server* | epmd* | memcached*) exit 101 ;;
+mariadb* | mysql* | rabbitmq-server* | epmd* | memcached* | haproxy*) exit 101 ;;
 esac
 exit 0
 END_OF_POLICY
@@ -101,7 +104,10 @@ packages python3-venv
 # Beside the packages, not after them: one waits for the disk while the other waits for the network.
 locked_venv /opt/keystone/30.0.0 /opt/keystone/requirements-30.0.0.txt >"$work/keystone.log" 2>&1 &
 keystone=$!
-packages mariadb-server rabbitmq-server memcached
+dpkg-query -W -f '${db:Status-Status}\n' haproxy 2>/dev/null | grep -qx installed || own_haproxy=no
+packages mariadb-server rabbitmq-server memcached haproxy iproute2
+# Keystone's proxy is a unit of its own. The package's unit is started by the proxy of Heat's APIs, where there is one.
+[ -z "${own_haproxy:-}" ] || systemctl --quiet disable haproxy.service
 if ! wait "$keystone"; then
     echo "Keystone 30.0.0 cannot be installed:" >&2
     tail -n 20 "$work/keystone.log" >&2

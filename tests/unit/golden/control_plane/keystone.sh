@@ -1,5 +1,5 @@
 #!/bin/sh
-# Keystone: its keys, its schema, its first administrator, then the service itself.
+# Keystone: its keys, its schema, its first administrator, then the service itself and the proxy in front of it.
 set -eu
 
 url=http://10.0.0.1:5000/v3
@@ -7,25 +7,10 @@ public_url=http://10.0.0.1:5000/v3
 region=RegionOne
 venv=/opt/keystone/30.0.0
 password=s3cr3t.keystone-admin...........
+address=10.0.0.1
+port=5000
 
 # What the scripts of this directory share.
-
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
-stamps() {
-    stamped=$1
-    shift
-    stamp=/run/heat-scaleout/$stamped/read
-    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && umask 077 && exec sha256sum $* >$stamp\""
-    text=$(printf '# Managed by heat-scaleout: changes are overwritten.\n[Service]\nExecStartPre=%s' "$write")
-    [ "${on_reload-}" != yes ] || text=$(printf '%s\nExecReload=%s' "$text" "$write")
-    dropin=/etc/systemd/system/$stamped.service.d/heat-scaleout-stamp.conf
-    [ "$(cat "$dropin" 2>/dev/null)" != "$text" ] || return 0
-    mkdir -p "${dropin%/*}"
-    printf '%s\n' "$text" >"$dropin"
-    systemctl daemon-reload
-}
 
 # say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
 # $log_file for a service that writes one.
@@ -37,37 +22,87 @@ say_why() {
         printf 'The last lines of %s:\n' "$unit"
         journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
         if [ -n "${log_file:-}" ]; then
-            # By the user whose directory it is in: to root a link there would show any file.
-            runuser -u "$(stat -c %U "${log_file%/*}")" -- tail -n 20 "$log_file" 2>&1 || true
+            tail -n 20 "$log_file" 2>&1 || true
         fi
     } >&2
     exit 1
 }
 
 # converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with. $started says what was done.
+# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
+# only $reload_for, a further file. $started says what was done.
 converge_service() {
     unit=$1
     shift
-    stamps "${unit%.service}" "$@"
-    # One that was started by an earlier version of this program has its stamp there.
-    earlier=/var/lib/heat-scaleout/started/$unit
-    contents=$(sha256sum "$@")
+    stamp=/var/lib/heat-scaleout/started/$unit
+    mkdir -p "${stamp%/*}"
+    contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
     systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
-    if systemctl --quiet is-active "$unit"; then
-        if [ ! -e "$stamp" ] && [ -e "$earlier" ]; then
-            (umask 022 && mkdir -p "${stamp%/*}" && umask 077 && cat "$earlier" >"$stamp")
-        fi
-        rm -f "$earlier"
-        if [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
-            return 0
-        fi
+    if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+        return 0
     fi
+    if [ -n "${reload_for:-}" ] && systemctl --quiet is-active "$unit" &&
+        [ "$(sha256sum "$@")" = "$(grep -v "  $reload_for\$" "$stamp" 2>/dev/null)" ]; then
+        systemctl reload "$unit" 2>/dev/null || say_why "$unit" "$unit does not reload."
+        printf '%s\n' "$contents" >"$stamp"
+        return 0
+    fi
+    rm -f "$stamp"
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
+    printf '%s\n' "$contents" >"$stamp"
     # shellcheck disable=SC2034 # not every script asks
     started=yes
+}
+# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
+# (process 812)". Prints nothing where the port is free.
+holder() {
+    ss -Hltnp "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
+        while read -r socket; do
+            pid=$(echo "$socket" | sed -n 's/.*,pid=\([0-9]*\),.*/\1/p')
+            if [ -z "$pid" ]; then
+                echo "a process that cannot be seen from here"
+            elif ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
+                echo "$(cat "/proc/$pid/comm") (process $pid)"
+            fi
+        done | head -n 1
+}
+# give_up_dump MESSAGE: end before the schema is touched.
+give_up_dump() {
+    echo "$1 The schema has not been changed." >&2
+    exit 1
+}
+
+# dump_database DATABASE: have all of a database in a compressed file that only root can read, and its path in $dump.
+# Restored by: zcat FILE | mariadb. Running services go on meanwhile, as it is taken in one transaction.
+dump_database() {
+    dumps=/var/lib/heat-scaleout/dumps
+    mkdir -p "$dumps"
+    chmod 0700 "$dumps"
+    dump=$dumps/$1-$(date -u +%Y%m%dT%H%M%SZ).sql.gz
+    # What the tables take, which is more than their compressed dump, and 100 MB that stay free.
+    kilobytes=$(mariadb --batch --skip-column-names --execute "SELECT CEIL(COALESCE(SUM(data_length + index_length), 0) / 1024)
+        FROM information_schema.tables WHERE table_schema = '$1'")
+    free=$(df --output=avail --block-size=1K "$dumps" | tail -n 1 | tr -d ' ')
+    if [ "$free" -lt $((kilobytes + 102400)) ]; then
+        give_up_dump "The database $1 needs a dump before its schema is upgraded. $dumps on $(hostname) has $free KB free and needs $((kilobytes + 102400)) KB: make room there."
+    fi
+    rm -f "$dumps"/.partial*
+    partial=$(mktemp "$dumps/.partial.XXXXXX")
+    # With the statements that drop the database and make it anew: what a later schema added is gone after a restore.
+    {
+        mariadb-dump --single-transaction --quick --hex-blob --routines --triggers --add-drop-database \
+            --databases "$1" || echo failed >"$partial.failed"
+    } | gzip >"$partial"
+    if [ -e "$partial.failed" ] || ! zcat "$partial" | tail -n 1 | grep -q '^-- Dump completed'; then
+        rm -f "$partial" "$partial.failed"
+        give_up_dump "The database $1 needs a dump before its schema is upgraded. mariadb-dump failed on $(hostname), for the reason above."
+    fi
+    sync "$partial"
+    mv "$partial" "$dump"
+    # The newest 5 are kept.
+    find "$dumps" -maxdepth 1 -name "$1-*.sql.gz" | sort -r | tail -n +6 | while read -r old; do rm -f "$old"; done
 }
 
 work=$(mktemp -d)
@@ -87,6 +122,15 @@ give_up() {
     exit 1
 }
 
+# A schema that is behind is upgraded below, and has no way back but a dump. A new database has nothing to be dumped.
+tables=$(mariadb --batch --skip-column-names --execute "SELECT COUNT(*) FROM information_schema.tables
+    WHERE table_schema = 'keystone'")
+dump=
+if [ "$tables" -gt 0 ] && ! manage check db_sync --check; then
+    dump_database keystone
+    echo "The schema of Keystone's database is upgraded to that of release 30.0.0. A dump of what was before, on $(hostname): $dump"
+fi
+
 # Together, as each spends its time on loading Keystone. db_sync changes nothing when the schema is up to date.
 manage sync db_sync &
 sync=$!
@@ -100,7 +144,7 @@ if [ ! -e /etc/keystone/credential-keys/0 ]; then
     manage credential credential_setup --keystone-user keystone --keystone-group keystone &
     credential=$!
 fi
-wait "$sync" || give_up sync "Keystone cannot bring its database's schema up to date:"
+wait "$sync" || give_up sync "Keystone cannot bring its database's schema up to date${dump:+; as it was before, it is in $dump, and docs/restore.md says how to restore it}:"
 if [ -n "$fernet" ]; then
     wait "$fernet" || give_up fernet "Keystone cannot make the keys of its tokens:"
 fi
@@ -116,6 +160,18 @@ fi
 ) &
 bootstrap=$!
 systemctl daemon-reload
+# Keystone listened on this address itself before it had a proxy: it lets go of the address, and the requests that come
+# from then on wait in the proxy until Keystone is back.
+if ! systemctl --quiet is-active keystone-proxy.service; then
+    if systemctl --quiet is-active keystone.service && [ -n "$(holder "$address" "$port" keystone-proxy)" ]; then
+        systemctl stop keystone.service
+    fi
+    other=$(holder "$address" "$port" keystone-proxy)
+    [ -z "$other" ] || say_why keystone-proxy.service "Keystone's port $port is taken by $other."
+fi
+reload_for=/etc/keystone-proxy/haproxy.cfg
+converge_service keystone-proxy.service /etc/systemd/system/keystone-proxy.service
+reload_for=
 converge_service keystone.service /etc/keystone/keystone.conf /etc/keystone/keystone.conf.d/secrets.conf \
     /etc/keystone/keystone-uwsgi.ini /etc/systemd/system/keystone.service "$venv/requirements.txt"
 wait "$bootstrap" || give_up bootstrap "Keystone cannot make its first administrator:"

@@ -16,23 +16,6 @@ log_file=/var/log/rabbitmq/rabbit@localhost.log
 
 # What the scripts of this directory share.
 
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
-stamps() {
-    stamped=$1
-    shift
-    stamp=/run/heat-scaleout/$stamped/read
-    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && umask 077 && exec sha256sum $* >$stamp\""
-    text=$(printf '# Managed by heat-scaleout: changes are overwritten.\n[Service]\nExecStartPre=%s' "$write")
-    [ "${on_reload-}" != yes ] || text=$(printf '%s\nExecReload=%s' "$text" "$write")
-    dropin=/etc/systemd/system/$stamped.service.d/heat-scaleout-stamp.conf
-    [ "$(cat "$dropin" 2>/dev/null)" != "$text" ] || return 0
-    mkdir -p "${dropin%/*}"
-    printf '%s\n' "$text" >"$dropin"
-    systemctl daemon-reload
-}
-
 # say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
 # $log_file for a service that writes one.
 say_why() {
@@ -43,37 +26,43 @@ say_why() {
         printf 'The last lines of %s:\n' "$unit"
         journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
         if [ -n "${log_file:-}" ]; then
-            # By the user whose directory it is in: to root a link there would show any file.
-            runuser -u "$(stat -c %U "${log_file%/*}")" -- tail -n 20 "$log_file" 2>&1 || true
+            tail -n 20 "$log_file" 2>&1 || true
         fi
     } >&2
     exit 1
 }
 
 # converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with. $started says what was done.
+# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
+# only $reload_for, a further file. $started says what was done.
 converge_service() {
     unit=$1
     shift
-    stamps "${unit%.service}" "$@"
-    # One that was started by an earlier version of this program has its stamp there.
-    earlier=/var/lib/heat-scaleout/started/$unit
-    contents=$(sha256sum "$@")
+    stamp=/var/lib/heat-scaleout/started/$unit
+    mkdir -p "${stamp%/*}"
+    contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
     systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
-    if systemctl --quiet is-active "$unit"; then
-        if [ ! -e "$stamp" ] && [ -e "$earlier" ]; then
-            (umask 022 && mkdir -p "${stamp%/*}" && umask 077 && cat "$earlier" >"$stamp")
-        fi
-        rm -f "$earlier"
-        if [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
-            return 0
-        fi
+    if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+        return 0
     fi
+    if [ -n "${reload_for:-}" ] && systemctl --quiet is-active "$unit" &&
+        [ "$(sha256sum "$@")" = "$(grep -v "  $reload_for\$" "$stamp" 2>/dev/null)" ]; then
+        systemctl reload "$unit" 2>/dev/null || say_why "$unit" "$unit does not reload."
+        printf '%s\n' "$contents" >"$stamp"
+        return 0
+    fi
+    rm -f "$stamp"
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
+    printf '%s\n' "$contents" >"$stamp"
     # shellcheck disable=SC2034 # not every script asks
     started=yes
+}
+# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+limit_memory() {
+    systemctl daemon-reload
+    systemctl set-property --runtime "$1" "MemoryMax=$2"
 }
 
 # Where the port mapper is a unit of its own, it may be there already, for every address.
@@ -86,6 +75,7 @@ if systemctl --quiet is-enabled epmd.socket 2>/dev/null; then
 fi
 
 converge_service rabbitmq-server.service /etc/rabbitmq/rabbitmq.conf /etc/rabbitmq/rabbitmq-env.conf "$mapper"
+limit_memory rabbitmq-server.service 2G
 
 # A broker that was started now has read them. One that runs takes them over without a restart, whatever has become of its
 # users. rabbitmqctl's own look at a password is of no use: that of RabbitMQ 4 waits for ever for one on a pipe.

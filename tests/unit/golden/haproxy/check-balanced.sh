@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 29749bd733d0968a96e58edf661cab01c900e6b17e18d2617982684dbf007e93
+# What has just been changed: bf90e7e2725518299c055e4f826fd0b7b82188d1be7388b5777a3880b5ac5d07
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 8765e746ff78632ce272fa8f5a6b0766fc2f86cb3c29acd04744025163874241
+# What has just been changed: 9414b5e586131274272bc74bfbe09bf43ce5d0de10ca84887e0dc61fab4f7f51
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 38e32b8f5f045d114ba1b98ee92e508a7c5e9b2c32ad936e951d48fe9a70cbd7
+# The plan and its files: 0ac020da84a362979101df2ac886baa20db98ea7ce9b396f12b308e1ba09a205
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 4a0f91de25c8629df28827b9adbc4f6e1fb5a9821be8204a3b4bc4437e3d8c9c
+# Its files: 5c095d321a338ee8ab2ebb42928e281d1b67ba305e5722077f07f5db71ba4fb8
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 

@@ -1,0 +1,92 @@
+"""How the scripts of the control plane start, restart and reload what they have configured; systemd is a stand-in."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from components.rendering import render
+from tests.unit.test_scripts import tool
+
+SYSTEMCTL = """
+case "$*" in
+*is-enabled*) exit 0 ;;
+*is-active*) [ -e "$STATE/active" ] ;;
+*restart*) echo "$*" >>"$STATE/done"; touch "$STATE/active" ;;
+*reload*) echo "$*" >>"$STATE/done"; [ ! -e "$STATE/refuses" ] ;;
+esac
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    made = {"unit": tmp_path / "x.service", "conf": tmp_path / "x.cfg"}
+    for path in made.values():
+        path.write_text("as it was\n")
+    return made
+
+
+def converge(tmp_path: Path, files: dict[str, Path], *, reloads: bool = True) -> tuple[int, list[str]]:
+    """Run converge_service once: its exit code, and what it had systemd do."""
+    tool(tmp_path, "systemctl", SYSTEMCTL)
+    tool(tmp_path, "journalctl", "echo the journal")
+    text = render("control_plane/_service.sh.j2").replace("/var/lib/heat-scaleout/started", str(tmp_path / "started"))
+    given = f"reload_for={files['conf']}\n" if reloads else ""
+    more = "" if reloads else files["conf"]
+    (tmp_path / "done").unlink(missing_ok=True)
+    done = subprocess.run(
+        ["/bin/sh", "-eu", "-s"],
+        input=f"{text}\n{given}converge_service x.service {files['unit']} {more}\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "STATE": str(tmp_path)},
+    )
+    told = tmp_path / "done"
+    return done.returncode, told.read_text().splitlines() if told.exists() else []
+
+
+@pytest.mark.parametrize("reloads", [True, False])
+def test_a_service_is_started_once_and_let_be_while_nothing_changes(
+    tmp_path: Path, files: dict[str, Path], *, reloads: bool
+) -> None:
+    assert converge(tmp_path, files, reloads=reloads) == (0, ["restart x.service"])
+    assert converge(tmp_path, files, reloads=reloads) == (0, [])
+
+
+def test_a_changed_file_of_one_that_can_reload_reloads_it_and_a_changed_unit_restarts_it(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    converge(tmp_path, files)
+    files["conf"].write_text("another\n")
+    assert converge(tmp_path, files) == (0, ["reload x.service"])
+    assert converge(tmp_path, files) == (0, [])
+    files["unit"].write_text("another\n")
+    assert converge(tmp_path, files) == (0, ["restart x.service"])
+    files["unit"].write_text("a third\n")
+    files["conf"].write_text("a third\n")
+    assert converge(tmp_path, files) == (0, ["restart x.service"])
+
+
+def test_a_changed_file_of_one_that_cannot_reload_restarts_it(tmp_path: Path, files: dict[str, Path]) -> None:
+    converge(tmp_path, files, reloads=False)
+    files["conf"].write_text("another\n")
+    assert converge(tmp_path, files, reloads=False) == (0, ["restart x.service"])
+
+
+def test_a_reload_that_is_refused_is_told_and_tried_again(tmp_path: Path, files: dict[str, Path]) -> None:
+    converge(tmp_path, files)
+    files["conf"].write_text("another\n")
+    (tmp_path / "refuses").touch()
+    assert converge(tmp_path, files) == (1, ["reload x.service"])
+    (tmp_path / "refuses").unlink()
+    assert converge(tmp_path, files) == (0, ["reload x.service"])
+
+
+def test_one_that_does_not_run_is_started_whatever_has_changed(tmp_path: Path, files: dict[str, Path]) -> None:
+    converge(tmp_path, files)
+    (tmp_path / "active").unlink()
+    files["conf"].write_text("another\n")
+    assert converge(tmp_path, files) == (0, ["restart x.service"])
