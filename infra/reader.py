@@ -110,7 +110,7 @@ class Reader:
             if key not in known:
                 close = [moved[key]] if moved and key in moved else difflib.get_close_matches(key, known, n=1)
                 # A name with a slash is one that counts from the top.
-                near = step(path, close[0]) if path and close and close[0][0] != "/" else "".join(close).lstrip("/")
+                near = f"{path}.{close[0]}" if path and close and close[0][0] != "/" else "".join(close).lstrip("/")
                 hint = f", did you mean {near}?" if close else "."
                 there = step(path, key) if path else key
                 self.problems.append(f"{there}: there is no such {what}{hint} Type: {self.remove(there)}")

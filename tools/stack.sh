@@ -31,7 +31,7 @@ fail() {
 setting() { pulumi config get "$1" 2>/dev/null || true; }
 
 # Whether nobody has to be asked: the dev stack, as long as its hosts are containers.
-quick() { [ "$STACK" = dev ] && ! grep -q "^ *heat-scaleout:hosts: *[\"']\{0,1\}\(existing\|openstack\)" "$config"; }
+quick() { [ "$STACK" = dev ] && ! grep -q "^ *heat-scaleout:hosts: *[\"']\{0,1\}\(existing\|openstack\)" "$config" 2>/dev/null; }
 
 # agreed: whether YES names this stack. YES without the right name is a mistake, and ends it.
 agreed() {
