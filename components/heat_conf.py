@@ -274,7 +274,7 @@ def process_options(process: Process, *, console_processes: int | None = None) -
     own: dict[str, dict[str, str]] = {"DEFAULT": {"host": process.name}}
     if process.kind is Kind.ENGINE:
         return own
-    down = f"/run/{process.kind.value}-{process.instance}/down"
+    down = f"/run/heat-scaleout/{process.unit}/down"
     own["healthcheck"] = {"backends": "disable_by_file", "disable_by_file_path": down}
     if console_processes is not None:
         listening = {"bind_host": process.address, "bind_port": str(process.port), "workers": str(console_processes)}

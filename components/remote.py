@@ -1,9 +1,9 @@
 """How a file or a script reaches a host: the only place that knows.
 
 Everything travels on stdin of one `remote.Command` each: content, mode and owner are kept, a file is replaced
-atomically, and a changed text is an update in place. None of them has a `delete`, so that a host that is gone blocks
-neither `up` nor `destroy`; nothing has `triggers`, which replace. The far end is templates/scripts/heat-scaleout.sh.
-What is to be done when a host leaves is a farewell: a command of this machine, which gives up on a dead host.
+atomically, and a changed text is an update in place. The far end, templates/scripts/heat-scaleout.sh, does nothing
+before all of a text has arrived. None of them has a `delete`, so that a host that is gone blocks neither `up` nor
+`destroy`; nothing has `triggers`, which replace. What is to be done when a host leaves is a farewell: a command of this machine, which gives up on a dead host.
 """
 
 from __future__ import annotations
@@ -26,6 +26,22 @@ DIALS = 12
 FREE_MB = 2000
 
 _ROOT = "root"
+_HAND = "/usr/local/sbin/heat-scaleout"
+_FIRST_LINE = "heat-scaleout-input"
+
+
+def framed(text: str) -> str:
+    """A text as the far end takes it: it does nothing before as much has arrived as the first line says.
+
+    The length travels with the text, not on a command line: of a secret it is a part.
+    """
+    return f"{_FIRST_LINE} {len(text.encode())}\n{text}"
+
+
+def unframed(stdin: str) -> str:
+    """The text of what `framed` has made; any other text as it is."""
+    first, _, text = stdin.partition("\n")
+    return text if first.startswith(f"{_FIRST_LINE} ") else stdin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +161,8 @@ class Host:
         words = " ".join(map(shlex.quote, (path, mode, owner)))
         return self._command(
             name,
-            f"{self._sudo}heat-scaleout put {words} {check}".rstrip(),
-            stdin=content,
+            self._told(f"put {words} {check}".rstrip()),
+            stdin=pulumi.Output.from_input(content).apply(framed),
             parent=parent,
             after=after,
         )
@@ -169,15 +185,26 @@ class Host:
             after: what must be done before.
             shown: the operator sees what it prints, and not only when it fails.
         """
-        create = f"{self._sudo}heat-scaleout run {shlex.quote(name)}"
-        return self._command(name, create, stdin=text, parent=parent, after=after, shown=shown)
+        stdin = pulumi.Output.from_input(text).apply(framed)
+        create = self._told(f"run {shlex.quote(name)}")
+        return self._command(name, create, stdin=stdin, parent=parent, after=after, shown=shown)
+
+    def _told(self, words: str) -> str:
+        """A command for the far end, which says so where a host has it no more."""
+        lost = (
+            f"{self.name} ({self.address}) has no {_HAND}, as after a reinstallation of the host. "
+            f"To have everything put there again, type: make repair STACK={pulumi.get_stack()}"
+        )
+        say = f"[ -e {_HAND} ] || echo {shlex.quote(lost)} >&2"
+        return f"{self._sudo}heat-scaleout {words} || {{ code=$?; {say}; exit $code; }}"
 
     def farewell(
         self, name: str, text: str, *, undone: str, parent: pulumi.Resource, after: Sequence[pulumi.Resource] = ()
     ) -> command.local.Command:
         """Have a script run as root when the host leaves the deployment: by `destroy`, or as a node too many.
 
-        A host that cannot be reached is told and left as it is; a script that fails is an error.
+        A host that cannot be reached, or that was reinstalled, is told and left as it is; a script that fails is an
+        error.
 
         Args:
             name: the resource is called <host>-<name>.
@@ -188,6 +215,9 @@ class Host:
         """
         login, jump = self._login, self._login.jump
         way = [jump.address, jump.host_key] if jump else []
+        lost = f"{self.name} ({self.address}) has no {_HAND}, as after a reinstallation, and is left as it is: {undone}"
+        # The template ends the line after the script.
+        framed_text = framed(f"{text}\n").removesuffix("\n")
         script = pulumi.Output.all(self.outside, login.host_key, *way).apply(
             lambda known: render(
                 "local/farewell.sh.j2",
@@ -199,8 +229,9 @@ class Host:
                 jump=jump,
                 jump_host=known[2] if jump else "",
                 jump_key=known[3] if jump else "",
-                command=f"{self._sudo}heat-scaleout run {shlex.quote(name)}",
-                script=text,
+                command=f"[ -e {_HAND} ] || {{ echo {shlex.quote(lost)} >&2; exit 0; }}; "
+                f"{self._sudo}heat-scaleout run {shlex.quote(name)}",
+                script=framed_text,
                 undone=undone,
             )
         )

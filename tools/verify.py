@@ -26,6 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from components.remote import unframed  # noqa: E402
 from components.rendering import render  # noqa: E402
 from tools.command_provider import remote  # noqa: E402
 from tools.command_provider.operation import CommandError, Operation, Outputs  # noqa: E402
@@ -33,18 +34,13 @@ from tools.command_provider.operation import CommandError, Operation, Outputs  #
 _COMMAND = "command:remote:Command"
 # How Pulumi marks a secret in a stack's exported state.
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105
-# The units behind the program's scripts, with where each keeps the digests of what it had read at its start.
+# The units behind the program's scripts.
 _SERVICES = {
-    "haproxy": ("haproxy.service", "/run/haproxy/loaded.sha256"),
-    **{
-        script: (unit, f"/var/lib/heat-scaleout/started/{unit}")
-        for script, unit in {
-            "mariadb": "mariadb.service",
-            "rabbitmq": "rabbitmq-server.service",
-            "memcached": "memcached.service",
-            "keystone": "keystone.service",
-        }.items()
-    },
+    "haproxy": "haproxy",
+    "mariadb": "mariadb",
+    "rabbitmq": "rabbitmq-server",
+    "memcached": "memcached",
+    "keystone": "keystone",
 }
 # Of a process's script: a file that it has a copy of, and the copy.
 _COPY = re.compile(r"(?m)^ *cmp -s (\S+) (\S+) \|\|")
@@ -128,9 +124,14 @@ def expected(state: Mapping[str, Any]) -> dict[str, Expected]:
     )
     for process in outputs.get("processes", []):
         host, unit = hosts[process["node"]], process["unit"]
-        host.units.append(Unit(name=unit, stamp=f"/run/{unit.replace('@', '-')}/read"))
+        host.units.append(Unit(name=unit, stamp=_stamp(unit)))
         host.processes = [*(host.processes or []), unit]
     return hosts
+
+
+def _stamp(unit: str) -> str:
+    """Where a unit's start leaves the digests of what it reads: in a directory of root's, gone with a restart."""
+    return f"/run/heat-scaleout/{unit}/read"
 
 
 def _host_of(name: str, hosts: Iterable[str]) -> str:
@@ -140,7 +141,7 @@ def _host_of(name: str, hosts: Iterable[str]) -> str:
 
 def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:
     """Learn from one command what it leaves on its host."""
-    words, text = shlex.split(inputs["create"], comments=True), inputs["stdin"]
+    words, text = shlex.split(inputs["create"], comments=True), unframed(inputs["stdin"])
     if words[:2] == ["sudo", "-n"]:
         words = words[2:]
     match words:
@@ -149,8 +150,8 @@ def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:
             if path.startswith("/etc/systemd/system/") and path.endswith(".timer"):
                 host.units.append(Unit(name=Path(path).name, stamp=""))
         case ["heat-scaleout", "run", script, *_] if script in _SERVICES:
-            unit, stamp = _SERVICES[script]
-            host.units.append(Unit(name=unit, stamp=stamp))
+            unit = _SERVICES[script]
+            host.units.append(Unit(name=f"{unit}.service", stamp=_stamp(unit)))
         case ["heat-scaleout", "run", "retire", *_]:
             host.processes = host.processes or []
         case _ if name == "ready":

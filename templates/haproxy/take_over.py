@@ -40,7 +40,7 @@ RECORD = STATE / "record.json"
 IN_FORCE = STATE / "in-force"
 PROXY_BEFORE = STATE / "haproxy.json"
 PROXY_CONF = Path("/etc/haproxy/haproxy.cfg")
-PROXY_LOADED = Path("/run/haproxy/loaded.sha256")
+PROXY_STAMP = Path("/etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf")
 ADMIN = "/run/haproxy/admin.sock"
 APACHE = Path("/etc/apache2")
 UNITS = Path("/etc/systemd/system")
@@ -545,7 +545,6 @@ def proxy_answers(listeners: dict[str, list[Any]]) -> None:
 def proxy_stops() -> None:
     """Have HAProxy run no more."""
     run("systemctl", "--quiet", "disable", "--now", "haproxy", check=False)
-    PROXY_LOADED.unlink(missing_ok=True)
 
 
 # What is done.
@@ -703,6 +702,8 @@ def give_back(spec: dict[str, Any]) -> None:
 
 def proxy_as_before() -> None:
     """What HAProxy was before it was installed or told anything."""
+    PROXY_STAMP.unlink(missing_ok=True)
+    run("systemctl", "daemon-reload")
     if not PROXY_BEFORE.exists():
         return
     before = json.loads(PROXY_BEFORE.read_text())

@@ -1,54 +1,98 @@
 #!/bin/sh
 # How heat-scaleout reaches this host: the program sends a file or a script on stdin, and nothing on a command line.
 #
-#   heat-scaleout put PATH MODE OWNER:GROUP [CHECK …]   put stdin in place, atomically
-#   heat-scaleout run NAME                              run the script on stdin
+#   heat-scaleout put PATH MODE OWNER:GROUP [CHECK …]   put what comes on stdin in place, atomically
+#   heat-scaleout run NAME                              run the script that comes on stdin
 #
+# The first line of stdin is "heat-scaleout-input BYTES", with the length of what follows. Nothing is done before all of
+# it has arrived: a connection that is cut delivers the beginning of a file or of a script, which looks like a whole one.
 # put: where a CHECK is given, it is called with the path of the new content, and a failing check leaves the old file.
-# run: two runs of one NAME never overlap; a run whose connection was lost goes on, and the next one waits for it.
+# Two puts of one PATH never overlap, nor do two runs of one NAME. A run whose connection was lost goes on, and the next
+# one waits for it.
 set -eu
 umask 077
+# Root's alone, so that nobody else can hold a lock or lead a write elsewhere. Beside it, in directories that others may
+# enter, is what units tell each other: templates/scripts/stamp.inc.sh.
+state=/run/heat-scaleout
+private=$state/private
 
 fail() {
     echo "heat-scaleout: $*" >&2
     exit 1
 }
 
-work=$(mktemp -d /run/heat-scaleout.XXXXXX)
+install -d -m 0755 "$state"
+install -d -m 0700 "$private"
+# What a call that was killed has left.
+for left in "$private"/work.*; do
+    caller=${left##*/work.}
+    kill -0 "${caller%.*}" 2>/dev/null || rm -rf "$left"
+done
+work=$(mktemp -d "$private/work.$$.XXXXXX")
 staged=
 trap 'rm -rf "$work" ${staged:+"$staged"}' EXIT
 trap 'exit 129' HUP
+trap 'exit 130' INT
 trap 'exit 143' TERM
+
+# receive WHAT: have all of stdin in $work/content, or fail.
+receive() {
+    length=
+    if ! read -r word length || [ "$word" != heat-scaleout-input ]; then
+        fail "$1 came to $(hostname) without its first line, which says how long it is: the connection was lost, or another version of heat-scaleout sent it. Nothing was done. Type: pulumi up"
+    fi
+    case "$length" in
+    "" | *[!0-9]*) fail "$1 came to $(hostname) with a first line that cannot be read. Nothing was done. Type: pulumi up" ;;
+    esac
+    cat >"$work/content"
+    arrived=$(wc -c <"$work/content")
+    [ "$arrived" -eq "$length" ] ||
+        fail "$arrived of the $length bytes of $1 came to $(hostname): the connection was lost. Nothing was done. Type: pulumi up"
+}
+
+# lock NAME SECONDS: hold a lock of this NAME on descriptor 9 until this program ends, or fail after so many seconds.
+lock() {
+    exec 9>"$private/$(printf %s "$1" | tr / _).lock"
+    flock -w "$2" 9
+}
 
 put() {
     path=$1 mode=$2 owner=$3
     shift 3
-    cat >"$work/content"
+    receive "$path"
     if [ $# -gt 0 ]; then
         "$@" "$work/content" </dev/null || fail "refused as $path on $(hostname): see above; the old file stays"
     fi
-    if [ -f "$path" ] && cmp -s "$work/content" "$path" &&
+    lock "put-$path" 60 || fail "another put of $path has been going on for a minute on $(hostname)"
+    if [ -f "$path" ] && [ ! -L "$path" ] && cmp -s "$work/content" "$path" &&
         [ "$(stat -c '%a %U:%G' "$path")" = "${mode#0} $owner" ]; then
         echo unchanged
         return
     fi
     (umask 022 && mkdir -p "$(dirname "$path")")
     staged=$(dirname "$path")/.$(basename "$path").heat-scaleout
-    # Owner and mode first, content after: the content is never readable by others, not even for a moment.
     rm -f "$staged"
-    install -m "$mode" -o "${owner%:*}" -g "${owner#*:}" /dev/null "$staged"
-    cat "$work/content" >"$staged"
-    sync "$staged"
-    mv -f "$staged" "$path"
+    # A new file, or none (noclobber), and from then on by its descriptor alone: a service's own user, who may write to
+    # the directory, cannot have it written elsewhere by a link. Owner and mode come first: the content is never readable
+    # by others, not even for a moment.
+    set -C
+    exec 8>"$staged"
+    set +C
+    chown "$owner" /proc/self/fd/8
+    chmod "$mode" /proc/self/fd/8
+    cat "$work/content" >&8
+    sync /proc/self/fd/8
+    exec 8>&-
+    mv -fT "$staged" "$path"
+    staged=
     echo changed
 }
 
 run() {
     name=$1
-    cat >"$work/script"
-    exec 9>"/run/lock/heat-scaleout-$name"
-    flock -w 900 9 || fail "another run of $name has been going on for 15 minutes on $(hostname)"
-    (umask 022 && sh "$work/script" </dev/null 9>&-)
+    receive "the script $name"
+    lock "run-$name" 900 || fail "another run of $name has been going on for 15 minutes on $(hostname)"
+    (umask 022 && sh "$work/content" </dev/null 9>&-)
 }
 
 case "${1-}" in

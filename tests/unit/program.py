@@ -32,6 +32,7 @@ from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
 from components.hosts import containers
+from components.remote import unframed
 from infra.model import Settings
 from infra.reader import camel
 from infra.settings import SECRETS
@@ -136,11 +137,11 @@ class Resource:
         return self.request.type
 
     def text(self, key: str = "stdin") -> str:
-        """An input, secret or not."""
+        """An input, secret or not; of stdin what the far end makes of it, without the line before it."""
         value = self.inputs[key]
         text = value.value if isinstance(value, Secret) else value
         assert isinstance(text, str), f"{key} of {self.name} is {text!r}"
-        return text
+        return unframed(text)
 
     @property
     def connection(self) -> dict[str, Any]:

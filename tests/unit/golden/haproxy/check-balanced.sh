@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 2d9d095ba7d4bf7e43c5d13ee8f6debaca15067ded20a46700817bfd6b037f29
+# What has just been changed: ff0cf2eb230acce111cf452af5fd77805a26905ca0444b9fc4a0d68794efee68
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9b16b919b06f04084c7febe9786e807c890dc071423d36885f2ae8804a058fcb
+# What has just been changed: e02f26fa20a01a232e5ef8325420a8ac55e81147f1fbe7110881e6b7cd315a19
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

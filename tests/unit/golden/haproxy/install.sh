@@ -9,7 +9,7 @@ packages() {
     done
     [ -n "$missing" ] || return 0
     # shellcheck disable=SC2016,SC2086 # the inner shell's; words
-    told=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/lock/heat-scaleout-apt sh -c '
+    told=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/heat-scaleout/private/apt.lock sh -c '
         apt-get -qq -o DPkg::Lock::Timeout=600 update &&
             apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold \
                 install -y --no-install-recommends "$@"' sh $missing 2>&1) || {
@@ -17,6 +17,22 @@ packages() {
         echo "$told" | tail -n 20 >&2
         return 1
     }
+}
+# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever starts
+# it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, where only root writes.
+# $on_reload is "yes" for a unit that takes its files in at a reload too.
+stamps() {
+    stamped=$1
+    shift
+    stamp=/run/heat-scaleout/$stamped/read
+    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && exec sha256sum $* >$stamp\""
+    text=$(printf '# Managed by heat-scaleout: changes are overwritten.\n[Service]\nExecStartPre=%s' "$write")
+    [ "${on_reload-}" != yes ] || text=$(printf '%s\nExecReload=%s' "$text" "$write")
+    dropin=/etc/systemd/system/$stamped.service.d/heat-scaleout-stamp.conf
+    [ "$(cat "$dropin" 2>/dev/null)" != "$text" ] || return 0
+    mkdir -p "${dropin%/*}"
+    printf '%s\n' "$text" >"$dropin"
+    systemctl daemon-reload
 }
 packages haproxy python3 iproute2
 # In a container systemd may not mount what the distribution's unit wants mounted into HAProxy's root. It is the log
@@ -27,3 +43,4 @@ if systemd-detect-virt --quiet --container && [ ! -f "$dropin" ]; then
     printf '[Service]\nBindReadOnlyPaths=\n' >"$dropin"
     systemctl daemon-reload
 fi
+on_reload=yes stamps haproxy /etc/haproxy/haproxy.cfg

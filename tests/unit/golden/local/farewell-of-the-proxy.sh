@@ -30,11 +30,13 @@ if [ -n "${PRIVATE_KEY-}" ]; then
 fi
 
 status=0
-ssh -F "$work/config" leaving 'heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' || status=$?
+ssh -F "$work/config" leaving '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' || status=$?
+heat-scaleout-input 176
 # The proxy leaves its addresses.
 set -eu
 systemctl --quiet disable --now haproxy
-rm -f /run/haproxy/loaded.sha256
+rm -f /etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf
+systemctl daemon-reload
 
 END_OF_SCRIPT
 cat "$work/told" >&2
