@@ -192,8 +192,8 @@ class Host:
     def _told(self, words: str) -> str:
         """A command for the far end, which says so where a host has it no more."""
         lost = (
-            f"{self.name} ({self.address}) has no {_HAND}, as after a reinstallation of the host. "
-            f"To have everything put there again, type: make repair STACK={pulumi.get_stack()}"
+            f"{self.name} ({self.address}) has no {_HAND} any more: the host seems to have been reinstalled. "
+            "To set it up again, type: make repair STACK= and the name of the stack"
         )
         say = f"[ -e {_HAND} ] || echo {shlex.quote(lost)} >&2"
         return f"{self._sudo}heat-scaleout {words} || {{ code=$?; {say}; exit $code; }}"

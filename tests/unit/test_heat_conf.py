@@ -166,13 +166,13 @@ def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() 
 
 
 def test_an_api_is_told_where_the_file_is_that_takes_it_out_of_the_proxy_and_an_engine_is_not() -> None:
-    """In the unit's own runtime directory: it does not outlive the process."""
+    """In a directory of root's, as root writes it."""
     for process in processes():
         told = process_options(process).get("healthcheck")
         if process.port is None:
             assert told is None
         else:
-            path = f"/run/{process.unit.replace('@', '-')}/down"
+            path = f"/run/heat-scaleout/{process.unit}/down"
             assert told == {"backends": "disable_by_file", "disable_by_file_path": path}
 
 

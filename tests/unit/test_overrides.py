@@ -541,5 +541,5 @@ def test_the_operators_rules_come_before_those_of_this_program(tmp_path: Path) -
 def test_heat_itself_looks_at_the_policy_before_it_is_put_in_place() -> None:
     result = cached()
     put = result.by_name["node-2-policy"].text("create")
-    assert put.endswith(" /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/check_policy.py")
+    assert " /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/check_policy.py || " in put
     assert {"node-2-check-policy", "node-2-install"} <= result.before("node-2-policy")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import jinja2
@@ -100,6 +101,10 @@ def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_diges
         prefix="p", files=["/f"], title="t", timeouts=DEPLOYMENT.timeouts, members="m", node="n",
     )  # fmt: skip
     directory = unit.replace("%p", process.kind.value).replace("%i", str(process.instance))
-    assert f"RuntimeDirectory={process.kind.value}-{process.instance}\n" in directory
     written = directory.partition("sha256sum /f >")[2].partition('"')[0]
-    assert f'sha256sum --check --status "{written}"' in script
+    assert f"unit={process.unit}\n" in script
+    assert f'sha256sum --check --status "{written.replace(process.unit, "$unit")}"' in script
+    # By root, and where nobody else may write: what root believes later on.
+    (start,) = re.findall(r"(?m)^ExecStartPre=(\+.*)$", unit)
+    assert written == f"/run/heat-scaleout/{process.unit}/read"
+    assert "install -d /run/heat-scaleout/%p@%i" in start

@@ -163,8 +163,53 @@ def test_a_farewell_logs_in_with_the_pinned_key_and_runs_its_script(fake_ssh: Pa
     assert "StrictHostKeyChecking yes" in config
     assert re.search(r"(?m)^10\.213\.77\.11 ssh-ed25519 AAAA", config)
     assert (told / "key").read_text() == "the private key\n"
-    assert (told / "arguments").read_text() == "leaving heat-scaleout run leave\n"
-    assert "systemctl --quiet disable --now" in (told / "stdin").read_text()
+    assert (told / "arguments").read_text().endswith("; heat-scaleout run leave\n")
+    # The far end takes it for whole: templates/scripts/heat-scaleout.sh.
+    first, _, text = (told / "stdin").read_text().partition("\n")
+    assert first == f"heat-scaleout-input {len(text)}"
+    assert "systemctl --quiet disable --now" in text
+
+
+def test_a_host_that_was_reinstalled_is_told_and_left_as_it_is(fake_ssh: Path, tmp_path: Path) -> None:
+    """Its command, run as the host's shell would run it: here, where there is no such program either."""
+    told = tmp_path / "told"
+    assert leave("node-1-leave", fake_ssh, told)[0] == 0
+    command = (told / "arguments").read_text().removeprefix("leaving ").replace("/usr/local/sbin", str(tmp_path))
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"node-1 (10.213.77.11) has no {tmp_path}/heat-scaleout, as after a reinstallation")
+    assert "stop it there: systemctl disable --now 'heat-*@*'" in done.stderr
+
+
+def test_a_command_for_a_host_that_was_reinstalled_says_so_and_what_to_type(tmp_path: Path) -> None:
+    for create in (recipe("node-1-heat-conf").text("create"), recipe("node-1-heat-engine-1").text("create")):
+        command = create.replace("/usr/local/sbin", str(tmp_path))
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 127
+        assert f"node-1 (10.213.77.11) has no {tmp_path}/heat-scaleout any more" in done.stderr
+        assert "type: make repair STACK=" in done.stderr
+    # Where the program is there, its own failure is all that is told.
+    tool(tmp_path, "heat-scaleout", "echo refused >&2; exit 3")
+    done = subprocess.run(
+        ["sh", "-c", recipe("node-1-heat-conf").text("create").replace("/usr/local/sbin", str(tmp_path))],
+        capture_output=True, text=True, check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (3, "refused\n")
+
+
+def test_a_first_script_that_is_cut_off_does_nothing(tmp_path: Path) -> None:
+    """At whatever line: also in the middle of the program that it puts in place."""
+    mark = tmp_path / "did"
+    for name in ("id", "df", "mktemp", "sudo", "systemctl", "cloud-init", "timeout", "cat", "mv"):
+        tool(tmp_path, name, f"echo {name} >>{mark}")
+    lines = recipe("node-1-ready").text().splitlines(keepends=True)
+    for cut in range(0, len(lines) - 1, 3):
+        for text in ("".join(lines[:cut]), "".join(lines[:cut]) + lines[cut][: len(lines[cut]) // 2]):
+            subprocess.run(
+                ["/bin/sh", "-s"], input=text, text=True, capture_output=True, check=False,
+                env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            )  # fmt: skip
+            assert not mark.exists(), f"cut at line {cut}: {mark.read_text()}"
 
 
 def test_nothing_is_taken_leave_of_before_it_leaves(fake_ssh: Path, tmp_path: Path) -> None:
@@ -196,7 +241,7 @@ def ready(tmp_path: Path, *, release: str, **tools: str) -> subprocess.Completed
         tool(tmp_path, name, text)
     text = render("scripts/ready.sh.j2", name="node-b", address=B, free_mb=2000)
     text = text.replace("/etc/os-release", str(tmp_path / "os-release")).replace("/opt/uv", str(tmp_path / "uv"))
-    text = text.replace("/run/systemd/system", str(tmp_path / "systemd")).partition("# A VM may still be")[0]
+    text = text.replace("/run/systemd/system", str(tmp_path / "systemd")).partition("# A VM may still be")[0] + "}\n"
     return subprocess.run(
         ["/bin/sh", "-s"],
         input=text,

@@ -37,11 +37,11 @@ class Turn:
         self.path, self.unit, self.monitor, self.console = tmp_path, unit, monitor, console
         up, down = CONSOLE if console else (WELL, SICK) if monitor else (UP, DOWN)
         self.own = tmp_path / "etc" / unit
-        self.run = tmp_path / "run" / unit.replace("@", "-")
+        self.run = tmp_path / "run/heat-scaleout" / unit
         for directory in (self.own, self.run, tmp_path / "bin", tmp_path / "wanted", tmp_path / "units"):
             directory.mkdir(parents=True)
         (tmp_path / f"units/{unit}.service").touch()
-        (self.own / "process.conf").write_text("[DEFAULT]\nhost = node-1-x\n")
+        self.marked(self.run / "down")
         self.journal = tmp_path / "journal"
         self.journal.write_text(up + "\n")
         # The unit "works" when its heat.conf does not say otherwise; a start writes down what it reads.
@@ -57,7 +57,7 @@ class Turn:
             is-active) [ "$2" = --quiet ] || cat "$state"; grep -qx active "$state" ;;
             --no-block) echo "$whose$2" >>log; if [ "$2" = start ]; then echo active; elif [ -e busy ]; then
                 echo deactivating; else echo inactive; fi >"$state" ;;
-            restart) echo "${{whose}}restart with $(cat "etc/$unit/heat.conf")" >>log; rm -f run/*/down
+            restart) echo "${{whose}}restart with $(cat "etc/$unit/heat.conf")" >>log; rm -f run/heat-scaleout/*/down
                 echo active >"$state"
                 sha256sum {self.own}/heat.conf >{self.run}/read; cat after >>journal 2>/dev/null || true ;;
             is-failed) exit 1 ;;
@@ -77,6 +77,11 @@ class Turn:
             tmp_path / "bin", "ss", f"cd {tmp_path}; [ ! -s requests ] || {{ head -n 1 requests; sed -i 1d requests; }}"
         )
         tool(tmp_path / "bin", "sleep", f"[ ! -e {self.run}/down ] || echo '{down}' >>{self.journal}")
+
+    def marked(self, down: Path) -> None:
+        """Have it look for this file, whose presence tells it to leave."""
+        conf = f"[DEFAULT]\nhost = node-1-x\n[healthcheck]\ndisable_by_file_path = {down}\n"
+        (self.own / "process.conf").write_text(conf)
 
     def want(self, text: str, *, vhost: str = "old") -> None:
         (self.path / "wanted/heat.conf").write_text(text)

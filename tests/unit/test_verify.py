@@ -96,7 +96,7 @@ def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on
     }  # fmt: skip
     assert hosts["front"].processes is None
     assert hosts["node-1"].processes == ["heat-engine@1", "heat-api@8004", "heat-api-cfn@8000"]
-    assert Unit(name="heat-api@8004", stamp="/run/heat-api-8004/read") in hosts["node-1"].units
+    assert Unit(name="heat-api@8004", stamp="/run/heat-scaleout/heat-api@8004/read") in hosts["node-1"].units
 
 
 def test_the_shipped_hand_is_the_one_of_the_checkout() -> None:

@@ -1,0 +1,220 @@
+"""The program on a host that takes files and scripts, run here: what it makes of input that is cut, late or doubled."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.remote import framed, unframed
+from components.rendering import TEMPLATES
+
+SECRET = "the first half\nand the second\n"  # noqa: S105
+
+
+class Hand:
+    """templates/scripts/heat-scaleout.sh with its state below a directory of the test's."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.program, self.state = tmp_path / "heat-scaleout", tmp_path / "run"
+        text = (TEMPLATES / "scripts/heat-scaleout.sh").read_text()
+        self.program.write_text(text.replace("/run/heat-scaleout", str(self.state)).replace("/run/lock", str(tmp_path)))
+        self.owner = f"{pwd.getpwuid(os.geteuid()).pw_name}:{grp.getgrgid(os.getegid()).gr_name}"
+        self.path = tmp_path / "etc/heat/heat.conf"
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            ["/bin/sh", self.program, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def put(self, stdin: bytes, *check: str, mode: str = "0640") -> tuple[int, str]:
+        return self.end(self.start("put", str(self.path), mode, self.owner, *check), stdin)
+
+    def run(self, stdin: bytes) -> tuple[int, str]:
+        return self.end(self.start("run", "name"), stdin)
+
+    @staticmethod
+    def end(process: subprocess.Popen[bytes], stdin: bytes) -> tuple[int, str]:
+        _, told = process.communicate(stdin, timeout=30)
+        return process.returncode, told.decode()
+
+    @property
+    def left(self) -> list[str]:
+        """What a call has left beside its file: its work, and what it had staged."""
+        beside = [*self.path.parent.iterdir()] if self.path.parent.exists() else []
+        return [path.name for path in (*self.state.glob("private/work*"), *beside) if path != self.path]
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Hand:
+    return Hand(tmp_path)
+
+
+def test_a_text_is_the_same_after_its_way() -> None:
+    for text in ("", "a", "ä\n\n", "heat-scaleout-input 3\nabc"):
+        assert unframed(framed(text)) == text
+    assert framed("ä\n") == "heat-scaleout-input 3\nä\n"
+    # What an earlier version has sent.
+    assert unframed("[DEFAULT]\n") == "[DEFAULT]\n"
+
+
+def test_whole_input_is_put_in_place_and_run(hand: Hand, tmp_path: Path) -> None:
+    for text in (SECRET, "", "no line break at its end", "heat-scaleout-input 3\nabc"):
+        assert hand.put(framed(text).encode()) == (0, "")
+        assert hand.path.read_text() == text
+        assert hand.path.stat().st_mode & 0o777 == 0o640
+    assert hand.run(framed(f"echo ran >{tmp_path}/did").encode()) == (0, "")
+    assert (tmp_path / "did").read_text() == "ran\n"
+    assert hand.left == []
+
+
+def cuts(text: str) -> list[bytes]:
+    """Beginnings of what is sent: nothing, parts of the first line, all of it, parts of what follows, all but a byte."""
+    whole = framed(text).encode()
+    first = whole.index(b"\n") + 1
+    return [whole[:at] for at in sorted({0, 1, first - 2, first - 1, first, first + 1, len(whole) - 9, len(whole) - 1})]
+
+
+def test_a_file_that_is_cut_off_leaves_the_one_that_is_there(hand: Hand) -> None:
+    assert hand.put(framed("before").encode())[0] == 0
+    for cut in (*cuts(SECRET), SECRET.encode(), framed(SECRET).encode() + b"more"):
+        code, told = hand.put(cut)
+        assert (code, hand.path.read_text(), hand.left) == (1, "before", []), cut
+        assert "Nothing was done. Type: pulumi up\n" in told
+        assert "half" not in told
+
+
+def test_a_script_that_is_cut_off_is_not_begun(hand: Hand, tmp_path: Path) -> None:
+    mark = tmp_path / "did"
+    script = f"touch {mark}\n: and the rest of it\n"
+    for cut in (*cuts(script), script.encode(), framed(script).encode() + b"more"):
+        code, told = hand.run(cut)
+        assert code == 1, cut
+        assert "Nothing was done" in told
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("first", ["-1", "1e3", "0x8", "8 8", "99999999999999999999", "٣", ""])
+def test_a_first_line_that_is_no_length_is_refused(hand: Hand, first: str) -> None:
+    assert hand.put(f"heat-scaleout-input {first}\n12345678".encode())[0] == 1
+    assert not hand.path.exists()
+
+
+def test_of_two_puts_at_once_each_is_whole(hand: Hand) -> None:
+    texts = [f"{letter * 300_000}\n" for letter in "abcdef"]
+    for _ in range(3):
+        calls = [hand.start("put", str(hand.path), "0640", hand.owner) for _ in texts]
+        for call, text in zip(calls, texts, strict=True):
+            assert call.stdin
+            call.stdin.write(framed(text).encode())
+        assert [hand.end(call, b"")[0] for call in calls] == [0] * len(texts)
+        assert hand.path.read_text() in texts
+        assert hand.left == []
+
+
+def children(process: subprocess.Popen[bytes]) -> list[str]:
+    """The programs that a call has running."""
+    of = f"/proc/{process.pid}/task/{process.pid}/children"
+    return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in Path(of).read_text().split()]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc is Linux's")
+def test_two_runs_of_one_name_never_overlap(hand: Hand, tmp_path: Path) -> None:
+    fifo, order = tmp_path / "go", tmp_path / "order"
+    os.mkfifo(fifo)
+    order.touch()
+    scripts = (f"echo begin >>{order}; cat {fifo}; echo end >>{order}", f"echo begin >>{order}; echo end >>{order}")
+    calls: list[subprocess.Popen[bytes]] = []
+    waits = (lambda: bool(order.read_text()), lambda: "flock" in children(calls[1]))
+    for script, wait in zip(scripts, waits, strict=True):
+        calls.append(hand.start("run", "name"))
+        stdin, calls[-1].stdin = calls[-1].stdin, None
+        assert stdin
+        with stdin:
+            stdin.write(framed(script).encode())
+        until(wait)
+    fifo.write_text("go\n")
+    assert [hand.end(call, b"")[0] for call in calls] == [0, 0]
+    assert order.read_text().split() == ["begin", "end"] * 2
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_put_that_is_killed_leaves_nothing(hand: Hand, tmp_path: Path, how: signal.Signals) -> None:
+    fifo = tmp_path / "checking"
+    os.mkfifo(fifo)
+    call = hand.start("put", str(hand.path), "0640", hand.owner, "/bin/sh", "-c", f"cat {fifo}; exit 0")
+    assert call.stdin
+    call.stdin.write(framed(SECRET).encode())
+    call.stdin.close()
+    call.stdin = None
+    # Its check is under way from here on.
+    with fifo.open("w"):
+        call.send_signal(how)
+    assert call.wait(timeout=30) != 0
+    assert not hand.path.exists()
+    # What nothing could clear away goes with the next call, whatever that is for.
+    assert how != signal.SIGKILL or hand.left
+    assert hand.run(framed("true").encode())[0] == 0
+    assert hand.left == []
+
+
+def test_a_link_in_the_place_of_what_is_staged_or_of_the_file_leads_nowhere(hand: Hand, tmp_path: Path) -> None:
+    """A directory may be that of a service's own user, as RabbitMQ's is."""
+    other = tmp_path / "another's"
+    other.write_text("as it was")
+    hand.path.parent.mkdir(parents=True)
+    for name in (".heat.conf.heat-scaleout", "heat.conf"):
+        (hand.path.parent / name).symlink_to(other)
+    assert hand.put(framed(SECRET).encode()) == (0, "")
+    assert other.read_text() == "as it was"
+    assert not hand.path.is_symlink()
+    assert hand.path.read_text() == SECRET
+
+
+def test_what_is_written_is_never_named_again(hand: Hand, tmp_path: Path) -> None:
+    """A link that comes in between is not followed: by content, owner or mode."""
+    other = tmp_path / "another's"
+    other.write_text("as it was")
+    other.chmod(0o600)
+    staged = hand.path.parent / ".heat.conf.heat-scaleout"
+    text = hand.program.read_text()
+    (created,) = [line for line in text.splitlines() if line.strip() == 'exec 8>"$staged"']
+    swap = f'{created}\n    rm -f "{staged}"; ln -s "{other}" "{staged}"'
+    hand.program.write_text(text.replace(created, swap))
+    hand.put(framed(SECRET).encode())
+    assert (other.read_text(), other.stat().st_mode & 0o777) == ("as it was", 0o600)
+
+
+def test_locks_are_in_a_directory_that_only_root_may_enter(hand: Hand) -> None:
+    """And what others may look for, such as an API for its mark, is beside it."""
+    hand.run(framed("true").encode())
+    assert hand.state.stat().st_mode & 0o777 == 0o755
+    assert (hand.state / "private").stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in hand.state.rglob("*.lock")] == ["run-name.lock"]
+    for path in TEMPLATES.rglob("*"):
+        if path.is_file():
+            assert "/run/lock/" not in path.read_text(), path
+
+
+def test_a_check_that_fails_leaves_the_old_file(hand: Hand) -> None:
+    assert hand.put(framed("before").encode())[0] == 0
+    code, told = hand.put(framed("after").encode(), "/bin/sh", "-c", "echo no good >&2; exit 1")
+    assert (code, hand.path.read_text(), hand.left) == (1, "before", [])
+    assert told.startswith("no good\nheat-scaleout: refused as ")
