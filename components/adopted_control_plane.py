@@ -78,7 +78,9 @@ class AdoptedControlPlane(ControlPlane):
         fetched = host.script(
             "original-files",
             adopted.apply(
-                lambda known: render("adoption/fetch.sh.j2", program=_PROGRAM, files=sorted({*known.files.values()}))
+                lambda known: render(
+                    "adoption/fetch.sh.j2", program=_PROGRAM, files=sorted({*known.files.values()}), conf=source.paths
+                )
             ),
             parent=self,
             after=[read],

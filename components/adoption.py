@@ -43,12 +43,19 @@ class Original:
     files: Mapping[str, str] = field(repr=False)
     policies: tuple[str, ...] = ()
     release: str = ""
+    # Processes that call themselves engines, and may be anybody's.
+    ignored: tuple[str, ...] = ()
 
     @staticmethod
     def told(text: str) -> Original:
         """From what the program on the host has printed."""
         found = json.loads(text)
-        return Original(files=found["files"], policies=tuple(found["policies"]), release=found["release"])
+        return Original(
+            files=found["files"],
+            policies=tuple(found["policies"]),
+            release=found["release"],
+            ignored=tuple(found.get("ignored", ())),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +150,9 @@ def adopt(original: Original, wanted: Wanted) -> Adopted:
         public = merge(public, {section: {option: own[section][option]}})
     if _POLICY not in files:
         public = merge(public, {_POLICY[0]: {_POLICY[1]: own[_POLICY[0]][_POLICY[1]]}})
-    return Adopted(public=public, secret=translation.secret, files=files, notes=tuple(_notes(translation, wanted)))
+    return Adopted(
+        public=public, secret=translation.secret, files=files, notes=(*_notes(translation, wanted), *_ignored(original))
+    )
 
 
 def _open_secrets(translation: Translation, wanted: Wanted) -> list[str]:
@@ -230,6 +239,10 @@ def _files(translation: Translation, original: Original, wanted: Wanted) -> tupl
         rule = "rules there come on top of the policy file, and only that one is brought to the nodes"
         return found, [f"{', '.join(more)}: {rule}: move them into it, or allow {'.'.join(_POLICY_DIRS)} by adoptAllow"]
     return found, []
+
+
+def _ignored(original: Original) -> list[str]:
+    return [f"{what}: its release of Heat is not looked at" for what in original.ignored]
 
 
 def _notes(translation: Translation, wanted: Wanted) -> list[str]:

@@ -3,7 +3,8 @@
 Everything travels on stdin of one `remote.Command` each: content, mode and owner are kept, a file is replaced
 atomically, and a changed text is an update in place. The far end, templates/scripts/heat-scaleout.sh, does nothing
 before all of a text has arrived. None of them has a `delete`, so that a host that is gone blocks neither `up` nor
-`destroy`; nothing has `triggers`, which replace. What is to be done when a host leaves is a farewell: a command of this machine, which gives up on a dead host.
+`destroy`; nothing has `triggers`, which replace. What is to be done when a host leaves is a farewell:
+a command of this machine, which gives up on a dead host.
 """
 
 from __future__ import annotations

@@ -12,11 +12,15 @@ alone: the environment of a process has secrets. give-back undoes all of it. Eac
 HAProxy can bind beside a process that knows nothing of it as both have SO_REUSEPORT and one owner: the listening
 sockets of the original processes are given both here. Where the system does not allow that, as it does not with
 kernel.yama.ptrace_scope = 3, the original processes are stopped first.
+
+What a process says of itself in /proc, its user may have made up: nothing of it is opened, run or believed as root, and
+it gets back no file that it had not.
 """
 
 import contextlib
 import csv
 import ctypes
+import errno
 import http.client
 import io
 import json
@@ -26,6 +30,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -61,6 +66,8 @@ START = 90
 HASTE = 0.1
 PAUSE = 0.005
 PIDFD_GETFD = 438
+# Of how a process has a file open, what it gets again.
+KEPT = os.O_ACCMODE | os.O_APPEND | os.O_SYNC | os.O_DSYNC
 SERVER_ERROR = 500
 LISTENING, ESTABLISHED = "0A", "01"
 
@@ -154,7 +161,8 @@ def command_of(pid: int) -> list[str]:
     with contextlib.suppress(OSError):
         text = os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0"))
         titled = re.fullmatch(r"\S+: master process \[(.*)\]", text)
-        return shlex.split(titled[1]) if titled else text.split("\0")
+        with contextlib.suppress(ValueError):  # a title that is no command line
+            return shlex.split(titled[1]) if titled else text.split("\0")
     return []
 
 
@@ -187,14 +195,15 @@ def family(pid: int) -> list[int]:
 
 def properties(unit: str, *names: str) -> dict[str, str]:
     """What systemd says of a unit."""
-    lines = run("systemctl", "show", "--property", ",".join(names), unit).splitlines()
+    lines = run("systemctl", "show", "--property", ",".join(names), "--", unit).splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def unit_of(pid: int) -> str:
     """The systemd service that a process is the main one of, or has inherited its sockets from; empty for none."""
     with contextlib.suppress(OSError):
-        for unit in re.findall(r"/([^/\n]+\.service)(?:/|$)", Path(f"/proc/{pid}/cgroup").read_text(), re.M):
+        # A user may make control groups below his own, called as he likes; a unit's name has no other characters.
+        for unit in re.findall(r"/([\w:.@\\-]+\.service)(?:/|$)", Path(f"/proc/{pid}/cgroup").read_text(), re.M | re.A):
             if int(properties(unit, "MainPID").get("MainPID", 0)) == pid:
                 return str(unit)
     return ""
@@ -203,14 +212,27 @@ def unit_of(pid: int) -> str:
 # What ran here before: a service of systemd, a site of Apache, or a process that somebody has started.
 
 
+def opened(pid: int, number: int) -> dict[str, Any] | None:
+    """A regular file that a process has open, and how; None where it is something else.
+
+    Its device and number in the file system tell it from another one that is under its name later on.
+    """
+    try:
+        path, info = target(f"/proc/{pid}/fd/{number}"), Path(f"/proc/{pid}/fd/{number}").stat()
+        told = re.search(r"(?m)^flags:\s*([0-7]+)$", Path(f"/proc/{pid}/fdinfo/{number}").read_text())
+    except OSError:
+        return None
+    flags = int(told[1], 8) if told else os.O_PATH
+    # A descriptor by O_PATH is had without any right to the file.
+    if not path.startswith("/") or not stat.S_ISREG(info.st_mode) or flags & os.O_PATH:
+        return None
+    return {"path": path, "flags": flags & KEPT, "file": [info.st_dev, info.st_ino]}
+
+
 def described(pid: int) -> dict[str, Any]:
     """All that it takes to start a process again as it was."""
     status = status_of(pid)
     environment = [os.fsdecode(word) for word in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if b"=" in word]
-    output = []
-    for number in (1, 2):
-        path = target(f"/proc/{pid}/fd/{number}")
-        output.append(path if path.startswith("/") and Path(path).is_file() else os.devnull)
     return {
         "kind": "process",
         "name": f"{status['Name']} (process {pid})",
@@ -221,7 +243,7 @@ def described(pid: int) -> dict[str, Any]:
         "gid": int(status["Gid"].split()[0]),
         "groups": [int(group) for group in status["Groups"].split()],
         "umask": int(status["Umask"], 8),
-        "output": output,
+        "output": [opened(pid, number) for number in (1, 2)],
         # A title may have been written over it.
         "environment": environment or [f"PATH={os.defpath}"],
     }
@@ -258,11 +280,16 @@ def entry(pid: int, port: int, wanted: str) -> dict[str, Any]:
     return {"pid": pid, "born": born(pid), **({"kind": "unit", "name": unit} if unit else described(pid))}
 
 
+def is_proxy(pid: int) -> bool:
+    """Whether a process is of HAProxy's unit. Any may call itself so."""
+    with contextlib.suppress(OSError):
+        return bool(re.search(r"(?m)/system\.slice/haproxy\.service$", Path(f"/proc/{pid}/cgroup").read_text()))
+    return False
+
+
 def holders(port: int) -> list[tuple[int, int]]:
     """Who listens on a port, HAProxy aside."""
-    return [
-        (pid, file) for pid, file in descriptors(sockets(port, LISTENING)) if status_of(pid).get("Name") != "haproxy"
-    ]
+    return [(pid, file) for pid, file in descriptors(sockets(port, LISTENING)) if not is_proxy(pid)]
 
 
 def originals(ports: Iterable[int]) -> list[dict[str, Any]]:
@@ -272,7 +299,10 @@ def originals(ports: Iterable[int]) -> list[dict[str, Any]]:
         if (inodes := sockets(port, LISTENING)) and not descriptors(inodes):
             sys.exit(f"port {port} is taken by a process that root may not look at here: it wants CAP_SYS_PTRACE")
         for pid in top(pid for pid, _ in holders(port)):
-            one = entry(pid, port, r"heat|h-api")
+            try:
+                one = entry(pid, port, r"heat|h-api")
+            except (OSError, KeyError):  # it has ended meanwhile
+                continue
             found.setdefault(one["name"], {**one, "ports": []})["ports"].append(port)
     return list(found.values())
 
@@ -286,7 +316,11 @@ def engines() -> list[dict[str, Any]]:
             named = any(Path(word).name == "heat-engine" for word in command_of(pid)[:2])
             if named and "python" in target(f"/proc/{pid}/exe"):
                 pids.append(pid)
-    return [entry(pid, 0, r"heat|h-eng") | {"ports": []} for pid in top(pids)]
+    found = []
+    for pid in top(pids):
+        with contextlib.suppress(OSError, KeyError):  # it has ended meanwhile
+            found.append(entry(pid, 0, r"heat|h-eng") | {"ports": []})
+    return found
 
 
 def enabled(names: Iterable[str]) -> list[str]:
@@ -321,7 +355,8 @@ def stop(entries: list[dict[str, Any]], seconds: float) -> None:
     """Stop what ran here before; what has not ended in time is killed."""
     units = [one["name"] for one in entries if one["kind"] == "unit"]
     living = [one for one in entries if one["kind"] != "site" and lives(one)]
-    trees = [family(one["pid"]) for one in living]
+    # With when each was started: by the end of the wait another process may have its number.
+    trees = {(pid, born(pid)) for one in living for pid in family(one["pid"])}
     if units:
         # So that systemd does not start them again, whatever becomes of their processes.
         run("systemctl", "stop", "--no-block", *units)
@@ -340,9 +375,10 @@ def stop(entries: list[dict[str, Any]], seconds: float) -> None:
     ports = [port for one in entries for port in one["ports"]]
     gone = until(lambda: not any(map(lives, living)) and not any(map(holders, ports)), seconds)
     if not gone:
-        for pid in [pid for tree in trees for pid in tree]:
+        for pid, since in trees:
             with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+                if born(pid) == since:
+                    os.kill(pid, signal.SIGKILL)
     if not until(lambda: not any(map(holders, ports)), 10):
         who = ", ".join(f"{status_of(pid).get('Name')} (process {pid})" for port in ports for pid, _ in holders(port))
         raise TakeOverError(f"what served Heat's APIs is started again by something else: {who}")
@@ -383,6 +419,78 @@ def active(unit: str) -> bool:
     return properties(unit, "ActiveState").get("ActiveState") == "active"
 
 
+def plain_file(path: str, flags: int, file: list[int] | None = None) -> int:
+    """Open a regular file to which no symbolic link leads, with the rights that this process has now.
+
+    Args:
+        path: from the root.
+        flags: how.
+        file: its device and number; any file where that is not given.
+
+    Raises:
+        OSError: there is none, or it may not be opened so.
+    """
+    walk = os.O_PATH | os.O_NOFOLLOW
+    at = os.open("/", walk)
+    try:
+        *directories, name = path.strip("/").split("/")
+        for part, more in [*((part, os.O_DIRECTORY) for part in directories), (name, 0)]:
+            at, before = os.open(part, walk | more, dir_fd=at), at
+            os.close(before)
+        found = os.fstat(at)
+        if not stat.S_ISREG(found.st_mode) or file not in (None, [found.st_dev, found.st_ino]):
+            raise FileNotFoundError(path)
+        if file and found.st_nlink != 1:
+            raise PermissionError(path)
+        # By what has been looked at, whatever is called so by now.
+        opened_file = os.open(f"/proc/self/fd/{at}", flags | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(at)
+    if not flags & os.O_APPEND:
+        # It goes on below what it has written before.
+        os.lseek(opened_file, 0, os.SEEK_END)
+    return opened_file
+
+
+def had_before(one: dict[str, Any]) -> int | None:
+    """As root, the very file that a process had open for writing: whoever had opened it may have been root too."""
+    if one["file"] and one["flags"] & os.O_ACCMODE in (os.O_WRONLY, os.O_RDWR):
+        with contextlib.suppress(OSError):
+            return plain_file(one["path"], one["flags"], one["file"])
+    return None
+
+
+def outputs(kept: list[Any]) -> list[dict[str, Any] | None]:
+    """Where a process of the record writes to; a record of an earlier version has the paths alone."""
+    return [
+        {"path": one, "flags": os.O_WRONLY | os.O_APPEND, "file": None} if isinstance(one, str) else one for one in kept
+    ]
+
+
+def become(one: dict[str, Any]) -> None:
+    """Have the user and the files of a process of the record: its files as that user, or those that it had itself."""
+    output = outputs(one["output"])
+    had = [had_before(file) if file else None for file in output]
+    os.setgroups(one["groups"])
+    os.setresgid(one["gid"], one["gid"], one["gid"])
+    os.setresuid(one["uid"], one["uid"], one["uid"])
+    os.umask(one["umask"])
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    written: list[int] = []
+    for number, file in enumerate(output):
+        if number and file and file == output[0]:
+            written.append(written[0])
+            continue
+        fallback = had[number]
+        try:
+            written.append(plain_file(file["path"], file["flags"]) if file else nothing)
+        except OSError:
+            written.append(nothing if fallback is None else fallback)
+    for number, source in enumerate([nothing, *written]):
+        os.dup2(source, number)
+    os.closerange(3, 1024)
+
+
 def launch(place: int) -> None:
     """Become a process of the record, and return at once."""
     one = json.loads(RECORD.read_text())["entries"][place]
@@ -391,15 +499,8 @@ def launch(place: int) -> None:
     os.setsid()
     if os.fork():
         os._exit(0)
-    os.umask(one["umask"])
-    # As root: whoever opened them for it may have been root too.
-    for number, path in enumerate([os.devnull, *one["output"]]):
-        os.dup2(os.open(path, os.O_RDWR | os.O_APPEND), number)
-    os.setgroups(one["groups"])
-    os.setresgid(one["gid"], one["gid"], one["gid"])
-    os.setresuid(one["uid"], one["uid"], one["uid"])
+    become(one)
     os.chdir(one["cwd"])
-    os.closerange(3, 1024)
     words = one["argv"]
     # A script is started by its own name, as it was then, and its interpreter as the script says.
     if len(words) > 1 and os.access(words[1], os.X_OK) and Path(words[1]).read_bytes()[:2] == b"#!":
@@ -411,16 +512,24 @@ def launch(place: int) -> None:
 # The sockets of the original processes.
 
 
-def fetched(pid: int, file: int) -> socket.socket:
+def fetched(pid: int, file: int, link: str) -> socket.socket:
     """A socket of another process, shared with it.
 
+    Args:
+        pid: the process.
+        file: as which of its files.
+        link: where that one led when it was looked at, such as "socket:[123]".
+
     Raises:
-        OSError: the system does not allow it.
+        OSError: the system does not allow it, or it is another one by now.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     found = libc.syscall(PIDFD_GETFD, os.pidfd_open(pid), file, 0)
     if found < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if f"socket:[{os.fstat(found).st_ino}]" != link:
+        os.close(found)
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
     return socket.socket(fileno=found)
 
 
@@ -434,7 +543,7 @@ def shared(ports: Iterable[int]) -> list[socket.socket]:
                 if (inode := target(f"/proc/{pid}/fd/{file}")) in seen:
                     continue
                 seen.add(inode)
-                one = fetched(pid, file)
+                one = fetched(pid, file, inode)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 os.fchown(one.fileno(), 0, -1)
                 found.append(one)

@@ -79,7 +79,7 @@ def test_whole_input_is_put_in_place_and_run(hand: Hand, tmp_path: Path) -> None
 
 
 def cuts(text: str) -> list[bytes]:
-    """Beginnings of what is sent: nothing, parts of the first line, all of it, parts of what follows, all but a byte."""
+    """Beginnings of what is sent: nothing, parts of the first line and of what follows, all but a byte."""
     whole = framed(text).encode()
     first = whole.index(b"\n") + 1
     return [whole[:at] for at in sorted({0, 1, first - 2, first - 1, first, first + 1, len(whole) - 9, len(whole) - 1})]
