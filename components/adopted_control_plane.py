@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 
-from components import adoption
+from components import adoption, heat_conf
 from components.adoption import AUTH, Adopted, Original, Wanted
 from components.client_config import Login
 from components.control_plane import ControlPlane, ServiceLogin, run_program
@@ -114,6 +114,7 @@ class AdoptedControlPlane(ControlPlane):
             lambda known: render(
                 "adoption/place.sh.j2",
                 directory=adoption.DIRECTORY,
+                parent=heat_conf.CONF_DIR,
                 files={adoption.place(path, content): content for path, content in known.items()},
             )
         )

@@ -334,6 +334,24 @@ def test_a_process_on_a_port_is_named_whether_it_has_one_address_or_all(tmp_path
     assert holder(tmp_path, f"LISTEN 0 128 {local} 0.0.0.0:*") == "a process that cannot be seen from here"
 
 
+@pytest.mark.parametrize(
+    ("group", "who"),
+    [
+        # In a container root does not see whose process it is, and the control group has more before it.
+        ("/system.slice/system-heat\\x2dapi.slice/heat-api@8004.service", ""),
+        ("/libpod_parent/libpod-1/system.slice/heat-api@8004.service", ""),
+        ("/system.slice/nginx.service", "a process that cannot be seen from here (nginx.service)"),
+        (
+            "/system.slice/not-heat-api@8004.service",
+            "a process that cannot be seen from here (not-heat-api@8004.service)",
+        ),
+        ("unreachable:1f", "a process that cannot be seen from here"),
+    ],
+)
+def test_a_socket_of_the_units_own_is_known_by_its_control_group(tmp_path: Path, group: str, who: str) -> None:
+    assert holder(tmp_path, f"LISTEN 0 4096 10.0.0.2:8004 0.0.0.0:* cgroup:{group}") == who
+
+
 @pytest.mark.parametrize("local", ["127.0.0.1:8004", "10.0.0.3:8004", "[::]:8004", "10.0.0.2:18004"])
 def test_who_listens_elsewhere_is_in_nobodys_way(tmp_path: Path, local: str) -> None:
     assert holder(tmp_path, f'LISTEN 0 128 {local} 0.0.0.0:* users:(("x",pid=1,fd=3))') == ""

@@ -251,6 +251,40 @@ def test_an_api_stops_only_when_the_proxy_has_seen_it_leave(tmp_path: Path) -> N
     assert not (turn.run / "down").exists()
 
 
+def test_an_api_of_an_earlier_version_is_told_to_leave_by_heats_own_user(tmp_path: Path) -> None:
+    """Its mark is in a directory of that user's, who may have put a link there."""
+    turn = Turn(tmp_path, API)
+    (turn.path / "after").write_text(UP + "\n")
+    turn.want("first")
+    assert turn.take().returncode == 0
+    victim, earlier = tmp_path / "root's file", tmp_path / "run/heat-api-8004/down"
+    victim.write_text("as it was")
+    earlier.parent.mkdir()
+    earlier.symlink_to(victim)
+    turn.marked(earlier)
+    # Whatever that user does: the proxy sees it leave.
+    tool(tmp_path / "bin", "runuser", f"echo \"$*\" >>{tmp_path}/as-heat; echo '{DOWN}' >>{turn.journal}")
+    turn.want("second")
+    done = turn.take()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "as-heat").read_text().splitlines() == [
+        f"-u heat -- touch {earlier}",
+        f"-u heat -- rm -f {earlier}",
+    ]
+    assert victim.read_text() == "as it was"
+    assert turn.log[-1] == "restart with second"
+
+
+def test_digests_that_heats_user_may_have_written_are_not_believed(turn: Turn) -> None:
+    """Those of an earlier version, in its runtime directory."""
+    earlier = turn.path / "run" / turn.unit.replace("@", "-")
+    earlier.mkdir()
+    (turn.run / "read").rename(earlier / "read")
+    assert turn.take().returncode == 0
+    assert turn.log[-1] == "restart with first"
+    assert len(turn.log) > 1
+
+
 def test_an_api_that_no_proxy_asks_is_restarted_at_once(tmp_path: Path) -> None:
     turn = Turn(tmp_path, API)
     turn.journal.write_text("")

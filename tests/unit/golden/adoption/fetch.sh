@@ -2,6 +2,10 @@
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/original.py fetch <<'END_OF_SPEC'
 {
+  "conf": [
+    "/etc/heat/heat.conf",
+    "/etc/heat/heat.conf.d"
+  ],
   "files": [
     "/etc/heat/policy.yaml",
     "/etc/ssl/cloud.pem"

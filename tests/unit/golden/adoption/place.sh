@@ -4,6 +4,13 @@ set -eu
 umask 077
 group=root
 if getent group heat >/dev/null; then group=heat; fi
+for above in /etc/heat /etc/heat/adopted; do
+    [ -e "$above" ] || [ -L "$above" ] || continue
+    if [ -L "$above" ] || [ "$(stat -c %u "$above")" != 0 ]; then
+        echo "$above on $(hostname) is a link, or belongs to $(stat -c %U "$above"), who could lead elsewhere what is put there; type there, as root: chown -h root $above" >&2
+        exit 1
+    fi
+done
 install -d -o root -g "$group" -m 0750 /etc/heat/adopted
 if [ ! -f /etc/heat/adopted/bba2c1d092c8-policy.yaml ]; then
     base64 -d >/etc/heat/adopted/bba2c1d092c8-policy.yaml.new <<'END_OF_FILE'

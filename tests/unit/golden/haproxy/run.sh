@@ -43,7 +43,7 @@ if ! systemctl is-active --quiet haproxy; then
     systemctl start haproxy || failed "it does not start"
     leaving=
 elif sha256sum --check --status "$loaded" 2>/dev/null; then
-    # None, or those of a run that was cut off after its reload.
+    # Those of a run that was cut off after its reload, if there are any.
     leaving=$(workers | sed 's/[0-9]* *$//')
 else
     leaving=$(workers)

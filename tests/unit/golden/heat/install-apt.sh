@@ -37,6 +37,10 @@ done
 packages heat-engine heat-api heat-api-cfn uwsgi-plugin-python3 python3-pymysql python3-pymemcache python3-memcache \
     python3-openstacksdk curl iproute2
 
+# The package gives its configuration to Heat's user, who could then lead elsewhere what root writes there.
+chown -h root:heat /etc/heat
+chmod 0750 /etc/heat
+
 bin=/opt/heat/apt/bin
 install -d "$bin" /opt/heat/apt/etc
 for program in heat-engine heat-api heat-api-cfn heat-wsgi-api heat-wsgi-api-cfn heat-manage oslo-config-validator; do
