@@ -20,6 +20,7 @@ from types import ModuleType
 
 import pytest
 
+from components.rendering import render
 from tests.unit.shipped import shipped_program
 from tests.unit.test_scripts import tool
 
@@ -253,6 +254,30 @@ def test_a_link_of_the_services_user_leads_to_nothing_that_he_could_not_read(mac
     assert machine.release == ""
     roots.chmod(0o644)
     assert machine.release == "26.0.2"
+
+
+# Where the files go that it names.
+
+
+@needs_root
+@pytest.mark.parametrize("whose", ["root's", "another's", "a link"])
+def test_files_are_not_put_where_another_user_could_lead_them_elsewhere(machine: Machine, whose: str) -> None:
+    heat, other = machine.path / "etc/heat", machine.path / "other"
+    heat.mkdir(parents=True)
+    other.mkdir()
+    if whose == "another's":
+        os.chown(heat, OTHER.pw_uid, -1)
+    elif whose == "a link":
+        (heat / "adopted").symlink_to(other)
+    files = {f"{heat}/adopted/1-policy.yaml": base64.b64encode(b"rules").decode()}
+    text = render("adoption/place.sh.j2", directory=f"{heat}/adopted", parent=str(heat), files=files)
+    done = subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, check=False)
+    if whose == "root's":
+        assert (done.returncode, (heat / "adopted/1-policy.yaml").read_text()) == (0, "rules")
+    else:
+        assert done.returncode == 1
+        assert "type there, as root: chown -h root " in done.stderr
+        assert not [*other.iterdir()]
 
 
 # The configuration.
