@@ -82,6 +82,26 @@ class Stack:
         assert not check or done.returncode == 0, done.stdout
         return done.stdout.strip()
 
+    def restart(self, *hosts: str) -> None:
+        """Restart hosts at once, as by a power cut, and wait until they are up again."""
+        names = [f"heat-{self.name}-{host}" for host in hosts]
+        subprocess.run([*engine(), "restart", "--time", "0", *names], check=True, capture_output=True)
+        for host in hosts:
+            # A run of the caretaker's may have come too early for the broker.
+            self.on(host, "timeout 120 systemctl is-system-running --wait", check=False)
+
+    def tool(self, action: str) -> Result:
+        """What `make verify` and `make repair` run."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [ROOT / "tools/stack.sh", action, self.name],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, time.monotonic() - began)
+
     def bridge(self) -> str:
         """This machine's device in the hosts' network."""
         address = self.outputs()["nodes"][0]["address"]

@@ -20,6 +20,7 @@ import pytest
 from botocore.utils import parse_timestamp
 from heatclient.client import Client as HeatClient
 
+from components.remote import framed
 from tests.e2e.lab import ROOT, Stack, engine, wait_for
 
 WAIT = 120
@@ -261,7 +262,7 @@ def test_an_option_that_heat_does_not_know_never_reaches_a_process(stack: Stack)
     told = stack.on(
         "node-1",
         "heat-scaleout put /etc/heat/heat.conf 0644 root:root /opt/heat/27.0.1/check-options",
-        stdin="[DEFAULT]\nsql_connection = mysql://nowhere\n",
+        stdin=framed("[DEFAULT]\nsql_connection = mysql://nowhere\n"),
         check=False,
     )
     assert "DEFAULT/sql_connection" in told
@@ -277,7 +278,7 @@ def test_a_configuration_that_haproxy_warns_of_is_not_taken(stack: Stack) -> Non
     stack.on(
         "front",
         "heat-scaleout put /etc/haproxy/haproxy.cfg 0644 root:root haproxy -c -q -dW -f && exit 1 || exit 0",
-        stdin=warned,
+        stdin=framed(warned),
     )
     assert stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg") == before
 
@@ -358,6 +359,56 @@ def test_a_process_that_is_killed_comes_back(stack: Stack) -> None:
     stack.on("node-1", f"kill -9 {before}")
     wait_for(lambda: stack.pids()["node-1", "heat-engine@1"] not in ("0", before), "a new engine", 20)
     wait_for(lambda: stack.consumers() == engines, "as many consumers as before")
+
+
+def test_nothing_that_heats_user_can_write_leads_root_elsewhere(stack: Stack) -> None:
+    """An API is told to leave, and what it has read is known, in directories that its user cannot change."""
+    looks = "find /run/heat-scaleout /etc/heat /usr/local/lib/heat-scaleout ! -type l"
+    for node in ("node-1", "node-2"):
+        assert stack.on(node, f"runuser -u heat -- {looks} -writable 2>/dev/null", check=False) == ""
+        assert stack.on(node, f"{looks} ! -user root") == ""
+        assert "down" not in stack.on(node, "ls /run/heat-scaleout/*")
+    # The API finds its mark all the same: its health check says so, and the mark goes with its next start.
+    mark = "/run/heat-scaleout/heat-api@8004/down"
+    status = "curl -s -o /dev/null -w '%{http_code}' http://$(hostname -I | tr -d ' '):8004/healthcheck"
+    assert stack.on("node-2", status) == "200"
+    stack.on("node-2", f"touch {mark}")
+    assert stack.on("node-2", status) != "200"
+    stack.on("node-2", "systemctl restart heat-api@8004")
+    wait_for(lambda: stack.on("node-2", status) == "200", "the API is back")
+    assert stack.on("node-2", f"ls {mark} 2>/dev/null", check=False) == ""
+
+
+def test_after_a_restart_of_its_hosts_all_is_known_to_be_as_it_was_left(stack: Stack, cloud: Any) -> None:
+    stack.restart("front", "node-1")
+    wait_for(lambda: stack.consumers() == 1, "the engine is back", WAIT)
+    found = stack.tool("verify")
+    assert found.code == 0, found.text
+    stack.up("--expect-no-changes")
+    before = stack.pids()
+    proxy = stack.on("front", "systemctl show --property MainPID --value haproxy")
+    # Each script by which a service is seen to, once more: none finds anything to be done, nor a port to be another's.
+    stack.set("generation", 2)
+    stack.up()
+    assert stack.pids() == before
+    assert stack.on("front", "systemctl show --property MainPID --value haproxy") == proxy
+    found = stack.tool("verify")
+    assert found.code == 0, found.text
+    made = cloud.orchestration.create_stack(name="after-restart", template=random_strings(1))
+    completed(cloud, made)
+    gone(cloud, made)
+
+
+def test_a_host_that_has_lost_the_program_is_named_with_what_to_type(stack: Stack) -> None:
+    stack.on("node-2", "mv /usr/local/sbin/heat-scaleout /root/")
+    stack.set("apiThreads", 5)
+    failed = stack.up(check=False)
+    stack.on("node-2", "mv /root/heat-scaleout /usr/local/sbin/")
+    stack.pulumi("config", "rm", "apiThreads")
+    stack.up()
+    assert failed.code != 0
+    assert "has no /usr/local/sbin/heat-scaleout any more: the host seems to have been reinstalled" in failed.text
+    assert "type: make repair STACK=" in failed.text
 
 
 def test_a_changed_option_restarts_what_reads_it_and_nothing_else(stack: Stack) -> None:

@@ -24,10 +24,11 @@ from components.rendering import render
 from tests.unit.shipped import shipped_program
 from tests.unit.test_scripts import tool
 
-# Users that every system has; neither has anything.
-SERVICE, OTHER = pwd.getpwnam("daemon"), pwd.getpwnam("nobody")
-ROOT = os.geteuid()
-needs_root = pytest.mark.skipif(ROOT != 0, reason="only root may read as another user")
+# Users that every system has, who have nothing. Without root Heat's user is the one that the test runs as.
+OTHER = pwd.getpwnam("nobody")
+SELF = os.geteuid()
+SERVICE = pwd.getpwuid(SELF) if SELF else pwd.getpwnam("daemon")
+needs_root = pytest.mark.skipif(SELF != 0, reason="only root may read as another user")
 METADATA = "Metadata-Version: 2.1\nName: openstack-heat\nVersion: {}\nSummary: x\n\nVersion: 6.6.6\n"
 
 
@@ -53,7 +54,7 @@ class Machine:
         pid = next((pid for pid, unit in self.main.items() if unit == words[-1]), 0)
         return subprocess.CompletedProcess(words, 0, f"{pid}\n", "")
 
-    def process(self, pid: int, command: str, uid: int = ROOT, *, unit: str = "", uids: str = "") -> None:
+    def process(self, pid: int, command: str, uid: int = SELF, *, unit: str = "", uids: str = "") -> None:
         directory = self.proc / str(pid)
         directory.mkdir()
         (directory / "cmdline").write_text(command)
@@ -173,7 +174,7 @@ def test_a_process_that_ends_meanwhile_is_none(machine: Machine) -> None:
 
 
 @needs_root
-@pytest.mark.parametrize(("uid", "unit"), [(SERVICE.pw_uid, ""), (OTHER.pw_uid, "devstack@h-eng.service"), (ROOT, "")])
+@pytest.mark.parametrize(("uid", "unit"), [(SERVICE.pw_uid, ""), (OTHER.pw_uid, "devstack@h-eng.service"), (SELF, "")])
 def test_an_engine_of_heats_user_of_a_service_and_of_root_counts_with_files_of_its_own(
     machine: Machine, uid: int, unit: str
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from components.rendering import TEMPLATES, render
 from tests.unit.program import cached
 from tests.unit.test_scripts import tool
+from tools.verify import _SERVICES, _stamp
 
 
 class Front:
@@ -180,6 +181,14 @@ def test_every_stamp_is_written_by_root_where_only_root_may_write() -> None:
     for text in texts:
         for start in re.findall(r"(?m)^ExecStartPre=(.*sha256sum.*)$", text):
             assert start.startswith("+/bin/sh -c ")
+
+
+def test_make_verify_looks_where_each_service_has_its_stamp() -> None:
+    scripts = {name: cached().by_name[f"front-{name}"].text() for name in _SERVICES if name != "haproxy"}
+    for name, text in scripts.items():
+        assert f"\nconverge_service {_SERVICES[name]}.service " in text
+        assert _stamp(_SERVICES[name]) == f"/run/heat-scaleout/{_SERVICES[name]}/read"
+    assert f"loaded={_stamp(_SERVICES['haproxy'])}\n" in cached().by_name["front-haproxy"].text()
 
 
 def test_root_writes_and_believes_nothing_in_a_directory_of_another_users() -> None:
