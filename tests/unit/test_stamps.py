@@ -83,6 +83,8 @@ def service(tmp_path: Path) -> Front:
 
 def test_a_service_is_started_once_and_again_when_a_file_has_changed(service: Front) -> None:
     assert service.stamp.parent.stat().st_mode & 0o777 == 0o755
+    # A digest of a file with a password that can be guessed tells whether the guess was right.
+    assert service.stamp.stat().st_mode & 0o777 == 0o600
     assert service.converge() == "no"
     service.conf.write_text("second\n")
     assert service.converge() == "yes"

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ff0cf2eb230acce111cf452af5fd77805a26905ca0444b9fc4a0d68794efee68
+# What has just been changed: 9df61493610e7a8f40eb5afadfda8c293b409e01031210c7bce458f12b5def57
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: e02f26fa20a01a232e5ef8325420a8ac55e81147f1fbe7110881e6b7cd315a19
+# What has just been changed: f95c40b8152ec2f2d71b50e6a6769da20cdf691fdda89104470cd7eaa748ae6a
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

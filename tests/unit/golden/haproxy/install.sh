@@ -18,14 +18,14 @@ packages() {
         return 1
     }
 }
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever starts
-# it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, where only root writes.
+# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
+# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
 # $on_reload is "yes" for a unit that takes its files in at a reload too.
 stamps() {
     stamped=$1
     shift
     stamp=/run/heat-scaleout/$stamped/read
-    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && exec sha256sum $* >$stamp\""
+    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && umask 077 && exec sha256sum $* >$stamp\""
     text=$(printf '# Managed by heat-scaleout: changes are overwritten.\n[Service]\nExecStartPre=%s' "$write")
     [ "${on_reload-}" != yes ] || text=$(printf '%s\nExecReload=%s' "$text" "$write")
     dropin=/etc/systemd/system/$stamped.service.d/heat-scaleout-stamp.conf

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: f376bf4a9e2ac205cde315e111885995a5be96f8e3e5ff302eaed4172c8bfecc
+# The plan and its files: 13303418b5c37f7dcc3f34e1c845cf87621c34624563e017e75779d5ee85225f
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 3279323157f45cecf5b6a6930596c65319bf96b3767a2b43c424a39431f1e59f
+# Its files: 8422ec569770f778b8c72fe4771a24b61c1f264f5462443ceaff7595b366ef10
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: cb4f6d7e949b76bc4bacf61fa15523d56b68eb29e8b8bfb60bc5bf19da1cca2b
+# Its files: 7633ddb2aedf1488fdbd28b6a000f06e9e214ffe5fa892b2ba874a9517ce386f
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 720b509e5aa70b5a9d375525b90fcd5b95d23e514f322b7970227a93e2ecd17d
+# Its files: 229739d449dfefe2d30fa10986d22433e57d58fcb36471ce569b5aa1ee3088bf
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
