@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9df61493610e7a8f40eb5afadfda8c293b409e01031210c7bce458f12b5def57
+# What has just been changed: a3bb6b8346f50d531f912e8da84a643108bc2c1b046084699d93274d5e9f599f
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: f95c40b8152ec2f2d71b50e6a6769da20cdf691fdda89104470cd7eaa748ae6a
+# What has just been changed: 26bfdefa3beb993ee021f97ab7f1a37653ba888f01029a62d4d44d0ecdee5497
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

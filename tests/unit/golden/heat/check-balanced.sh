@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 5081d44af7151c56a6fcb25abe1cac2bc709eb9a62c257d278e9422e2e71d183
+# The plan and its files: 24fde1f5c4a2052b53b49aa408c4cc03cd9db88836c30b48ad9c2dffd0d03c96
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 13303418b5c37f7dcc3f34e1c845cf87621c34624563e017e75779d5ee85225f
+# The plan and its files: 88c5a459e737dff9b13078448e857b00902ee3a985024d13bd6855f9d33d53eb
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

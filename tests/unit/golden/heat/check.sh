@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 77da21aa4b4307473a35ce1facf1b4efa3e682dfb9d4fc3b2e26ee8d82e5e4cf
+# The plan and its files: 9f0a49f6bed7468d265f4d8ababce6da2117dd6b36ac415837568d9ef697a489
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

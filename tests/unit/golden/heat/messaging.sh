@@ -1,4 +1,4 @@
 # What this node's Heat makes of its messaging options.
-# The plan and its files: d537c89333801665a5cbaa6b8332d1d18328a85bc85d810f896c762d54e68151
+# The plan and its files: 6a6d42f84f4f1df3502f214bdd3cee775813d1f4b2b270fef73ae4a77c8311d4
 set -eu
 exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/messaging_options.py /etc/heat/heat.conf /etc/heat/secrets.conf 2>/dev/null

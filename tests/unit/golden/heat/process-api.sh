@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 8422ec569770f778b8c72fe4771a24b61c1f264f5462443ceaff7595b366ef10
+# Its files: 5b9cb4cc2e571280490a7b553ec07362e8fe7f48094f06bcba8986a777f1dff7
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 34e0ac0c9237444f719472fb8e229aa71776bb77b52b90c09454dea76a20e740
+# Its files: 49fb4628b21e330451a0cb22d8c65587543fff310560691b2a2b7b1695639719
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

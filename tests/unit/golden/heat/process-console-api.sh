@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 7633ddb2aedf1488fdbd28b6a000f06e9e214ffe5fa892b2ba874a9517ce386f
+# Its files: bff7b562be4a4bf101bc235aabf886f680b45821ead0154f94f9aae6ef9868ea
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

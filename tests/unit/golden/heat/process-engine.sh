@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 229739d449dfefe2d30fa10986d22433e57d58fcb36471ce569b5aa1ee3088bf
+# Its files: da17ca4e6d37b104c6d7b1ea7a5e9ec8fbb10162099b5d38d097b4e2cc9fbdc3
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
