@@ -233,7 +233,7 @@ def _free(resource: Resource) -> bool:
     row = resources.Resource.get_obj(admin, resource.id)
     values: dict[str, str | None] = {"engine_id": None}
     if row.status == "IN_PROGRESS":
-        values |= {"status": "FAILED", "status_reason": f"Worker lost resource {row.action} while it ran on"}
+        values |= {"status": "FAILED", "status_reason": f"Worker stopped in the middle of resource {row.action}"}
     taken = resources.Resource.select_and_update_by_id(admin, resource.id, values, resource.engine, resource.key)
     return bool(taken)
 

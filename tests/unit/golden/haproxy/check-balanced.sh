@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 24241cef6fdf38f1fe3189039f23518708471a3498b2e75958ca0072185eb7d0
+# What has just been changed: df144e73cd8209e1268de459400d3f1c02163ae06577d35faa38002b65bf44c5
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: d49d5eb96d954a121d374cc1b96a7275aa2b99163b39e5fface54fac190881b4
+# What has just been changed: 4003639b199bd05a11e8edd4e87529bc91cdf0944baa2fc0c56a7346fc7c629c
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 663c773d0919ca912552f3b9be31e06fbcb7c1e14a07a7ae5a3db02279c26a42
+# The plan and its files: 6d1f7e072967566f46201d4417807c63103b8d8ea1eb6318e7fb6f5d1d07f115
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 3682baa3ada8e326e02f6992f5ac92f824ca08752b9a44f95602d8d309c7bd47
+# Its files: a85ca4ed200e5117a6f2fe1956c54d448391b97e7d3657befe061c81bf3ca0f2
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

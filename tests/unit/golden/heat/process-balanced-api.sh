@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 4a4113f8dafd8b1fd76679e0dc74d6efa1026cb53f44769045b4422352e0a338
+# Its files: d782698301e4f9b416c253f0bcd93744f6128b4310aaf5a1c172951707f14a45
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 43a88aa4635aec3d834e74e94f6a9a66cb1b6c5da717b2d3e009995516d862f1
+# Its files: b823d14e2f51e404dbac5e81c1941539fede3e1c8c4d2687f9410384221ad750
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

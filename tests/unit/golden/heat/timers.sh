@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 4a0f91de25c8629df28827b9adbc4f6e1fb5a9821be8204a3b4bc4437e3d8c9c
+# Its files: d76c0d497e6c80e5ea5b9ba08d539cb641a202f33f0a3c40fa64d580d5609546
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
