@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: d76c0d497e6c80e5ea5b9ba08d539cb641a202f33f0a3c40fa64d580d5609546
+# Its files: 6abcccaf07d13d031ddf685b43f33b413e70c13c103343cde95263370aa12025
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
