@@ -203,7 +203,7 @@ def test_without_an_engine_clients_are_told_so_at_once(stack: Stack, cloud: Any)
         # The proxy has both of them up, and they tell of their versions.
         assert status(f"{outputs['heat_api_url']}/")[0] == 300
         listed = cloud.session.get(f"{outputs['haproxy_stats_url']};csv", authenticated=False).text
-        states = [line.split(",")[17] for line in listed.splitlines() if ",FRONTEND," not in line and "heat" in line]
+        states = [line.split(",")[17] for line in listed.splitlines() if "_api_proxy,node-" in line]
         assert set(states) == {"UP"}, listed
     finally:
         stack.on("node-1", "systemctl start heat-engine@1")

@@ -253,6 +253,8 @@ def database_killed(scene: Scene) -> None:
 @fault("database", planned=False)
 def database_read_only(scene: Scene) -> None:
     """It refuses every write for some seconds, as one does whose primary changes; whoever reads notices nothing."""
+    held = "mariadb --skip-column-names heat --execute 'select count(*) from resource where engine_id is not null'"
+    wait_for(lambda: int(scene.stack.on("front", held)) > 1, "resources are in work")
     with scene.cut(Cause.DATABASE):
         scene.stack.on("front", "mariadb --execute 'set global read_only = 1'")
         try:

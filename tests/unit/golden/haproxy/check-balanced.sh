@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: bf90e7e2725518299c055e4f826fd0b7b82188d1be7388b5777a3880b5ac5d07
+# What has just been changed: df144e73cd8209e1268de459400d3f1c02163ae06577d35faa38002b65bf44c5
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

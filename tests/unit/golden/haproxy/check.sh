@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9414b5e586131274272bc74bfbe09bf43ce5d0de10ca84887e0dc61fab4f7f51
+# What has just been changed: 4003639b199bd05a11e8edd4e87529bc91cdf0944baa2fc0c56a7346fc7c629c
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

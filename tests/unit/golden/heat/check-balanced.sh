@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 0daa4fea4b38e87a7eb5e69854c2c8129efdc1c8558b1324032f24f70a5ccde9
+# The plan and its files: 6d1f7e072967566f46201d4417807c63103b8d8ea1eb6318e7fb6f5d1d07f115
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -54,7 +54,10 @@ told() {
 # out UNIT: whether the proxy sends no more requests, or nobody asks.
 # Those under way end while the process stops, which has time for them.
 out() {
-    [ -n "$(proxied "$1" -20s)" ] || return 0
+    if [ -z "$(proxied "$1" -20s)" ]; then
+        heard "$1" 20
+        return
+    fi
     told "$1" -20s 503 4
 }
 
@@ -65,8 +68,23 @@ back() {
 # An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
 # templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
+# heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
+# that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
+# of a proxy that asks all the time.
+heard() {
+    mark="heard-$$-$(date +%s%N)"
+    curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://10.0.0.12:${1#*@}/healthcheck?$mark" || return 1
+    tries=10
+    until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.2
+    done
+    [ -n "$(journalctl --until "-$2s" --lines 1 --output cat --no-pager)" ]
+}
+
 # drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
-# the same.
+# the same, and so it does where nobody can say whether a proxy asks.
 drain() {
     : >"/run/$(echo "$1" | tr @ -)/down"
     deadline=$(($(date +%s) + $2))

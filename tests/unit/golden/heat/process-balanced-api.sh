@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 689e0450b68093dc37138999d56c5a9967fe742e684f6225cbec05f75466dcb8
+# Its files: d782698301e4f9b416c253f0bcd93744f6128b4310aaf5a1c172951707f14a45
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -55,7 +55,10 @@ told() {
 # out UNIT: whether the proxy sends no more requests, or nobody asks.
 # Those under way end while the process stops, which has time for them.
 out() {
-    [ -n "$(proxied "$1" -20s)" ] || return 0
+    if [ -z "$(proxied "$1" -20s)" ]; then
+        heard "$1" 20
+        return
+    fi
     told "$1" -20s 503 4
 }
 
@@ -66,8 +69,23 @@ back() {
 # An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
 # templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
+# heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
+# that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
+# of a proxy that asks all the time.
+heard() {
+    mark="heard-$$-$(date +%s%N)"
+    curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://10.0.0.11:${1#*@}/healthcheck?$mark" || return 1
+    tries=10
+    until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.2
+    done
+    [ -n "$(journalctl --until "-$2s" --lines 1 --output cat --no-pager)" ]
+}
+
 # drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
-# the same.
+# the same, and so it does where nobody can say whether a proxy asks.
 drain() {
     : >"/run/$(echo "$1" | tr @ -)/down"
     deadline=$(($(date +%s) + $2))
@@ -99,6 +117,8 @@ holder() {
         done | head -n 1
 }
 unit=heat-api@8004
+# Seconds after which a proxy that nobody hears of has taken an API back.
+unheard=30
 own=/etc/heat/processes/$unit
 
 # A process reads copies of its own, which are taken when its turn has come: until then it runs on with those that it
@@ -109,6 +129,7 @@ changed() {
     cmp -s /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml || return 0
     cmp -s /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service || return 0
     cmp -s /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini || return 0
+    cmp -s /usr/local/lib/heat-scaleout/api.py /etc/heat/processes/heat-api@8004/api.py || return 0
     cmp -s /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf || return 0
     return 1
 }
@@ -132,7 +153,11 @@ start() {
     since=@$(date +%s)
     systemctl restart "$unit" || unwell "$unit" "systemd could not start it"
     well "$unit" node-1-heat-api-8004 8004 120
-    [ -z "$behind_proxy" ] || returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back"
+    case "$behind_proxy" in
+    "") ;;
+    unheard) sleep "$unheard" ;;
+    *) returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back" ;;
+    esac
 }
 
 # The unit's start leaves the digests of what it read.
@@ -146,6 +171,10 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         exit 1
     fi
     behind_proxy=$(proxied "$unit" -30s)
+    if [ -z "$behind_proxy" ] && [ "$state" = active ] && ! heard "$unit" 20; then
+        behind_proxy=unheard
+        echo "the journal of node-1 does not have what $unit logs: it gives a proxy 75 s to leave it, and $unheard s to come back" >&2
+    fi
     trap 'rm -f "/run/heat-api-8004/down"' EXIT
     [ "$state" != active ] || drain "$unit" 75
     mkdir -p "$own/before"
@@ -154,6 +183,7 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
     take /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml
     take /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service
     take /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini
+    take /usr/local/lib/heat-scaleout/api.py /etc/heat/processes/heat-api@8004/api.py
     take /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf
     # A subshell: it ends where the process is found not to work.
     if ! (start); then
@@ -163,6 +193,7 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         put_back /etc/heat/processes/heat-api@8004/policy.yaml
         put_back /etc/systemd/system/heat-api@8004.service
         put_back /etc/heat/processes/heat-api@8004/uwsgi.ini
+        put_back /etc/heat/processes/heat-api@8004/api.py
         put_back /etc/heat/processes/heat-api@8004/process.conf
         if (start) 2>/dev/null; then
             echo "$unit runs again with what it had before, and so do those whose turn had not come." >&2

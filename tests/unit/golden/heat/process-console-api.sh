@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: ca28b6022b0a8bdd71ca0f721cf6b099ef41987074a6a4a93a6ca861aba67664
+# Its files: b823d14e2f51e404dbac5e81c1941539fede3e1c8c4d2687f9410384221ad750
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -55,7 +55,10 @@ told() {
 # out UNIT: whether the proxy sends no more requests, or nobody asks.
 # Those under way have ended then: this process does not wait for them when it stops.
 out() {
-    [ -n "$(proxied "$1" -20s)" ] || return 0
+    if [ -z "$(proxied "$1" -20s)" ]; then
+        heard "$1" 20
+        return
+    fi
     told "$1" -20s 503 4 && [ -z "$(ss -Htn state established "sport = :${1#*@}")" ]
 }
 
@@ -66,8 +69,23 @@ back() {
 # An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
 # templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
+# heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
+# that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
+# of a proxy that asks all the time.
+heard() {
+    mark="heard-$$-$(date +%s%N)"
+    curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://10.0.0.2:${1#*@}/healthcheck?$mark" || return 1
+    tries=10
+    until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.2
+    done
+    [ -n "$(journalctl --until "-$2s" --lines 1 --output cat --no-pager)" ]
+}
+
 # drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
-# the same.
+# the same, and so it does where nobody can say whether a proxy asks.
 drain() {
     : >"/run/$(echo "$1" | tr @ -)/down"
     deadline=$(($(date +%s) + $2))
@@ -99,6 +117,8 @@ holder() {
         done | head -n 1
 }
 unit=heat-api@8004
+# Seconds after which a proxy that nobody hears of has taken an API back.
+unheard=30
 own=/etc/heat/processes/$unit
 
 # A process reads copies of its own, which are taken when its turn has come: until then it runs on with those that it
@@ -131,7 +151,11 @@ start() {
     since=@$(date +%s)
     systemctl restart "$unit" || unwell "$unit" "systemd could not start it"
     well "$unit" node-1-heat-api-8004 8004 120
-    [ -z "$behind_proxy" ] || returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back"
+    case "$behind_proxy" in
+    "") ;;
+    unheard) sleep "$unheard" ;;
+    *) returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back" ;;
+    esac
 }
 
 # The unit's start leaves the digests of what it read.
@@ -145,6 +169,10 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         exit 1
     fi
     behind_proxy=$(proxied "$unit" -30s)
+    if [ -z "$behind_proxy" ] && [ "$state" = active ] && ! heard "$unit" 20; then
+        behind_proxy=unheard
+        echo "the journal of node-1 does not have what $unit logs: it gives a proxy 75 s to leave it, and $unheard s to come back" >&2
+    fi
     trap 'rm -f "/run/heat-api-8004/down"' EXIT
     [ "$state" != active ] || drain "$unit" 75
     mkdir -p "$own/before"

@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 5c095d321a338ee8ab2ebb42928e281d1b67ba305e5722077f07f5db71ba4fb8
+# Its files: 6abcccaf07d13d031ddf685b43f33b413e70c13c103343cde95263370aa12025
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
