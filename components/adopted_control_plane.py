@@ -112,7 +112,7 @@ class AdoptedControlPlane(ControlPlane):
             lambda known: render(
                 "adoption/place.sh.j2",
                 directory=adoption.DIRECTORY,
-                files={adoption.place(path, content): content for path, content in known.items()},
+                files={adoption.place(path, content): adoption.encoded(content) for path, content in known.items()},
             )
         )
         return host.script("adopted-files", text, parent=self, after=after)

@@ -14,6 +14,8 @@ from typing import Any
 import jinja2
 import pulumi
 
+from components.text import escaped, yaml_text
+
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 # What installs Python packages on the hosts: templates/scripts/venv.inc.sh.
 UV_VERSION = "0.13.9"
@@ -35,6 +37,8 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701
     )
     environment.filters["sh"] = _sh
+    environment.filters["line"] = lambda value: escaped(str(value))
+    environment.filters["yaml"] = lambda value: yaml_text(str(value))
     environment.filters["json"] = lambda value: json.dumps(value, indent=2, sort_keys=True)
     return environment
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from components import loopback
+from infra.files import not_a_text
+from infra.formats import SECRET_FORMATS
 from infra.model import KEY_SECRET, ControlSettings, Settings
 from infra.reader import Reader, camel
 
@@ -56,6 +58,14 @@ def check_control(settings: Settings, secrets: Mapping[str, str], reader: Reader
             reader.refuse(key, KEY_SECRET, error, remedy=_give(reader, key))
 
 
+def check_secrets(secrets: Mapping[str, str], reader: Reader) -> None:
+    """The form of every secret, of which nothing is shown; where it is wrong no rule tells more about it."""
+    for key, known in SECRET_FORMATS.items():
+        if (text := secrets.get(key)) and (rule := known.refusal(text)):
+            reader.refuse(key, KEY_SECRET, rule, remedy=_give(reader, key))
+            reader.malformed.add(key)
+
+
 def _give(reader: Reader, key: str) -> str:
     return f"pulumi config set --secret {key} --stack {reader.stack}   (it asks for the value)"
 
@@ -71,12 +81,10 @@ def _check_plain(control: ControlSettings, reader: Reader) -> None:
         reader.refuse("control.keystoneUrl", control.keystone_url or "(none)", error, example)
     for at, server in enumerate(control.memcached):
         key = f"control.memcached[{at}]"
-        if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d+", server):
-            reader.refuse(key, server, "a server is written host:port", "10.0.0.1:11211")
-        elif loopback.servers(server, _ELSEWHERE) != server:
+        if _rewritten(server, loopback.servers):
             reader.refuse(key, server, _LOOPBACK, "<its address>:11211")
-    if control.ca and not control.ca_path.is_file():
-        reader.refuse("control.ca", control.ca, "there is no such file here", "<a PEM file's path>")
+    if control.ca and (error := not_a_text(control.ca_path)):
+        reader.refuse("control.ca", control.ca, error, "<a PEM file's path>")
 
 
 _LOOPBACK = "a loopback address leads every host to itself: the address at which the nodes reach it is wanted"
@@ -84,6 +92,7 @@ _LOOPBACK = "a loopback address leads every host to itself: the address at which
 
 def _not_keystone(url: str) -> str:
     """Why this is no URL of Keystone; empty where it is one."""
+    # The form of one that is given is known to be good: infra/formats.py.
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "Keystone's URL is wanted, http or https"
@@ -112,7 +121,10 @@ def _broker(text: str) -> str:
 
 
 def _not_an_api(text: str) -> str:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "it must be a URL that can be taken apart"
     if parts.scheme not in ("http", "https") or not (parts.hostname and parts.username and parts.password):
         return "RabbitMQ's management API is wanted: http://USER:PASSWORD@HOST:15672"
     return _LOOPBACK if loopback.is_loopback(parts.hostname) else ""

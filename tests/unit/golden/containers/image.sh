@@ -51,7 +51,7 @@ END_OF_HOOK
         --customize-hook="$work/machine-ca \"\$1\"" \
         --customize-hook='rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id && : >"$1/etc/machine-id"' \
         --customize-hook='printf "PermitRootLogin prohibit-password\nPasswordAuthentication no\nMaxStartups 100\n" >"$1/etc/ssh/sshd_config.d/heat-scaleout.conf"' \
-        "$suite" "$work/base.tar" 
+        -- "$suite" "$work/base.tar" 
     mkdir -p "$cache"
     mv "$work/base.tar" "$tarball.new"
     mv "$tarball.new" "$tarball"
@@ -61,7 +61,7 @@ engine=$(find_engine)
 machine_ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 cache=/the/checkout/.state/cache
 # Another recipe, or other certificates, make another image.
-recipe=$({ echo 8fa1d05140e15333eec05ac39dd0ab135617914d76c9cc8b403cdea9084c89bd ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
+recipe=$({ echo ebba44e8f4de36b389c49b289fa05666ddd187493f293538ee91e7cd796a6139 ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
 tarball=$cache/debian-$suite-$recipe.tar
 image=localhost/heat-scaleout-$suite:$recipe
 

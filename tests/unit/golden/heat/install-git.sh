@@ -68,7 +68,7 @@ source=/opt/heat/git-stable-2026.1/source
 if [ ! -d "$source" ]; then
     # All of it: Heat's version is made of its tags and of how many commits there are since.
     rm -rf "$source.new"
-    told=$(git clone --quiet --no-checkout https://opendev.org/openstack/heat "$source.new" 2>&1) || {
+    told=$(git clone --quiet --no-checkout -- https://opendev.org/openstack/heat "$source.new" 2>&1) || {
         echo 'git cannot clone https://opendev.org/openstack/heat'" on $(hostname): $told" >&2
         exit 1
     }
