@@ -56,7 +56,7 @@ def known() -> Iterator[dict[str, Any]]:
 
     series = int(metadata.version("openstack-heat").split(".")[0])
     namespaces = NAMESPACES + (EVENTLET if series <= LAST_EVENTLET else THREADS)
-    for _, groups in generator._list_opts(namespaces):
+    for _, groups in generator._list_opts([*namespaces]):
         for group, options in groups:
             section = "DEFAULT" if group is None else group if isinstance(group, str) else group.name
             yield from (_entry(section, option) for option in options)
