@@ -120,7 +120,7 @@ class AdoptedControlPlane(ControlPlane):
                 "adoption/place.sh.j2",
                 directory=adoption.DIRECTORY,
                 parent=heat_conf.CONF_DIR,
-                files={adoption.place(path, content): content for path, content in known.items()},
+                files={adoption.place(path, content): adoption.encoded(content) for path, content in known.items()},
             )
         )
         return host.script("adopted-files", text, parent=self, after=after)

@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
+from components.text import shortened
+
 # Section and option.
 Name: TypeAlias = tuple[str, str]
 
@@ -55,7 +57,7 @@ class Catalogue:
         known = {known.partition(".")[0] for known in self.releases}
         head = release.partition(".")[0]
         if head not in known:
-            raise ValueError(f"Heat {release} is not known here, only {', '.join(self.releases)}")
+            raise ValueError(f"Heat {shortened(release)} is not known here, only {', '.join(self.releases)}")
         return int(head)
 
     def knows(self, name: Name, series: int) -> bool:

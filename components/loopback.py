@@ -10,19 +10,19 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, quote, unquote
 
 _HOST = (
-    r"127(?:\.\d{1,3}){3}|localhost(?:\.localdomain)?|localhost[46](?:\.localdomain[46])?|ip6-(?:localhost|loopback)"
+    r"127(?:\.[0-9]{1,3}){3}|localhost(?:\.localdomain)?|localhost[46](?:\.localdomain[46])?|ip6-(?:localhost|loopback)"
 )
-_SIX = r"::1|(?:0{1,4}:){7}0{0,3}1|::ffff:127(?:\.\d{1,3}){3}"
+_SIX = r"::1|(?:0{1,4}:){7}0{0,3}1|::ffff:127(?:\.[0-9]{1,3}){3}"
 # Somewhere in a text, as a word of its own.
 _ANYWHERE = re.compile(rf"(?<![\w.:%-])(?:{_HOST}|{_SIX})(?![\w-]|\.\w|:[0-9a-f]*:)", re.IGNORECASE)
 # Where a client names a server, the address of every interface means this host too.
 _WHOLE = re.compile(
-    rf"(?:{_HOST}|127(?:\.\d{{1,3}}){{1,2}}|{_SIX}|0\.0\.0\.0|::|(?:[\w-]+\.)*localhost)\.?", re.IGNORECASE
+    rf"(?:{_HOST}|127(?:\.[0-9]{{1,3}}){{1,2}}|{_SIX}|0\.0\.0\.0|::|(?:[\w-]+\.)*localhost)\.?", re.IGNORECASE
 )
-_URL = re.compile(r"(?P<scheme>[a-z][\w+.-]*://)(?P<netloc>[^/?#\s,;\"'<>]*)", re.IGNORECASE)
+_URL = re.compile(r"(?P<scheme>[a-z][\w+.-]{0,30}://)(?P<netloc>[^/?#\s,;\"'<>]*)", re.IGNORECASE)
 _DATABASE = re.compile(
     r"(?P<scheme>[\w+]+)://(?:(?P<login>[^:/]*(?::[^@]*)?)@)?"
-    r"(?P<host>\[[^\]/?]+\]|[^/:?\[\]@]*)(?::(?P<port>\d*))?(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
+    r"(?P<host>\[[^\]/?]+\]|[^/:?\[\]@]*)(?::(?P<port>[0-9]*))?(?P<path>/[^?]*)?(?:\?(?P<query>.*))?"
 )
 # Each part of a broker's URL without any character that could end it: what is public of it is decided here.
 _TRANSPORT = re.compile(
@@ -39,6 +39,10 @@ _SERVER = re.compile(
     r"(?P<port>(?::[^:]*)?)",
     re.IGNORECASE,
 )
+
+
+# No name of a host is longer, and what is longer would take long to be looked at.
+_LONGEST_SERVER = 300
 
 
 class UndecidableError(Exception):
@@ -62,7 +66,7 @@ def bracketed(host: str) -> str:
 
 def _server(text: str, address: str, *, empty: bool = False) -> str:
     """`host`, `host:port`, `[host]:port`: with the host replaced where it is a loopback one."""
-    found = _SERVER.fullmatch(text)
+    found = _SERVER.fullmatch(text) if len(text) <= _LONGEST_SERVER else None
     if not found:
         return text
     host = found["six"] or found["bare"] or found["four"] or ""
@@ -209,12 +213,18 @@ def transport_url(user: str, password: str, servers: list[str], vhost: str) -> s
 HIDDEN = "***"
 _LOGIN = re.compile(r"(?P<user>[^:@/,?#\[\]]*)(?P<password>:[^:@/,?#\[\]]*)?@(?P<server>[^@]*)")
 _TELLING = re.compile(r"passw|secret|key|token|auth", re.IGNORECASE)
-_LOGIN_WITHIN = re.compile(rf"://\S*(?:@|[?&;#][^=\s]*(?:{_TELLING.pattern}|sig)[^=\s]*=)", re.IGNORECASE)
+_TELLING_PART = re.compile(rf"{_TELLING.pattern}|sig", re.IGNORECASE)
 
 
 def has_login(text: str) -> bool:
-    """Whether a URL with a login, or with a token in its query, stands in a text."""
-    return bool(_LOGIN_WITHIN.search(text))
+    """Whether a URL with a login, or with a token in its query or its fragment, stands in a text."""
+    return any("@" in rest or _tells(rest) for word in text.split() for rest in [word.partition("://")[2]])
+
+
+def _tells(rest: str) -> bool:
+    """Whether a part of a URL's query is named after a secret."""
+    named = [part.partition("=") for part in re.split(r"[?&;#]", rest)[1:]]
+    return any(equals and _TELLING_PART.search(name) for name, equals, _ in named)
 
 
 def masked(text: str) -> str:
@@ -234,7 +244,9 @@ def masked(text: str) -> str:
 
 def passwords(text: str) -> set[str]:
     """The passwords in a URL, as they stand there and decoded."""
-    found = {match[1] for match in re.finditer(r"[/,][^:@/,]*:([^@\s]*)@", text)}
+    # Each word as far as its last @: what follows is looked through once, and not again from every place.
+    logins = [word[: word.rfind("@") + 1] for word in text.split()]
+    found = {match[1] for login in logins for match in re.finditer(r"[/,][^:@/,]*:([^@\s]*)@", login)}
     return found | {unquote(password) for password in found}
 
 

@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from components.heat_options import Name
+from components.text import control_character, shortened
 
 DEFAULT = "DEFAULT"
 _QUOTES = ("'", '"')
+# What is more than any configuration of Heat's has: all that Heat knows are less than a thousand options.
+_MOST_CHARACTERS, _MOST_VALUES, _MOST_OPTIONS, _LONGEST = 1_000_000, 10_000, 2000, 16_384
+_MOST_PROBLEMS = 50
+# References within references, by which a few lines become an endless value.
+_MOST_REFERENCES, _DEEPEST = 100, 20
 
 
 class UnresolvedError(Exception):
@@ -86,14 +92,42 @@ def _read_one(file: str, text: str, problems: list[str]) -> Iterator[tuple[Name,
 
 
 def read(files: Mapping[str, str]) -> tuple[dict[Name, Entry], list[str]]:
-    """Every option of these files, in the order in which they first stand there, and what could not be read."""
-    entries: dict[Name, Entry] = {}
+    """Every option of these files, in the order in which they first stand there, and what could not be read.
+
+    Files that are larger than any heat.conf are not looked at.
+    """
+    found: dict[Name, list[str]] = {}
+    last: dict[Name, tuple[int, str]] = {}
     problems: list[str] = []
+    size = sum(map(len, files.values()))
+    if size > _MOST_CHARACTERS:
+        return {}, [f"the files have {size} characters, and {_MOST_CHARACTERS} at most are read as a heat.conf"]
+    count = 0
     for index, (file, text) in enumerate(files.items()):
         for name, value, where in _read_one(file, text, problems):
-            before = entries[name].values if name in entries else ()
-            entries[name] = Entry(name=name, values=(*before, value), file=index, where=where)
+            count += 1
+            if problem := _unfit(name, value):
+                problems.append(f"{where}: {problem}")
+                continue
+            found.setdefault(name, []).append(value)
+            last[name] = index, where
+    if count > _MOST_VALUES or len(found) > _MOST_OPTIONS:
+        return {}, [f"the files have {count} lines with options, and a heat.conf has {_MOST_OPTIONS} at most"]
+    if len(problems) > _MOST_PROBLEMS:
+        problems = [*problems[:_MOST_PROBLEMS], f"{len(problems) - _MOST_PROBLEMS} more lines cannot be read"]
+    entries = {
+        name: Entry(name=name, values=tuple(values), file=last[name][0], where=last[name][1])
+        for name, values in found.items()
+    }
     return entries, problems
+
+
+def _unfit(name: Name, value: str) -> str:
+    """Why an option cannot be handed on, without its value; empty where it can."""
+    if len(value) > _LONGEST:
+        return f"{shortened(name[1])}: a value has at most {_LONGEST} characters"
+    bad = control_character("".join(name)) or control_character(value, but="\t\n")
+    return f"{shortened(name[1])}: no option can have the character {bad}" if bad else ""
 
 
 _REFERENCE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<bare>[_a-z][._a-z0-9]*)|\{(?P<braced>[_a-z][._a-z0-9]*)\})", re.I)
@@ -110,6 +144,7 @@ class Resolver:
     defaults: Mapping[str, str] = field(default_factory=dict)
     known: Callable[[Name], bool] = lambda _: False
     used: set[Name] = field(default_factory=set)
+    resolved: int = 0
 
     def _target(self, section: str, key: str) -> Entry | None:
         group, _, option = key.rpartition(".")
@@ -140,6 +175,12 @@ class Resolver:
             if target.name in seen:
                 raise UnresolvedError("after a $ it names an option that refers back to it")
             self.used.add(target.name)
+            self.resolved += 1
+            if self.resolved > _MOST_REFERENCES or len(seen) > _DEEPEST:
+                raise UnresolvedError("it refers to too many others, one after another: write its value there")
             return self.resolve(target.name[0], target.last, (*seen, target.name))
 
-        return _REFERENCE.sub(put, value.replace("\\$", "$$"))
+        text = _REFERENCE.sub(put, value.replace("\\$", "$$"))
+        if len(text) > _LONGEST:
+            raise UnresolvedError(f"with all that it refers to it has more than {_LONGEST} characters")
+        return text

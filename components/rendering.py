@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 import pulumi
 
+from components.text import escaped, yaml_text
+
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 # What installs Python packages on the hosts: templates/scripts/venv.inc.sh. The version is pinned with its digests.
 UV_VERSION = re.findall(r"uv==(\S+)", (TEMPLATES / "scripts/requirements-uv.txt").read_text())[0]
@@ -36,6 +38,8 @@ def _environment() -> jinja2.Environment:
         autoescape=False,  # noqa: S701
     )
     environment.filters["sh"] = _sh
+    environment.filters["line"] = lambda value: escaped(str(value))
+    environment.filters["yaml"] = lambda value: yaml_text(str(value))
     environment.filters["json"] = lambda value: json.dumps(value, indent=2, sort_keys=True)
     return environment
 

@@ -15,6 +15,7 @@ from enum import Enum
 from components import loopback
 from components.heat_options import LOGINS, Name, alike, catalogue, looks_secret
 from components.oslo_files import DEFAULT, Entry, Resolver, UnresolvedError, read, section_name
+from components.text import shortened
 
 # As components.heat_conf has them: section, option, value.
 Sections = Mapping[str, Mapping[str, str]]
@@ -222,6 +223,8 @@ _NEEDED = {
     (_AUTH, "auth_type"): "without it nobody logs in to Keystone",
     (DEFAULT, "auth_encryption_key"): "without it what Heat encrypts is open to everyone who knows its source",
 }
+_HINTS = 20
+_WITH_PORT = re.compile(r"^[^:]*:[0-9]+$|\]:[0-9]+$")
 _LONG = 8  # A shorter secret is hidden where it stands, but not wherever its letters happen to be.
 
 
@@ -244,7 +247,7 @@ def _keystone_v3(value: str) -> str:
 
 def keystone_root(value: str) -> str:
     """Keystone's URL without version."""
-    return re.sub(r"(/(v2\.0|v3)(/ec2tokens)?)?/*$", "", value)
+    return re.sub(r"/(v2\.0|v3)(/ec2tokens)?$", "", value.rstrip("/"))
 
 
 def _backend_argument(value: str, address: str) -> str:
@@ -483,7 +486,9 @@ class _Work:
             self._fate(entry, Outcome.REFUSED, self._what_else(name), secret=True)
 
     def _what_else(self, name: Name) -> str:
-        hint = alike(name, filter(self._knows, self.catalogue.options))
+        # Of many unknown ones the first may have been meant to be others.
+        few = len(self.refused) < _HINTS
+        hint = alike(name, filter(self._knows, self.catalogue.options)) if few else ""
         hint = f"{hint}{'' if hint.endswith('?') else '.'} Else" if hint else "if a plug-in reads it,"
         return f"no release of Heat knows it: {hint} allow it by name: {name[0]}.{name[1]}"
 
@@ -501,7 +506,7 @@ class _Work:
             return
         value, _ = resolved
         new, moved = value, False
-        if key == "bind_port" and not (value.isdecimal() and 0 < int(value) <= _MAX_PORT):
+        if key == "bind_port" and not (re.fullmatch(r"[0-9]{1,5}", value) and 0 < int(value) <= _MAX_PORT):
             self._fate(entry, Outcome.REFUSED, f"a port is 1 to {_MAX_PORT}")
             return
         if key == "bind_host" and value not in ("0.0.0.0", "::") and loopback.is_loopback(value):  # noqa: S104
@@ -693,7 +698,9 @@ class _Work:
         port = parts.get("rabbit_port", "5672")
         hosts = parts.get("rabbit_hosts") or loopback.bracketed(parts.get("rabbit_host", "localhost"))
         servers = [
-            server if re.search(r"^[^:]*:\d+$|\]:\d+$", server) else f"{loopback.bracketed(server.strip('[]'))}:{port}"
+            server
+            if re.search(r"^[^:]*:[0-9]+$|\]:[0-9]+$", server)
+            else f"{loopback.bracketed(server.strip('[]'))}:{port}"
             for server in re.findall(r"[^,\s]+", hosts)
         ]
         if not servers:
@@ -854,7 +861,7 @@ def allowed(names: Iterable[str]) -> frozenset[Name]:
     for text in names:
         section, dot, option = text.strip().rpartition(".")
         if not dot or not section or not option:
-            raise ValueError(f"{text}: an option is allowed as section.option, such as DEFAULT.my_option")
+            raise ValueError(f"{shortened(text)}: an option is allowed as section.option, such as DEFAULT.my_option")
         found.add((section_name(section), option))
     return frozenset(found)
 
@@ -872,7 +879,7 @@ def translate(files: Mapping[str, str], *, control: str, release: str, allow: Co
         ValueError: the release is not known, the address is a loopback one, or what is allowed is no option's name.
     """
     if not re.fullmatch(r"[0-9A-Za-z.:-]+", control) or loopback.is_loopback(control):
-        raise ValueError(f"{control}: the address is wanted under which other hosts reach the control host")
+        raise ValueError(f"{shortened(control)}: the address is wanted under which other hosts reach the control host")
     entries, problems = read(files)
     work = _Work(entries=entries, address=control, release=release, allow=allowed(allow), problems=problems)
     work.run()

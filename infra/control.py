@@ -6,6 +6,7 @@ from components.adopted_control_plane import AdoptedControlPlane, Source
 from components.adoption import Wanted
 from components.control_plane import BundledControlPlane, ControlPlane, broker_vhost
 from components.existing_control_plane import ExistingControlPlane, Given, Manage
+from infra.files import read_text
 from infra.hosts import Place
 from infra.model import Settings
 from infra.rules.together import MAX_CONNECTIONS
@@ -34,7 +35,7 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
             hosts=before,
             protect_secrets=protect,
             services=wanted.services,
-            ca=control.ca_path.read_text() if control.ca else "",
+            ca=read_text(control.ca_path) if control.ca else "",
             given=Given(
                 database_url=secret("databaseUrl"),
                 transport_url=secret("transportUrl"),

@@ -36,6 +36,7 @@ from components.monitor import Monitor
 from components.overrides import Layers, Options, written
 from components.timeouts import Timeouts, chain
 from components.topology import Node, Process, place
+from infra.files import read_text
 from infra.reader import seconds, step
 
 FRONT = "front"
@@ -467,7 +468,7 @@ class Settings:
             version=self.heat_version,
             git_url=self.git_url,
             git_ref=self.git_ref or self.heat_version,
-            constraints=self.constraints_file.read_text() if self.constraints else "",
+            constraints=read_text(self.constraints_file) if self.constraints else "",
             packages=PackageSource(
                 index_url=self.pip_index_url, wheelhouse=self.wheelhouse, netrc=NETRC if self.netrc else ""
             ),

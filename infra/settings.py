@@ -18,7 +18,7 @@ import pulumi
 from components.overrides import Layers, Options, Overrides
 from infra.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settings
 from infra.policy import read_policy
-from infra.reader import Reader
+from infra.reader import Reader, excess
 from infra.rules import Routes, check
 from infra.rules.secret import SECRETS, without_secrets
 
@@ -64,14 +64,17 @@ def read(config: pulumi.Config) -> tuple[dict[str, Any], dict[str, str]]:
     """The current stack's keys as `load` takes them.
 
     Returns:
-        What looks like JSON decoded, and a word in place of each secret; and the secrets, by their keys.
+        What looks like JSON decoded, and a word in place of each secret; and the secrets as they are, by their keys,
+        the options that are secrets among them.
     """
     prefix = config.name + ":"
     given = {name.removeprefix(prefix): value for name, value in _given().items() if name.startswith(prefix)}
     raw = {key: _shown(key, prefix + key, _decoded(config.require(key))) for key in given if key not in SECRETS}
     secrets = {key: config.require(key) for key in SECRETS if given.get(key)}
-    for key in secrets:
+    for key in [*secrets]:
         raw[key] = KEY_SECRET if pulumi.runtime.config.is_config_secret(prefix + key) else KEY_PLAIN
+    if given.get(_SECRET_OPTIONS) and pulumi.runtime.config.is_config_secret(prefix + _SECRET_OPTIONS):
+        secrets[_SECRET_OPTIONS] = config.require(_SECRET_OPTIONS)
     if "sshPrivateKey" not in raw and os.environ.get("SSH_AUTH_SOCK"):
         raw["sshPrivateKey"] = KEY_AGENT
     return raw, secrets
@@ -94,12 +97,15 @@ def _shown(key: str, name: str, value: Any) -> Any:  # noqa: ANN401 # whatever J
 
 
 def _masked(value: Any, word: str) -> Any:  # noqa: ANN401
+    return word if excess(value) else _words(value, word)
+
+
+def _words(value: Any, word: str) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
-        return {key: _masked(entry, word) for key, entry in value.items()}
+        return {key: _words(entry, word) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_masked(entry, word) for entry in value]
-    # Its lines are counted: an option's value has one.
-    return "\n".join(word for _ in str(value).split("\n"))
+        return [_words(entry, word) for entry in value]
+    return word
 
 
 def secret(key: str) -> pulumi.Output[str] | str:
@@ -118,7 +124,7 @@ def overrides(settings: Settings) -> Overrides:
         return plain
 
     def read(text: str) -> Layers:
-        given = Reader("").typed(OptionSettings, json.loads(text), _SECRET_OPTIONS)
+        given = Reader("", hidden=True).typed(OptionSettings, json.loads(text), _SECRET_OPTIONS, _SECRET_OPTIONS)
         return OptionSettings(**given).layers
 
     known = pulumi.Config().require_secret(_SECRET_OPTIONS).apply(read)
@@ -149,5 +155,6 @@ def _decoded(value: str) -> Any:  # noqa: ANN401 # whatever JSON holds
         return value
     try:
         return json.loads(value)
-    except json.JSONDecodeError:
+    # Numbers of thousands of digits, or lists in lists without end: what stands there is no value of any setting.
+    except (ValueError, RecursionError):
         return value

@@ -35,28 +35,11 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# A line for each host, the jump host first: where it stands in the settings, address, port, "jump" where it is reached
-# over the jump host, the key that is pinned; and the jump host's user in a file of its own.
+# What has the form of its setting, and nothing else: the user of the jump host, then a line for each host.
 pulumi config --json >"$work/config"
-.venv/bin/python - "$work" >"$work/hosts" <<'PYTHON'
-import json, pathlib, sys
-
-work = pathlib.Path(sys.argv[1])
-existing = json.loads((work / "config").read_text()).get("heat-scaleout:existing", {})
-if existing.get("secret"):
-    sys.exit("hostkeys: existing has a part that was set with --secret, and none of it is one: set that part without")
-found = existing.get("objectValue", {})
-jump = found.get("jump")
-hosts = {"existing.jump": jump, "existing.front": found.get("front")}
-hosts |= {f"existing.nodes[{index}]": node for index, node in enumerate(found.get("nodes", []))}
-key = lambda host: (host.get("address"), str(host.get("port", 22)))
-for path, host in hosts.items():
-    if host and host.get("address"):
-        direct = not jump or key(host) == key(jump)
-        pinned = (host.get("hostKey") or "- -").split(" ")[1]
-        print(path, *key(host), "direct" if direct else "jump", pinned)
-(work / "user").write_text((jump or {}).get("user") or found.get("user") or "root")
-PYTHON
+.venv/bin/python tools/hostkeys.py "$STACK" <"$work/config" >"$work/told"
+user=$(head -n 1 "$work/told")
+tail -n +2 "$work/told" >"$work/hosts"
 [ -s "$work/hosts" ] || fail "no host has an address yet; type: pulumi config set --path existing.front.address 10.0.0.1 --stack $STACK"
 
 confirm() {
@@ -70,14 +53,14 @@ confirm() {
 over_jump() {
     ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes \
         -o UserKnownHostsFile="$work/known" -o GlobalKnownHostsFile=/dev/null -o HostKeyAlgorithms=ssh-ed25519 \
-        ${HOSTKEYS_AGENT:+-o IdentityFile=none -o IdentityAgent=SSH_AUTH_SOCK} -p "$jump_port" "$(cat "$work/user")@$jump_address" "$@" </dev/null
+        ${HOSTKEYS_AGENT:+-o IdentityFile=none -o IdentityAgent=SSH_AUTH_SOCK} -p "$jump_port" -l "$user" -- "$jump_address" "$@" </dev/null
 }
 
 jump_address='' jump_port=''
 while read -r path address port way pinned; do
     case "$way" in
-    direct) line=$(ssh-keyscan -T 10 -t ed25519 -p "$port" "$address" 2>"$work/error") || line= ;;
-    *) line=$(over_jump ssh-keyscan -T 10 -t ed25519 -p "$port" "$address" 2>"$work/error") || line= ;;
+    direct) line=$(ssh-keyscan -T 10 -t ed25519 -p "$port" -- "$address" 2>"$work/error") || line= ;;
+    *) line=$(over_jump ssh-keyscan -T 10 -t ed25519 -p "$port" -- "$address" 2>"$work/error") || line= ;;
     esac
     line=$(echo "$line" | grep ' ssh-ed25519 ' | head -n 1 | cut -d ' ' -f 2-3)
     [ -n "$line" ] || fail "$path ($address port $port) shows no ed25519 key: $(tail -n 1 "$work/error")"

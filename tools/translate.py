@@ -8,15 +8,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 
 # Run as a file, this finds the program beside its own directory.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from components.rendering import render
+from components.text import escaped
 from components.translation import Fate, Listener, Translation, label, translate
+from infra.files import read_text
 
 _WIDE = 60
+_MOST_FILES = 1000
 
 
 def read(paths: Iterable[str]) -> dict[str, str]:
@@ -29,12 +33,12 @@ def read(paths: Iterable[str]) -> dict[str, str]:
     for name in paths:
         path = Path(name)
         try:
-            for file in sorted(path.glob("*.conf")) if path.is_dir() else [path]:
-                texts[str(file)] = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise SystemExit(f"translate: {error.filename}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise SystemExit(f"translate: {name} is no text in UTF-8") from None
+            found = sorted(islice(path.glob("*.conf"), _MOST_FILES)) if path.is_dir() else [path]
+            for file in found:
+                texts[str(file)] = read_text(file)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SystemExit(f"translate: {escaped(name)}: {reason}") from None
     return texts
 
 

@@ -13,8 +13,8 @@ from infra.rules.existing_hosts import check_existing_hosts
 from infra.rules.install import check_install
 from infra.rules.lines import check_lines
 from infra.rules.openstack import check_openstack
-from infra.rules.options import check_options
-from infra.rules.secret import check_secrets
+from infra.rules.options import check_options, check_secret_options
+from infra.rules.secret import check_secret_forms, check_secrets
 from infra.rules.together import Routes, check_together
 from infra.rules.values import check_values
 
@@ -30,6 +30,7 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
         routes: this machine's IPv4 routes with their devices.
         secrets: the secret settings by their keys, as they are.
     """
+    check_secret_forms(secrets, reader)
     check_values(settings, reader)
     check_install(settings, reader)
     if settings.hosts == "existing":
@@ -41,6 +42,8 @@ def check(settings: Settings, reader: Reader, routes: Routes, secrets: Mapping[s
     elif settings.control_plane == "existing":
         check_control(settings, secrets, reader)
     check_options(settings, reader)
+    if given := secrets.get("secretOptions"):
+        check_secret_options(given, reader)
     check_lines(settings, reader)
     check_secrets(settings, secrets, reader)
     if settings.octavia and not reader.problems:

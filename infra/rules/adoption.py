@@ -33,10 +33,3 @@ def check_adoption(settings: Settings, reader: Reader) -> None:
         reader.refuse("adoptHost", settings.adopt_host, f"this must be one of {known}", default.adopt_host)
     if not settings.adopt_from:
         reader.refuse("adoptFrom", [], "at least one file is wanted")
-    for at, path in enumerate(settings.adopt_from):
-        if not path.startswith("/"):
-            rule = "a path on the host is wanted, from its root"
-            reader.refuse(f"adoptFrom[{at}]", path, rule, default.adopt_from[0])
-    for at, name in enumerate(settings.adopt_allow):
-        if not all(name.rpartition(".")):
-            reader.refuse(f"adoptAllow[{at}]", name, "an option is allowed as section.option", "DEFAULT.my_option")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from components import loopback
+from infra.files import not_a_text
 from infra.model import KEY_SECRET, ControlSettings, Settings
 from infra.reader import Reader, camel
 
@@ -67,12 +68,10 @@ def _check_plain(control: ControlSettings, reader: Reader) -> None:
         reader.refuse("control.keystoneUrl", control.keystone_url or "(none)", error, example)
     for at, server in enumerate(control.memcached):
         key = f"control.memcached[{at}]"
-        if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d+", server):
-            reader.refuse(key, server, "a server is written host:port", "10.0.0.1:11211")
-        elif loopback.servers(server, _ELSEWHERE) != server:
+        if _rewritten(server, loopback.servers):
             reader.refuse(key, server, _LOOPBACK, "<its address>:11211")
-    if control.ca and not control.ca_path.is_file():
-        reader.refuse("control.ca", control.ca, "there is no such file here", "<a PEM file's path>")
+    if control.ca and (error := not_a_text(control.ca_path)):
+        reader.refuse("control.ca", control.ca, error, "<a PEM file's path>")
 
 
 _LOOPBACK = "a loopback address leads every host to itself: the address at which the nodes reach it is wanted"
@@ -80,6 +79,7 @@ _LOOPBACK = "a loopback address leads every host to itself: the address at which
 
 def _not_keystone(url: str) -> str:
     """Why this is no URL of Keystone; empty where it is one."""
+    # The form of one that is given is known to be good: infra/formats.py.
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "Keystone's URL is wanted, http or https"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from components.install import Method, has_console_apis, lock_file, locked_releases
+from infra.files import not_a_text
+from infra.formats import RELEASE
 from infra.model import Settings
 from infra.reader import Reader, camel
 
-_RELEASE = re.compile(r"\d+\.\d+\.\d+")
-_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_RELEASE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){2}")
 # What only one way to install Heat reads.
 _OF_GIT = ("git_url", "git_ref")
 
@@ -18,27 +19,13 @@ def check_install(settings: Settings, reader: Reader) -> None:
     """What each way to install Heat wants, and what it would pass over without a word."""
     if settings.constraints and settings.install == Method.APT.value:
         reader.refuse("constraints", settings.constraints, "install is apt, and the distribution's packages have none")
-    elif settings.constraints and not settings.constraints_file.is_file():
-        rule = "there is no such file on this machine"
-        reader.refuse("constraints", settings.constraints, rule)
-    if settings.wheelhouse and not re.fullmatch(r"/\S+|https?://\S+", settings.wheelhouse):
-        rule = "a directory on each host (/…) or a URL of a page with links is wanted"
-        reader.refuse("wheelhouse", settings.wheelhouse, rule)
-    if settings.install == Method.GIT.value:
-        _check_git(settings, reader)
-    else:
+    elif settings.constraints and (error := not_a_text(settings.constraints_file)):
+        reader.refuse("constraints", settings.constraints, error)
+    if settings.install != Method.GIT.value:
         for name in _OF_GIT:
             if getattr(settings, name) != getattr(Settings(), name):
                 reader.refuse(camel(name), getattr(settings, name), f"install is {settings.install}, and reads no git")
     _check_release(settings, reader)
-
-
-def _check_git(settings: Settings, reader: Reader) -> None:
-    default = Settings()
-    if re.search(r"\s|^-", settings.git_url) or not settings.git_url:
-        reader.refuse("gitUrl", settings.git_url or "(none)", "what git clone takes is wanted", default.git_url)
-    if settings.git_ref and not _REF.fullmatch(settings.git_ref):
-        reader.refuse("gitRef", settings.git_ref, "a tag, a branch or a commit is wanted")
 
 
 def _check_release(settings: Settings, reader: Reader) -> None:
@@ -54,7 +41,7 @@ def _check_release(settings: Settings, reader: Reader) -> None:
         rule = f"no list of its packages is here; known: {', '.join(locked_releases())} (others with constraints)"
         reader.refuse("heatVersion", version, rule, default.heat_version)
     elif not _RELEASE.fullmatch(version):
-        reader.refuse("heatVersion", version, "a release is three numbers", default.heat_version)
+        reader.refuse("heatVersion", version, RELEASE.rule, default.heat_version)
     elif settings.api_runner == "console" and not has_console_apis(version):
         rule = f"Heat {version} has no programs of its own for its APIs, 24 was the last that had"
         reader.refuse("apiRunner", settings.api_runner, rule, default.api_runner)

@@ -12,8 +12,9 @@ from infra.reader import Reader, camel
 
 # What begins a section of haproxy.cfg.
 _SECTIONS = {
-    "backend", "cache", "crt-store", "defaults", "fcgi-app", "frontend", "global", "http-errors", "listen",
-    "log-forward", "mailers", "peers", "program", "resolvers", "ring", "userlist",
+    "acme", "backend", "cache", "crt-store", "defaults", "fcgi-app", "frontend", "global", "http-errors", "listen",
+    "log-forward", "log-profile", "mailers", "namespace_list", "peers", "program", "resolvers", "ring", "traces",
+    "userlist",
 }  # fmt: skip
 # Settings by the first words of the lines that they are in haproxy.cfg, by where those would stand.
 _SERVER = {"timeout server": "timeouts.proxyServer"}
@@ -49,6 +50,10 @@ UWSGI: dict[str, str] = {
 }  # fmt: skip
 
 
+# Two names for one.
+_OTHER_NAMES = {"logformat": "log-format", "file": "wsgi-file", "wsgi": "module"}
+
+
 def check_lines(settings: Settings, reader: Reader) -> None:
     """Each line for itself; whether the program that reads it knows it is for that one to say, on its host."""
     for name, taken in _TAKEN.items():
@@ -63,13 +68,26 @@ def check_lines(settings: Settings, reader: Reader) -> None:
 
 def _not_haproxys(line: str, taken: Mapping[str, str]) -> str:
     """Why this is no line to be put into a section of haproxy.cfg as it is; empty where it is one."""
-    words = line.split()
-    if not words or "\n" in line:
-        return "one line of haproxy.cfg is wanted"
+    words = re.split(r"[ \t]+", line.strip(" \t"))
+    # These two come before the keyword that they turn round.
+    if words[0] in ("no", "default"):
+        words = words[1:]
+    # HAProxy takes quotes, backslashes, variables and the start of a comment from within a word, and words with a dot
+    # before them for conditions: a keyword is written as it is, so that it is clear what the line does.
+    if not words or not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", words[0]):
+        return "must be one line of haproxy.cfg that begins with its keyword, without quotes and without # before it"
     if words[0] in _SECTIONS:
         return "this would begin a section of its own"
+    if not _closed(line):
+        return "must close its quotes, and must not end with a backslash"
     setting = taken.get(words[0]) or taken.get(" ".join(words[:2]))
     return f"{setting} says this" if setting else ""
+
+
+def _closed(line: str) -> bool:
+    """Whether no quote and no backslash of a line of haproxy.cfg reaches beyond its end."""
+    plain = r"[^'\"\\]|\\."
+    return bool(re.fullmatch(rf"(?:{plain}|'[^']*'|\"(?:[^\"\\]|\\.)*\")*", line))
 
 
 def _not_uwsgis(line: str, settings: Settings) -> str:
@@ -78,9 +96,13 @@ def _not_uwsgis(line: str, settings: Settings) -> str:
     if not match:
         return "one line of uWSGI's is wanted, such as max-requests = 1000"
     key, value = match.groups()
+    key = _OTHER_NAMES.get(key, key)
     if key in UWSGI:
         return f"{UWSGI[key]} says this" if UWSGI[key] else "this program sets it itself, and for a reason"
     rpc = settings.timeouts.rpc_response
-    if key == "harakiri" and not (value.isdecimal() and int(value) > rpc):
+    # uWSGI reads %(name), %n, $(NAME) and @(file) as other values.
+    if re.search(r"%|[$@]\(", value):
+        return "must not use %, $( or @(, where uWSGI puts something else"
+    if key == "harakiri" and not (re.fullmatch(r"[0-9]{1,9}", value) and int(value) > rpc):
         return f"must be longer than timeouts.rpcResponse ({rpc} s), or {LINKS[0].consequence}"
     return ""

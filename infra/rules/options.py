@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 
 from components import loopback
@@ -79,6 +80,7 @@ _OURS: dict[Name, str] = {
     ("heat_api", "bind_host"): "this program sets it itself: the proxy is where clients look",
     ("heat_api_cfn", "bind_host"): "this program sets it itself: the proxy is where clients look",
 }
+_HINTS = 20
 # What processes have to have in common to understand one another, beside all that is RabbitMQ's.
 _MESSAGING = {
     ("DEFAULT", "control_exchange"),
@@ -130,11 +132,6 @@ class _Option:
 
 def check_options(settings: Settings, reader: Reader) -> None:
     """All of them, wherever they stand; those of single processes are looked up by `check_processes`."""
-    for entry in settings.allow_options:
-        section, _, name = entry.rpartition(".")
-        if not (section and name):
-            rule = f"{entry} is no option with its section, such as my_plugin.colour"
-            reader.refuse("allowOptions", list(settings.allow_options), rule)
     nodes = [name for name in settings.host_names if name != FRONT]
     for setting, options in _both(settings):
         reader.unknown(options.nodes, nodes, f"{setting}.nodes", what="node")
@@ -163,6 +160,18 @@ def check_options(settings: Settings, reader: Reader) -> None:
             _refuse(option, "a secret is wanted here", reader.set_secret(option.path), reader)
 
 
+def check_secret_options(given: str, reader: Reader) -> None:
+    """The values themselves of options that are secrets, of which `Settings` has words only; none is shown."""
+    try:
+        found = json.loads(given)
+    except (ValueError, RecursionError):
+        found = given
+    hidden = Reader(reader.stack, hidden=True)
+    hidden.typed(Settings, {"secretOptions": found})
+    told = {problem.partition(" = ")[0] for problem in reader.problems}
+    reader.problems += [problem for problem in hidden.problems if problem.partition(" = ")[0] not in told]
+
+
 def check_processes(settings: Settings, reader: Reader) -> None:
     """The processes that have options of their own are among those of the plan."""
     names = [process.name for process in settings.processes]
@@ -185,7 +194,9 @@ def _problem(option: _Option, settings: Settings, reader: Reader) -> tuple[str, 
     away = reader.remove(option.path)
     if rule := _in_our_hands(option.name):
         same = _SETTINGS.get(option.name)
-        return rule, f"{away}; {reader.set(same, option.value)}" if same and not option.hidden else away
+        return rule, f"{away}; {reader.set_given(same, option.value)}" if same and isinstance(
+            option.value, str
+        ) and not option.hidden else away
     # Where a host says which release it is, it also refuses what that one does not know.
     looked_up = settings.release_is_known and "{}.{}".format(*option.name) not in settings.allow_options
     if looked_up and (told := _unknown(option, settings, reader)):
@@ -196,8 +207,8 @@ def _problem(option: _Option, settings: Settings, reader: Reader) -> tuple[str, 
     known = catalogue().options.get(option.name)
     if not isinstance(option.value, str) and known and not (known.list or known.multi):
         return "this option has one value", f"{away}; {reader.set(option.path, '<its value>')}"
-    if any("\n" in value for value in option.values):
-        return "a value has one line; an option that is repeated has a list of them", away
+    if known and known.list and any("," in value for value in option.values if not isinstance(option.value, str)):
+        return "oslo.config would read the comma in one of its values as the end of it", away
     return None
 
 
@@ -207,12 +218,14 @@ def _set(option: _Option, whom: str, name: Name, reader: Reader) -> str:
         return reader.set_secret(_Option.at(f"secretOptions.{whom}", name))
     path = _Option.at(f"options.{whom}", name)
     if isinstance(option.value, str):
-        return reader.set(path, option.value)
-    return "; ".join(reader.set(f"{path}[{index}]", value) for index, value in enumerate(option.value))
+        return reader.set_given(path, option.value)
+    return "; ".join(reader.set_given(f"{path}[{index}]", value) for index, value in enumerate(option.value))
 
 
 def _in_our_hands(name: Name) -> str:
     """Why an option is none to be said otherwise; empty where it may be."""
+    # Whatever way there may be to write its name, as - for _: of what is this program's own only one is known.
+    name = (name[0], name[1].lower().replace("-", "_"))
     setting = _SETTINGS.get(name) or _FOLLOWING.get(name)
     if name[0] in LOGINS and name[1] in _LOGIN_OPTIONS:
         setting = "controlPlane"
@@ -238,6 +251,8 @@ def _unknown(option: _Option, settings: Settings, reader: Reader) -> tuple[str, 
             return f"it is {label(today)} now", f"{away}; {_set(option, option.whom, today, reader)}"
     if older := known.options.get(name):
         return f"{release} does not know it, only {' and '.join(map(str, sorted(older.series)))} did", away
-    hint = alike(name, (other for other in known.options if known.knows(other, series)))
+    # Of many unknown ones the first may have been meant to be others.
+    few = len(reader.problems) < _HINTS
+    hint = few and alike(name, (other for other in known.options if known.knows(other, series)))
     allow = reader.set(f"allowOptions[{len(settings.allow_options)}]", "{}.{}".format(*name))
     return f"{release} does not know it{f' ({hint})' if hint else ''}", f"{away}; or, for a plug-in's: {allow}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from infra.formats import SECRET_FORMATS
 from infra.model import KEY_PLAIN, KEY_SECRET, Settings
 from infra.reader import Reader, camel
 from infra.rules.control import not_a_key
@@ -43,6 +44,14 @@ _PARTS = {
     for item in dataclasses.fields(Settings)
     if item.default_factory is not dataclasses.MISSING or isinstance(item.default, tuple)
 }
+
+
+def check_secret_forms(secrets: Mapping[str, str], reader: Reader) -> None:
+    """The form of every secret, of which nothing is shown; where it is wrong no rule tells more about it."""
+    for key, known in SECRET_FORMATS.items():
+        if (text := secrets.get(key)) and (rule := known.refusal(text)):
+            reader.refuse(key, KEY_SECRET, rule, remedy=_ask(reader, key))
+            reader.malformed.add(key)
 
 
 def check_secrets(settings: Settings, secrets: Mapping[str, str], reader: Reader) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, WORKER_THREADS
@@ -65,8 +66,9 @@ def worker_connections(settings: Settings) -> int:
     """What one worker of an engine may open to the database at once: its pool, and a connection for each thread."""
 
     def most(section: str, option: str, default: int) -> int:
-        said = (value for _, name, value in settings.options.each("") if name == (section, option))
-        return max((int(value) for value in said if isinstance(value, str) and value.isdecimal()), default=default)
+        said = [value for _, name, value in settings.options.each("") if name == (section, option)]
+        numbers = [value for value in said if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value)]
+        return max(map(int, numbers), default=default)
 
     overflow = max(most("database", "max_overflow", 50), most("DEFAULT", "executor_thread_pool_size", WORKER_THREADS))
     return most("database", "max_pool_size", 5) + overflow

@@ -1,17 +1,14 @@
-"""Each value for itself."""
+"""Each value for itself, as far as its form says too little: infra/formats.py."""
 
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import re
-from collections.abc import Callable
 
 from components.install import Method
 from components.memory import NONE, megabytes
-from infra.model import CaretakerSettings, HaproxySettings, MemorySettings, Settings, TimeoutSettings
+from infra.model import CaretakerSettings, MemorySettings, Settings
 from infra.policy import read_policy
-from infra.reader import Reader, camel, seconds
+from infra.reader import Reader, camel
 
 _CHOICES = {
     "hosts": ("containers", "openstack", "existing"),
@@ -22,19 +19,7 @@ _CHOICES = {
     "protect": ("auto", "true", "false"),
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
-_AT_LEAST_ONE = (
-    "nodes",
-    "engines",
-    "apis",
-    "cfn_apis",
-    "engine_workers",
-    "api_processes",
-    "api_threads",
-    "rolling_batch",
-    "generation",
-)
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
-MAX_PORT = 65535
 # In MB. Below this no unit starts.
 _LEAST_MEMORY = 64
 
@@ -46,33 +31,12 @@ def check_values(settings: Settings, reader: Reader) -> None:
         if getattr(settings, name) not in choices:
             listed = " or ".join(choices)
             reader.refuse(camel(name), getattr(settings, name), f"this must be {listed}", getattr(default, name))
-    for name in _AT_LEAST_ONE:
-        if getattr(settings, name) < 1:
-            reader.refuse(camel(name), getattr(settings, name), "at least 1 is wanted", getattr(default, name))
-    for name in PORTS:
-        if not 0 < getattr(settings, name) <= MAX_PORT:
-            reader.refuse(camel(name), getattr(settings, name), f"a port is 1 to {MAX_PORT}", getattr(default, name))
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", settings.region):
-        reader.refuse("region", settings.region, "a region is letters, digits and _.-", default.region)
-    for entry in settings.stats_allow:
-        if error := not_a_network(ipaddress.ip_network, entry):
-            reader.refuse("statsAllow", list(settings.stats_allow), error)
-    if error := not_a_network(ipaddress.IPv4Network, settings.subnet):
-        reader.refuse("subnet", settings.subnet, error, default.subnet)
+    if settings.haproxy.balance not in _BALANCE:
+        rule = f"this must be one of {', '.join(_BALANCE)}"
+        reader.refuse("haproxy.balance", settings.haproxy.balance, rule, default.haproxy.balance)
     _check_policy(settings.policy, reader)
-    _check_at_least_one("timeouts", settings.timeouts, reader)
     _check_caretaker(settings.caretaker, reader)
     _check_memory(settings.memory, reader)
-    _check_haproxy(settings.haproxy, reader)
-
-
-def not_a_network(kind: Callable[[str], object], text: str) -> str:
-    """Why a text is no network of this kind; empty where it is one."""
-    try:
-        kind(text)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def _check_policy(path: str, reader: Reader) -> None:
@@ -81,13 +45,6 @@ def _check_policy(path: str, reader: Reader) -> None:
             read_policy(path)
     except ValueError as error:
         reader.refuse("policy", path, f"{error}", "<a file of rules>")
-
-
-def _check_at_least_one(key: str, part: HaproxySettings | TimeoutSettings, reader: Reader) -> None:
-    for item in dataclasses.fields(part):
-        value = getattr(part, item.name)
-        if isinstance(value, int) and value < 1:
-            reader.refuse(f"{key}.{camel(item.name)}", value, "at least 1 is wanted", item.default)
 
 
 # A period that divides the hour or the day comes round at the same times each day.
@@ -102,31 +59,11 @@ def _check_caretaker(caretaker: CaretakerSettings, reader: Reader) -> None:
             fitting = ", ".join(str(number) for number in range(1, whole) if whole % number == 0)
             rule = f"{unit} that divide {of} are wanted ({fitting}), or 0 for never"
             reader.refuse(f"caretaker.{camel(name)}", value, rule, getattr(default, name))
-    if caretaker.grace_seconds < 1:
-        reader.refuse("caretaker.graceSeconds", caretaker.grace_seconds, "at least 1 is wanted", default.grace_seconds)
-    if caretaker.purge_days < 0:
-        rule = "a number of days is wanted, or 0 for never"
-        reader.refuse("caretaker.purgeDays", caretaker.purge_days, rule, default.purge_days)
-    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", caretaker.purge_at):
-        rule = "a time of the day is wanted, 00:00 to 23:59"
-        reader.refuse("caretaker.purgeAt", caretaker.purge_at, rule, default.purge_at)
 
 
 def _check_memory(memory: MemorySettings, reader: Reader) -> None:
     for item in dataclasses.fields(memory):
         size = getattr(memory, item.name)
         if size and size != NONE and megabytes(size) < _LEAST_MEMORY:
-            rule = f"must be at least {_LEAST_MEMORY}M, a number with M or G such as 512M or 2G; or {NONE} for no limit"
+            rule = f"must be at least {_LEAST_MEMORY}M, or {NONE} for no limit"
             reader.refuse(f"memory.{camel(item.name)}", size, rule, item.default or None)
-
-
-def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:
-    default = HaproxySettings()
-    _check_at_least_one("haproxy", haproxy, reader)
-    for item in dataclasses.fields(haproxy):
-        key, value = f"haproxy.{camel(item.name)}", getattr(haproxy, item.name)
-        duration = item.name.startswith("timeout") or item.name.endswith("_interval")
-        if duration and value is not None and not seconds(value):
-            reader.refuse(key, value, "a duration above 0 with its unit (ms, s, m, h) is wanted", item.default)
-    if haproxy.balance not in _BALANCE:
-        reader.refuse("haproxy.balance", haproxy.balance, f"this must be one of {', '.join(_BALANCE)}", default.balance)

@@ -3,8 +3,8 @@
 Usage: schema.py look|sync CONFIG_FILE …
 
 look changes nothing, and prints the revision of the database (null: it is empty) and the newest one, as JSON. sync
-migrates. Both refuse a database of a release that is newer than the code, and a key that does not open what is encrypted
-in the database: this runs before any process starts.
+migrates. Both refuse a database of a release that is newer than the code, and a key that does not decrypt what is in
+the database: this runs before any process starts.
 """
 
 import importlib.util

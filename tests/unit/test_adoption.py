@@ -389,9 +389,9 @@ def test_what_the_adopted_file_says_may_not_be_said_twice() -> None:
     ("more", "told"),
     [
         ({"adoptHost": "a"}, "adoptHost = a: this must be one of front, node-b, node-c"),
-        ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: a path on the host is wanted, from its root"),
+        ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: must be a path on the host, from its root"),
         ({"adoptFrom": []}, "adoptFrom = []: at least one file is wanted"),
-        ({"adoptAllow": ["colour"]}, "adoptAllow[0] = colour: an option is allowed as section.option"),
+        ({"adoptAllow": ["colour"]}, "adoptAllow[0] = colour: must be an option with its section"),
     ],
 )
 def test_a_setting_of_adoption_that_cannot_be_is_refused(more: dict[str, Any], told: str) -> None:

@@ -41,18 +41,18 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(sshFrom=["198.51.100.7/24"]),
-        "openstack.sshFrom[0] = 198.51.100.7/24: 198.51.100.7/24 has host bits set. "
-        "Type: pulumi config set --path 'openstack.sshFrom[0]' <address>/32 --stack dev",
+        "openstack.sshFrom[0] = 198.51.100.7/24: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
+        "Type: pulumi config set --path 'openstack.sshFrom[0]' 198.51.100.0/24 --stack dev",
     ),
     (
         vms(clientsFrom=["0.0.0.0/0", "everywhere"]),
-        "openstack.clientsFrom[1] = everywhere: Expected 4 octets in 'everywhere'. "
+        "openstack.clientsFrom[1] = everywhere: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
         "Type: pulumi config set --path 'openstack.clientsFrom[1]' <address>/32 --stack dev",
     ),
     *(
         (
             raw,
-            f"openstack.{key} = (none): a name is wanted that the cloud has for it. "
+            f"openstack.{key} = (none): must be a name, without a blank at its beginning or end. "
             f"Type: pulumi config set --path openstack.{key} {usual} --stack dev",
         )
         for raw, key, usual in (
@@ -63,7 +63,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(bootVolume=-1),
-        "openstack.bootVolume = -1: GB are wanted, or 0 for the disk that the flavor has. "
+        "openstack.bootVolume = -1: must be an integer from 0 to 65536. "
         "Type: pulumi config set --path openstack.bootVolume 0 --stack dev",
     ),
     (
@@ -83,17 +83,18 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(dnsServers=["192.0.2.53", "dns.example"]),
-        "openstack.dnsServers[1] = dns.example: an IPv4 address is wanted. "
-        "Type: pulumi config set --path 'openstack.dnsServers[1]' <address> --stack dev",
+        "openstack.dnsServers[1] = dns.example: must be an IPv4 address, such as 10.0.0.1. "
+        "Type: pulumi config set --path 'openstack.dnsServers[1]' <its address> --stack dev",
     ),
     (
         vms(user="heat scaleout"),
-        "openstack.user = heat scaleout: root or the name of a user is wanted. "
+        "openstack.user = heat scaleout: must be root or a Unix user's name: lower-case letters, digits and _-., "
+        "not - first. "
         "Type: pulumi config set --path openstack.user heat-scaleout --stack dev",
     ),
     (
         vms(tags=["heat", "a,b"]),
-        "openstack.tags[1] = a,b: a tag is 1 to 60 characters, without comma and slash. "
+        "openstack.tags[1] = a,b: must be 1 to 60 characters, without comma and slash. "
         "Type: pulumi config rm --path 'openstack.tags[1]' --stack dev",
     ),
     (
@@ -103,8 +104,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(network="office", firstAddress="twenty"),
-        "openstack.firstAddress = twenty: an IPv4 address is wanted. "
-        "Type: pulumi config set --path openstack.firstAddress <address> --stack dev",
+        "openstack.firstAddress = twenty: must be an IPv4 address, such as 10.0.0.1. "
+        "Type: pulumi config set --path openstack.firstAddress <its address> --stack dev",
     ),
     (
         vms(network="office", firstAddress="10.0.0.20"),
@@ -157,7 +158,7 @@ def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], tol
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     wrong = vms(sshFrom=None, image="", antiAffinity="some", tags=[""], firstAddress="x")
     assert [problem.partition(" = ")[0] for problem in problems(wrong)] == [
-        "openstack.image", "openstack.antiAffinity", "openstack.tags[0]", "openstack.sshFrom", "openstack.firstAddress",
+        "openstack.image", "openstack.firstAddress", "openstack.tags[0]", "openstack.antiAffinity", "openstack.sshFrom",
     ]  # fmt: skip
 
 

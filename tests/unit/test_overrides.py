@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from components.heat_conf import merge
 from components.overrides import Layers
 from components.rendering import render
+from components.text import shortened
 from infra.model import KEY_PLAIN, KEY_SECRET, ControlSettings, Settings
 from infra.reader import camel
 from infra.rules import options as rules
@@ -37,16 +38,15 @@ SAME = "messages come through only where all processes have the same here"
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"options": "x"},
-        "options = x: an object is wanted, such as options.all.DEFAULT.debug. "
-        "Type: pulumi config rm options --stack dev",
+        "options = x: must be an object, such as options.all.DEFAULT.debug. Type: pulumi config rm options --stack dev",
     ),
     (
         {"options": {"all": {"DEFAULT": "x"}}},
-        f"options.all.DEFAULT = x: an object is wanted. {AWAY.format('options.all.DEFAULT')}",
+        f"options.all.DEFAULT = x: must be an object. {AWAY.format('options.all.DEFAULT')}",
     ),
     (
         for_all("DEFAULT", "debug", {"a": 1}),
-        f'options.all.DEFAULT.debug = {{"a": 1}}: one value is wanted. {AWAY.format("options.all.DEFAULT.debug")}',
+        f'options.all.DEFAULT.debug = {{"a": 1}}: must be one value. {AWAY.format("options.all.DEFAULT.debug")}',
     ),
     (
         {"options": {"DEFAULT": {"debug": True}}},
@@ -171,8 +171,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         for_all("DEFAULT", "debug", KEY_SECRET),
         "options = [secret]: one that is a secret makes all of them one, and no preview shows any: it has a place of "
-        "its own. Type: pulumi config rm --path options.<its path> --stack dev; "
-        "pulumi config set --secret --path secretOptions.<its path> --stack dev",
+        "its own. Type: pulumi config rm --path 'options.<its path>' --stack dev; "
+        "pulumi config set --secret --path 'secretOptions.<its path>' --stack dev",
     ),
     (
         for_all("DEFAULT", "debug", "true")
@@ -188,29 +188,53 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         for_all("my_plugin", "colour", "red\nblue") | {"allowOptions": ["my_plugin.colour"]},
-        'options.all.my_plugin.colour = "red\\nblue": a value has one line; an option that is repeated has a list of '
-        "them. " + AWAY.format("options.all.my_plugin.colour"),
+        r"options.all.my_plugin.colour = red\nblue: must be one line of printable text, and has U+000A. "
+        + AWAY.format("options.all.my_plugin.colour"),
     ),
     (
         {"allowOptions": ["colour"]},
-        'allowOptions = ["colour"]: colour is no option with its section, such as my_plugin.colour. '
-        "Type: pulumi config rm allowOptions --stack dev",
+        "allowOptions[0] = colour: must be an option with its section, such as my_plugin.colour. "
+        "Type: pulumi config set --path 'allowOptions[0]' my_plugin.colour --stack dev",
     ),
 ]
 
 
 LINE = "Type: pulumi config rm --path 'haproxy.{}[0]' --stack dev"
-RULES = 'rules are wanted, each on a line such as "stacks:delete": "role:admin"'
+KEYWORD = "must be one line of haproxy.cfg that begins with its keyword, without quotes and without # before it"
+MAGIC = "must not use %, $( or @(, where uWSGI puts something else"
+OVER = "must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat is about to answer"
+RULES = 'it must hold rules, each on a line such as "stacks:delete": "role:admin"'
 REFUSALS += [
     *(
         (
             {"haproxy": {key: [line]}},
-            f"haproxy.{key}[0] = {json.dumps(line) if chr(10) in line else line}: {rule}. {LINE.format(key)}",
+            f"haproxy.{key}[0] = {shortened(line) or '(none)'}: {rule}. {LINE.format(key)}",
         )
         for key, line, rule in (
-            ("apiExtra", "", "one line of haproxy.cfg is wanted"),
-            ("cfnExtra", "option a\noption b", "one line of haproxy.cfg is wanted"),
+            ("apiExtra", "", "must be one line"),
+            ("cfnExtra", "option a\noption b", "must be one line of printable text, and has U+000A"),
             ("apiExtra", " listen  other", "this would begin a section of its own"),
+            ("apiExtra", "no listen other", "this would begin a section of its own"),
+            ("extraGlobal", "traces", "this would begin a section of its own"),
+            *(
+                ("apiExtra", line, KEYWORD)
+                for line in (
+                    '"listen" other',
+                    "'listen' other",
+                    '""listen other',
+                    r"li\sten other",
+                    "listen# other",
+                    "# x",
+                    ".if 1",
+                    '"$SECTION" other',
+                    "$SECTION other",
+                    "no",
+                    "\N{NO-BREAK SPACE}listen other",
+                    "LISTEN other",
+                )
+            ),
+            ("apiExtra", 'http-request deny hdr x "', "must close its quotes, and must not end with a backslash"),
+            ("apiExtra", "http-request deny hdr x \\", "must close its quotes, and must not end with a backslash"),
             ("extraGlobal", "defaults", "this would begin a section of its own"),
             ("extraGlobal", "maxconn 10", "haproxy.globalMaxconn says this"),
             ("extraDefaults", "maxconn 10", "haproxy.maxconn says this"),
@@ -225,24 +249,24 @@ REFUSALS += [
     ),
     (
         {"haproxy": {"apiExtra": "option a"}},
-        "haproxy.apiExtra = option a: a list is wanted. Type: pulumi config rm --path haproxy.apiExtra --stack dev",
+        "haproxy.apiExtra = option a: must be a list. Type: pulumi config rm --path haproxy.apiExtra --stack dev",
     ),
     *(
         (
             {"uwsgiExtra": [line]},
-            f"uwsgiExtra[0] = {line}: {rule}. Type: pulumi config rm --path 'uwsgiExtra[0]' --stack dev",
+            f"uwsgiExtra[0] = {shortened(line)}: {rule}. Type: pulumi config rm --path 'uwsgiExtra[0]' --stack dev",
         )
         for line, rule in (
             ("max-requests", "one line of uWSGI's is wanted, such as max-requests = 1000"),
             ("[uwsgi]", "one line of uWSGI's is wanted, such as max-requests = 1000"),
             ("threads = 4", "apiThreads says this"),
+            ("logformat = x", "this program sets it itself, and for a reason"),
+            *((f"procname = {value}", MAGIC) for value in ("%p", "%(module)", "$(PORT)", "@(/etc/passwd)", "a%%b")),
+            ("harakiri = ٩٩", OVER),
+            ("harakiri = " + "9" * 5000, "must have at most 1000 characters, and has 5011"),
             ("socket-timeout=4", "timeouts.uwsgi says this"),
             ("master = false", "this program sets it itself, and for a reason"),
-            (
-                "harakiri = 60",
-                "must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat is about to "
-                "answer",
-            ),
+            ("harakiri = 60", OVER),
         )
     ),
     (
@@ -252,7 +276,7 @@ REFUSALS += [
     ),
     (
         {"policy": "no/such/file"},
-        "policy = no/such/file: it cannot be read: No such file or directory. "
+        "policy = no/such/file: there is no such file on this machine. "
         "Type: pulumi config set policy <a file of rules> --stack dev",
     ),
 ]
@@ -518,13 +542,21 @@ def policy(tmp_path: Path, text: str) -> str:
         ("only words", RULES),
         ('"stacks:delete": ["role:admin"]', f"stacks:delete is no rule: {RULES}"),
         ("8: role:admin", f"8 is no rule: {RULES}"),
-        ('a: "b"\n: :\n- "', "it is no YAML, see its line 2"),
+        ('a: "b"\n: :\n- "', "it must be YAML, see its line 2"),
+        ("a: &x b\nc: *x", f"b is no rule: {RULES}"),
+        ("a: b\nc: *x", f"c is no rule: {RULES}"),
+        ("a: b\n---\nc: d", f"b is no rule: {RULES}"),
+        ("<<: b", f"<< is no rule: {RULES}"),
+        ("a: true", f"true is no rule: {RULES}"),
+        ("a: !!python/object/apply:os.getcwd b", f"b is no rule: {RULES}"),
+        ("[" * 5000, RULES),
+        ('"stacks:delete": "a\\nb"', "stacks:delete has a character that no rule can have: U+000A"),
     ],
 )
 def test_a_file_that_is_no_policy_is_refused(tmp_path: Path, text: str, told: str) -> None:
     path = policy(tmp_path, text)
     remedy = "Type: pulumi config set policy <a file of rules> --stack dev"
-    assert problems({"policy": path}) == (f"policy = {path}: {told}. {remedy}",)
+    assert problems({"policy": path}) == (f"policy = {shortened(path)}: {told}. {remedy}",)
 
 
 def test_the_operators_rules_come_before_those_of_this_program(tmp_path: Path) -> None:

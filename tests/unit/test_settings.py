@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from components.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
+from components.text import shortened
 from components.timeouts import LINKS
 from infra import settings
 from infra.model import (
@@ -68,25 +69,27 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     *(
         (
-            {key: "0"},
-            f"{key} = 0: at least 1 is wanted. Type: pulumi config set {key} {default} --stack dev",
+            {key: value},
+            f"{key} = {value}: must be an integer from 1 to {most}. "
+            f"Type: pulumi config set {key} {default} --stack dev",
         )
-        for key, default in {
-            "nodes": 2,
-            "engines": 2,
-            "apis": 2,
-            "cfnApis": 2,
-            "engineWorkers": 1,
-            "apiProcesses": 1,
-            "apiThreads": 8,
-            "rollingBatch": 1,
-            "generation": 1,
-        }.items()
+        for key, default, most in (
+            ("nodes", 2, 200),
+            ("engines", 2, 2000),
+            ("apis", 2, 2000),
+            ("cfnApis", 2, 2000),
+            ("engineWorkers", 1, 1000),
+            ("apiProcesses", 1, 1000),
+            ("apiThreads", 8, 10_000),
+            ("rollingBatch", 1, 2000),
+            ("generation", 1, 10**9),
+        )
+        for value in ("0", str(most + 1), "-1")
     ),
     *(
         (
             {key: value},
-            f"{key} = {value}: a port is 1 to 65535. Type: pulumi config set {key} {default} --stack dev",
+            f"{key} = {value}: must be an integer from 1 to 65535. Type: pulumi config set {key} {default} --stack dev",
         )
         for key, default in {"apiPort": 8004, "cfnPort": 8000, "statsPort": 8404}.items()
         for value in ("0", "65536", "-1")
@@ -94,9 +97,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {"engines": value},
-            f"engines = {shown}: a whole number is wanted. Type: pulumi config set engines 2 --stack dev",
+            f"engines = {shown}: must be an integer from 1 to 2000. Type: pulumi config set engines 2 --stack dev",
         )
-        for value, shown in {"four": "four", "1.5": "1.5", "": "", True: "true", 2.5: "2.5"}.items()
+        for value, shown in {"four": "four", "1.5": "1.5", "": "(none)", True: "true", 2.5: "2.5"}.items()
     ),
     (
         {"heatVersion": "1.0"},
@@ -105,7 +108,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"heatVersion": "26.x", "constraints": "README.md"},
-        "heatVersion = 26.x: a release is three numbers. Type: pulumi config set heatVersion 27.0.1 --stack dev",
+        "heatVersion = 26.x: must be a release, three numbers such as 27.0.1. "
+        "Type: pulumi config set heatVersion 27.0.1 --stack dev",
     ),
     (
         {"heatVersion": "24.1.2", "install": "apt"},
@@ -151,7 +155,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"wheelhouse": "wheels"},
-        "wheelhouse = wheels: a directory on each host (/…) or a URL of a page with links is wanted. "
+        "wheelhouse = wheels: must be a directory on each host (/…) or a URL, http or https. "
         "Type: pulumi config rm wheelhouse --stack dev",
     ),
     (
@@ -160,26 +164,25 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"install": "git", "gitRef": "--upload-pack=x"},
-        "gitRef = --upload-pack=x: a tag, a branch or a commit is wanted. Type: pulumi config rm gitRef --stack dev",
+        "gitRef = --upload-pack=x: must be a tag, a branch or a commit. Type: pulumi config rm gitRef --stack dev",
     ),
     (
         {"install": "git", "gitUrl": "--upload-pack=x"},
-        "gitUrl = --upload-pack=x: what git clone takes is wanted. "
+        "gitUrl = --upload-pack=x: must be a URL that git clones: https, http, ssh, git or file, or user@host:path. "
         "Type: pulumi config set gitUrl https://opendev.org/openstack/heat --stack dev",
     ),
     (
         {"region": "Region One"},
-        "region = Region One: a region is letters, digits and _.-. "
-        "Type: pulumi config set region RegionOne --stack dev",
+        "region = Region One: must be letters, digits and _.-. Type: pulumi config set region RegionOne --stack dev",
     ),
     (
         {"statsAllow": "10.0.0.0/8"},
-        "statsAllow = 10.0.0.0/8: a list is wanted. Type: pulumi config rm statsAllow --stack dev",
+        "statsAllow = 10.0.0.0/8: must be a list. Type: pulumi config rm statsAllow --stack dev",
     ),
     (
         {"statsAllow": ["10.0.0.0/8", "everybody"]},
-        'statsAllow = ["10.0.0.0/8", "everybody"]: \'everybody\' does not appear to be an IPv4 or IPv6 network. '
-        "Type: pulumi config rm statsAllow --stack dev",
+        "statsAllow[1] = everybody: must be an address or a network with its prefix, such as 10.0.0.0/24 or "
+        "2001:db8::/32. Type: pulumi config rm --path 'statsAllow[1]' --stack dev",
     ),
     (
         {"caretaker": {"rescueMinutes": 7}},
@@ -188,40 +191,40 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"caretaker": {"cleanHours": 24}},
-        "caretaker.cleanHours = 24: hours that divide a day are wanted (1, 2, 3, 4, 6, 8, 12), or 0 for never. "
+        "caretaker.cleanHours = 24: must be an integer from 0 to 23. "
         "Type: pulumi config set --path caretaker.cleanHours 1 --stack dev",
     ),
     (
         {"caretaker": {"graceSeconds": 0}},
-        "caretaker.graceSeconds = 0: at least 1 is wanted. "
+        "caretaker.graceSeconds = 0: must be an integer from 1 to 604800. "
         "Type: pulumi config set --path caretaker.graceSeconds 180 --stack dev",
     ),
     (
         {"caretaker": {"purgeDays": -1}},
-        "caretaker.purgeDays = -1: a number of days is wanted, or 0 for never. "
+        "caretaker.purgeDays = -1: must be an integer from 0 to 36500. "
         "Type: pulumi config set --path caretaker.purgeDays 90 --stack dev",
     ),
     *(
         (
             {"caretaker": {"purgeAt": value}},
-            f"caretaker.purgeAt = {value}: a time of the day is wanted, 00:00 to 23:59. "
+            f"caretaker.purgeAt = {value}: must be a time of the day, 00:00 to 23:59. "
             "Type: pulumi config set --path caretaker.purgeAt 03:30 --stack dev",
         )
-        for value in ("24:00", "3:30", "daily")
+        for value in ("24:00", "3:30", "daily", "0٣:30", "٠٣:٣٠")
     ),
     (
         {"haproxy": "fast"},
-        "haproxy = fast: an object is wanted, such as haproxy.timeoutClient. "
-        "Type: pulumi config rm haproxy --stack dev",
+        "haproxy = fast: must be an object, such as haproxy.timeoutClient. Type: pulumi config rm haproxy --stack dev",
     ),
     (
         {"haproxy": {"maxconn": "many"}},
-        "haproxy.maxconn = many: a whole number is wanted. "
+        "haproxy.maxconn = many: must be an integer from 1 to 200000. "
         "Type: pulumi config set --path haproxy.maxconn 8000 --stack dev",
     ),
     (
         {"haproxy": {"retries": 0}},
-        "haproxy.retries = 0: at least 1 is wanted. Type: pulumi config set --path haproxy.retries 3 --stack dev",
+        "haproxy.retries = 0: must be an integer from 1 to 100. "
+        "Type: pulumi config set --path haproxy.retries 3 --stack dev",
     ),
     (
         {"haproxy": {"balance": "best"}},
@@ -231,10 +234,10 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {"haproxy": {"timeoutClient": value}},
-            f"haproxy.timeoutClient = {value}: a duration above 0 with its unit (ms, s, m, h) is wanted. "
-            "Type: pulumi config set --path haproxy.timeoutClient 1m --stack dev",
+            f"haproxy.timeoutClient = {value or '(none)'}: must be a duration with its unit (ms, s, m, h), "
+            "from 1ms to 168h. Type: pulumi config set --path haproxy.timeoutClient 1m --stack dev",
         )
-        for value in ("60", "1 m", "0s", "1d", "")
+        for value in ("60", "1 m", "0s", "1d", "", "٦0s", "169h", "2147483648ms")
     ),
     *(
         (
@@ -250,18 +253,18 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"haproxy": {"checkInterval": "2"}},
-        "haproxy.checkInterval = 2: a duration above 0 with its unit (ms, s, m, h) is wanted. "
+        "haproxy.checkInterval = 2: must be a duration with its unit (ms, s, m, h), from 1ms to 168h. "
         "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
     ),
     (
         {"haproxy": {"timeoutServer": "long"}},
-        "haproxy.timeoutServer = long: a duration above 0 with its unit (ms, s, m, h) is wanted. "
+        "haproxy.timeoutServer = long: must be a duration with its unit (ms, s, m, h), from 1ms to 168h. "
         "Type: pulumi config rm --path haproxy.timeoutServer --stack dev",
     ),
     *(
         (
             {"timeouts": {key: "0"}},
-            f"timeouts.{key} = 0: at least 1 is wanted. Type: pulumi config {remedy} --stack dev",
+            f"timeouts.{key} = 0: must be an integer from 1 to 604800. Type: pulumi config {remedy} --stack dev",
         )
         for key, remedy in {
             "rpcResponse": "set --path timeouts.rpcResponse 60",
@@ -274,7 +277,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"timeouts": 90},
-        "timeouts = 90: an object is wanted, such as timeouts.rpcResponse. Type: pulumi config rm timeouts --stack dev",
+        "timeouts = 90: must be an object, such as timeouts.rpcResponse. Type: pulumi config rm timeouts --stack dev",
     ),
     (
         {"timeouts": {"uwsgi": "60"}},
@@ -315,12 +318,18 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"subnet": "10.0.0.1/24"},
-        "subnet = 10.0.0.1/24: 10.0.0.1/24 has host bits set. "
-        "Type: pulumi config set subnet 10.213.77.0/24 --stack dev",
+        "subnet = 10.0.0.1/24: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
+        "Type: pulumi config set subnet 10.0.0.0/24 --stack dev",
     ),
     (
         {"subnet": "fd00::/64"},
-        "subnet = fd00::/64: Expected 4 octets in 'fd00::'. Type: pulumi config set subnet 10.213.77.0/24 --stack dev",
+        "subnet = fd00::/64: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
+        "Type: pulumi config set subnet 10.213.77.0/24 --stack dev",
+    ),
+    (
+        {"subnet": "10.0.0.0/255.255.255.0"},
+        "subnet = 10.0.0.0/255.255.255.0: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
+        "Type: pulumi config set subnet 10.0.0.0/24 --stack dev",
     ),
     (
         {"subnet": "10.0.0.0/28", "nodes": "5"},
@@ -427,11 +436,11 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing": "10.0.0.1", "nodes": 2},
-        "existing = 10.0.0.1: an object is wanted, such as existing.user. Type: pulumi config rm existing --stack dev",
+        "existing = 10.0.0.1: must be an object, such as existing.user. Type: pulumi config rm existing --stack dev",
     ),
     (
         {"existing__nodes": {"node-b": "10.0.0.2"}},
-        'existing.nodes = {"node-b": "10.0.0.2"}: a list is wanted, such as existing.nodes[0].address. '
+        'existing.nodes = {"node-b": "10.0.0.2"}: must be a list, such as existing.nodes[0].address. '
         "Type: pulumi config rm --path existing.nodes --stack dev",
     ),
     (
@@ -460,8 +469,8 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {NODE + "hostKey": value},
-            f"existing.nodes[1].hostKey = {value}: a public key is wanted as ssh-keyscan prints it, after the address: "
-            "ssh-ed25519 AAAA…. Type: make hostkeys STACK=dev",
+            f"existing.nodes[1].hostKey = {shortened(value)}: must be a public key as ssh-keyscan prints it, after the "
+            "address: ssh-ed25519 AAAA…. Type: make hostkeys STACK=dev",
         )
         for value in ("SHA256:abc", "ssh-ed25519 AAAA", "ssh-rsa AAAAB3NzaC1yc2E=", f"10.0.0.3 {HOST_KEY}")
     ),
@@ -472,7 +481,7 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing__jump": {"address": "a b", "hostKey": HOST_KEY}},
-        "existing.jump.address = a b: an address or a name is wanted. "
+        "existing.jump.address = a b: must be an address or a name. "
         "Type: pulumi config set --path existing.jump.address <its address> --stack dev",
     ),
     (
@@ -482,7 +491,7 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {NODE + "address": "c.example"},
-        "existing.nodes[1].address = c.example: an IPv4 address is wanted, at which the other hosts reach this one. "
+        "existing.nodes[1].address = c.example: must be an IPv4 address, such as 10.0.0.1. "
         "Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
@@ -516,7 +525,8 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {NODE + "name": value},
-            f"existing.nodes[1].name = {value or '(none)'}: a name is small letters, digits and -. "
+            f"existing.nodes[1].name = {value or '(none)'}: must be a name of lower-case letters, digits and -, "
+            "at most 63 of them. "
             "Type: pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
         )
         for value in ("", "Node", "node_b", "-b", "b.example")
@@ -531,17 +541,17 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {NODE + "engines": "-1"},
-        "existing.nodes[1].engines = -1: a node's own number is 0 or more. "
+        "existing.nodes[1].engines = -1: must be an integer from 0 to 2000. "
         "Type: pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
     ),
     (
         {NODE + "engines": "some"},
-        "existing.nodes[1].engines = some: a whole number is wanted. "
+        "existing.nodes[1].engines = some: must be an integer from 0 to 2000. "
         "Type: pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
     ),
     (
         {NODE + "port": "0"},
-        "existing.nodes[1].port = 0: a port is 1 to 65535. "
+        "existing.nodes[1].port = 0: must be an integer from 1 to 65535. "
         "Type: pulumi config set --path 'existing.nodes[1].port' 22 --stack dev",
     ),
     (
@@ -556,7 +566,8 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing__user": "the operator"},
-        "existing.user = the operator: root or a user with passwordless sudo is wanted. "
+        "existing.user = the operator: must be root or a Unix user's name: lower-case letters, digits and _-., "
+        "not - first. "
         "Type: pulumi config set --path existing.user root --stack dev",
     ),
 ]
@@ -585,9 +596,9 @@ def test_a_container_bridge_is_of_no_concern_to_existing_hosts() -> None:
 def test_everything_that_is_wrong_with_hosts_is_told_at_once() -> None:
     wrong = {"existing__front__hostKey": None, NODE + "address": "10.0.0.2", NODE + "name": "B", "sshPrivateKey": None}
     assert [problem.partition(" = ")[0] for problem in problems(existing(**wrong))] == [
+        "existing.nodes[1].name",
         "sshPrivateKey",
         "existing.front.hostKey",
-        "existing.nodes[1].name",
         "existing.nodes[1].address",
     ]
 
@@ -607,7 +618,7 @@ def test_what_a_refusal_says_to_type_is_accepted() -> None:
         mended: dict[str, Any] = json.loads(json.dumps(raw))
         for command in told.partition("Type: ")[2].split("; "):
             words = command.removesuffix(" --stack dev").removeprefix("pulumi config ").replace("--path ", "").split()
-            path = words[1].split(".")
+            path = re.sub(r"\[.*", "", words[1].strip("'")).split(".")
             holder = mended
             for step in path[:-1]:
                 holder = holder.setdefault(step, {})
@@ -622,7 +633,7 @@ def test_what_a_refusal_says_to_type_is_accepted() -> None:
 
 def test_every_rule_about_a_value_has_a_refusal_here() -> None:
     told = " ".join(told for _, told in REFUSALS)
-    for group in (values._CHOICES, values.PORTS, values._AT_LEAST_ONE):
+    for group in (values._CHOICES, values.PORTS):
         for name in group:
             assert f"{camel(name)} = " in told
 
@@ -640,11 +651,11 @@ def test_all_problems_are_told_at_once() -> None:
     )
     assert [problem.partition(" ")[0].rstrip(":") for problem in told] == [
         "engins",
-        "apis",
-        "haproxy.unknown",
         "nodes",
+        "apis",
         "region",
         "subnet",
+        "haproxy.unknown",
         "haproxy.retries",
         "haproxy.timeoutQueue",
     ]
@@ -1089,7 +1100,7 @@ LOOPBACK = "a loopback address leads every host to itself: the address at which 
         (
             {},
             {"memcached": ["10.0.0.1"]},
-            "control.memcached[0] = 10.0.0.1: a server is written host:port. "
+            "control.memcached[0] = 10.0.0.1: must be a server and its port, such as 10.0.0.1:11211. "
             "Type: pulumi config set --path 'control.memcached[0]' 10.0.0.1:11211 --stack dev",
         ),
         (
@@ -1113,7 +1124,7 @@ LOOPBACK = "a loopback address leads every host to itself: the address at which 
         (
             {},
             {"ca": "/nowhere/ca.pem"},
-            "control.ca = /nowhere/ca.pem: there is no such file here. "
+            "control.ca = /nowhere/ca.pem: there is no such file on this machine. "
             "Type: pulumi config set --path control.ca <a PEM file's path> --stack dev",
         ),
     ],

@@ -907,14 +907,18 @@ def test_the_command_reads_a_conf_d_in_order(tmp_path: Path) -> None:
     assert "debug = second\n" in run("--control", A, str(tmp_path)).stdout
 
 
+SMALL = ROOT / "tests/e2e/single_machine/heat.conf"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["heat.conf"], "usage: make translate"),
         (["--control", A], "usage: make translate"),
-        (["--control", A, "/nowhere/heat.conf"], "/nowhere/heat.conf: No such file"),
-        (["--control", "localhost", "/dev/null"], "other hosts reach"),
-        (["--control", A, "--release", "12", "/dev/null"], "Heat 12 is not known here"),
+        (["--control", A, "/dev/zero"], "/dev/zero: it must be a file"),
+        (["--control", A, "/nowhere/heat.conf"], "/nowhere/heat.conf: there is no such file"),
+        (["--control", "localhost", str(SMALL)], "other hosts reach"),
+        (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not known here"),
     ],
 )
 def test_the_command_says_what_is_wrong_with_its_arguments(arguments: list[str], says: str) -> None:

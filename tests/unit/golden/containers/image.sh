@@ -19,7 +19,7 @@ find_engine() {
 # Debian with systemd as PID 1, sshd and python3: what a cloud's VM has, and no more. Made by mmdebstrap, so that no
 # image registry is needed, and kept in a file: a new `up` imports it within seconds. With the lists of packages, so
 # that each container has to fetch only what has changed since.
-packages=systemd,systemd-sysv,dbus,openssh-server,sudo,python3,python3-venv,ca-certificates,curl,iproute2,nftables,iputils-ping,procps,less
+packages=systemd,systemd-sysv,dbus,openssh-server,sudo,python3,python3-venv,ca-certificates,curl,iproute2,iputils-ping,procps,less
 suite=bookworm
 
 build() {
@@ -51,7 +51,7 @@ END_OF_HOOK
         --customize-hook="$work/machine-ca \"\$1\"" \
         --customize-hook='rm -f "$1"/etc/ssh/ssh_host_* "$1"/etc/machine-id && : >"$1/etc/machine-id"' \
         --customize-hook='printf "PermitRootLogin prohibit-password\nPasswordAuthentication no\nMaxStartups 100\n" >"$1/etc/ssh/sshd_config.d/heat-scaleout.conf"' \
-        "$suite" "$work/base.tar" 
+        -- "$suite" "$work/base.tar" 
     mkdir -p "$cache"
     mv "$work/base.tar" "$tarball.new"
     mv "$tarball.new" "$tarball"
@@ -61,7 +61,7 @@ engine=$(find_engine)
 machine_ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 cache=/the/checkout/.state/cache
 # Another recipe, or other certificates, make another image.
-recipe=$({ echo bfc018daaa20768a47416c20807fb3cef00621eeace7c3b05a47c639965dc5cf ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
+recipe=$({ echo ebba44e8f4de36b389c49b289fa05666ddd187493f293538ee91e7cd796a6139 ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
 tarball=$cache/debian-$suite-$recipe.tar
 image=localhost/heat-scaleout-$suite:$recipe
 

@@ -1,0 +1,283 @@
+"""Whatever stands in a stack's file: settings, or a refusal within a second."""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import json
+import os
+import shlex
+import time
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.rendering import render
+from components.text import control_character, escaped
+from infra import settings as configured
+from infra.files import read_text
+from infra.formats import FORMATS, SECRET_FORMATS, Format, Range
+from infra.model import KEY_SECRET, Settings
+from infra.reader import camel
+from infra.settings import SECRETS, SettingsError, load
+from tests.unit.program import PROJECT
+from tests.unit.test_settings import existing
+
+STACK = "dev"
+# What the issue asks for; a machine under load may take longer than one second for what is done in 20 ms.
+WITHIN = 5.0
+
+
+def leaves(kind: type, form: str = "") -> Iterator[tuple[str, type, str]]:
+    """Every scalar that a setting may hold: its form, its type, and its path in a stack's file."""
+    hints = typing.get_type_hints(kind)
+    for item in dataclasses.fields(kind):
+        yield from _leaves(hints[item.name], f"{form}.{camel(item.name)}".lstrip("."))
+
+
+def _leaves(wanted: Any, form: str) -> Iterator[tuple[str, type, str]]:
+    arguments = typing.get_args(wanted)
+    if typing.get_origin(wanted) is types.UnionType:
+        for argument in arguments:
+            if argument is not type(None):
+                yield from _leaves(argument, form)
+    elif typing.get_origin(wanted) is tuple:
+        yield from _leaves(arguments[0], form)
+    elif typing.get_origin(wanted) is Mapping:
+        yield form, str, "key"
+        yield from _leaves(arguments[1], f"{form}.*")
+    elif dataclasses.is_dataclass(wanted):
+        yield from leaves(typing.cast("type", wanted), form)
+    else:
+        yield form, wanted, "value"
+
+
+TOP = [camel(item.name) for item in dataclasses.fields(Settings)]
+ALL = sorted(set(leaves(Settings)), key=str)
+# Lists of hosts, of which each has a part of its own.
+LISTS = {"existing.nodes"}
+
+
+def test_every_setting_has_a_format() -> None:
+    """A new setting needs a line in infra/formats.py."""
+    wanted = {form for form, kind, _ in ALL if kind is not bool}
+    assert wanted == set(FORMATS)
+    for form, kind, _ in ALL:
+        if kind is not bool:
+            assert isinstance(FORMATS[form], Range if kind is int else Format), form
+
+
+def test_every_secret_has_a_format() -> None:
+    assert set(SECRET_FORMATS) == set(SECRETS)
+
+
+def at(form: str, value: object) -> dict[str, Any]:
+    """A stack's file in which this value stands at a setting's place."""
+    steps = form.split(".")
+    raw: Any = value
+    for step in reversed(steps):
+        raw = {"x" if step == "*" else step: raw}
+        if step == "nodes" and steps[0] == "existing":
+            raw = {"nodes": [raw["nodes"]]}
+    found: dict[str, Any] = raw
+    return found
+
+
+def outcome(raw: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Settings | tuple[str, ...]:
+    """What `load` makes of it; anything but settings or a refusal, or that it takes long, fails the test."""
+    began = time.monotonic()
+    try:
+        found: Settings | tuple[str, ...] = load(STACK, raw, (), secrets or {})
+    except SettingsError as error:
+        found = error.problems
+    assert time.monotonic() - began < WITHIN
+    for problem in () if isinstance(found, Settings) else found:
+        assert "Type: " in problem
+        assert not control_character(problem), problem
+        assert len(problem) < 2000
+    return found
+
+
+def test_a_million_values_are_refused_at_once() -> None:
+    for value in (["x"] * 10**6, {f"k{n}": n for n in range(10**6)}, deep(10**5), "x" * 10**7, "[" * 10**6):
+        for key in ("statsAllow", "options", "engines", "unknown"):
+            assert isinstance(outcome({key: value}), tuple)
+    assert isinstance(outcome({f"k{n}": n for n in range(10**5)}), tuple)
+
+
+def deep(levels: int, of: Any = "x") -> Any:
+    for level in range(levels):
+        of = {"a": of} if level % 2 else [of]
+    return of
+
+
+HOSTILE_TEXTS = [
+    "", " ", "\0", "\n", "a\nb", "a\rb", "a\u2028b", "a\x85b", "\u202eabc", "\ud800", "\x7f", "a" * 5000, "/" * 5000,
+    "../" * 1000, "1" * 5000, "-" + "1" * 5000, "1e999", "٣", "٠٣:٣٠", "0x10", "1_000", "+5", " 5", "5 ", "NaN", "inf",
+    "http://[", "http://[::1", "http://a:port", "http://a:99999999999", "http://a:٨٠", "https://" + "a" * 5000,
+    "http://\u2100.example", "-oProxyCommand=touch /tmp/x", "--customize-hook=id", "$(id)", "`id`", "'; id; '", '"; id',
+    "%(x)s", "${x}", "[x]", "]", "=", "#", ";", "fe80::1%eth0", "10.0.0.0/255.255.255.0", "10.0.0.0/0.0.0.255",
+    "/dev/zero", "/dev/stdin", "/", "x" * 100_000, "ssh-ed25519 AAAA\nProxyCommand id", "::", "%",
+    "ext::sh -c id", "file:///etc/passwd", "javascript:1", "24.8d", "2147483648ms", "99999999999999999999h", "24:00",
+]  # fmt: skip
+HOSTILE = [
+    *HOSTILE_TEXTS, None, True, False, 0, -1, 1, 2**31, 2**63, 10**5000, -(10**5000), 100_000_000, 1.5, -0.0, 1e308,
+    float("nan"), float("inf"), float("-inf"), [], {}, [[]], [None], [{}], {"": ""}, {"\0": 1}, {"a\nb": "c"},
+    {"a" * 5000: 1}, ["x"] * 5000, {f"k{n}": n for n in range(5000)}, deep(5000), deep(5), deep(20, [1] * 1000),
+    [["x"] * 300] * 300, {"x": {"y": {"z": "a\nb"}}}, {"x": {"[y]": {"z": "b"}}}, [10**5000], {"a": 10**5000},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", sorted({form for form, _, _ in ALL} | {*TOP}))
+def test_a_hostile_value_of_a_setting_is_a_setting_or_a_refusal(form: str) -> None:
+    for value in HOSTILE:
+        outcome(at(form, value))
+    for text in HOSTILE_TEXTS[::4]:
+        outcome(at(form, [text]))
+
+
+KINDS: list[dict[str, Any]] = [
+    existing(),
+    {"hosts": "openstack", "openstack": {"sshFrom": ["10.0.0.0/8"]}, "subnet": "10.0.0.0/24"},
+    {"controlPlane": "existing", "control": {"keystoneUrl": "http://10.0.0.1:5000"}},
+    {"install": "git"},
+]
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_the_same_where_the_rules_of_other_kinds_look_at_it(kind: int) -> None:
+    """Those of existing hosts, of a cloud, of a control plane that is there, of a clone."""
+    for form in sorted({form for form, _, _ in ALL}):
+        raw: dict[str, Any] = json.loads(json.dumps(KINDS[kind]))
+        top, _, below = form.partition(".")
+        for text in ("a\nb", "a" * 5000, "٣", "http://[", "http://a:port", "-x", "a\ud800", "1" * 19):
+            changed = at(form, text)[top]
+            if below and isinstance(raw.get(top), dict) and isinstance(changed, dict):
+                changed = raw[top] | changed
+            outcome(raw | {top: changed})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(HOSTILE_TEXTS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200)
+@given(
+    st.dictionaries(
+        st.sampled_from([camel(i.name) for i in dataclasses.fields(Settings)]) | st.text(), JSON, max_size=4
+    )
+)
+def test_whatever_json_holds_is_settings_or_a_refusal(raw: dict[str, Any]) -> None:
+    outcome(raw)
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(SECRETS), st.text() | st.sampled_from(HOSTILE_TEXTS), st.sampled_from(KINDS))
+def test_a_hostile_secret_is_refused_without_being_shown(key: str, text: str, kind: dict[str, Any]) -> None:
+    marked = f"{text}hunter2"
+    raw = kind | {key: KEY_SECRET}
+    found = outcome(raw, {key: marked})
+    if not isinstance(found, Settings):
+        assert not any("hunter2" in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("a\nb", "U+000A"),
+        ("a\rb", "U+000D"),
+        ({"a": 1}, "must be one value"),
+        ("v" * 5000, "must have at most 4096 characters"),
+    ],
+)
+def test_the_value_of_a_secret_option_is_looked_at_and_not_shown(value: object, told: str) -> None:
+    given = {"all": {"DEFAULT": {"my_password": value}}}
+    masked = {"all": {"DEFAULT": {"my_password": KEY_SECRET}}}
+    found = outcome(
+        {"secretOptions": masked, "allowOptions": ["DEFAULT.my_password"]}, {"secretOptions": json.dumps(given)}
+    )
+    assert isinstance(found, tuple)
+    assert found[0].startswith("secretOptions.all.DEFAULT.my_password = [secret]: ")
+    assert told in found[0]
+    assert "--secret" in found[0]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ' * 2000, '{"a": ' + "1" * 5000 + "}", "{", "[NaN]", '"a'])
+@pytest.mark.parametrize("key", ["haproxy", "options", "secretOptions", "statsAllow", "engines"])
+def test_a_text_that_cannot_be_decoded_is_refused(key: str, text: str) -> None:
+    def inside() -> None:
+        pulumi.runtime.set_all_config({f"{PROJECT}:{key}": text}, [f"{PROJECT}:{key}"])
+        raw, secrets = configured.read(pulumi.Config(PROJECT))
+        assert isinstance(outcome(raw, secrets), tuple)
+
+    contextvars.copy_context().run(inside)
+
+
+@pytest.mark.parametrize("key", ["policy", "constraints", "control"])
+def test_what_is_no_text_is_not_waited_for(key: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\0\x80" * 10)
+    (tmp_path / "large").write_bytes(b"a: b\n" * 1_000_000)
+    (tmp_path / "deep").write_text("[" * 100_000)
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+    (tmp_path / "bomb").write_text(bomb)
+    (tmp_path / "merge").write_text("a: &a {x: y}\n" + "".join(f"b{n}: {{<<: [*a, *a]}}\n" for n in range(100)))
+    (tmp_path / "rules").write_text("".join(f'"rule:{n}": "role:admin"\n' for n in range(5000)))
+    names = [
+        *tmp_path.iterdir(),
+        tmp_path,
+        Path("/dev/zero"),
+        Path("/dev/stdin"),
+        Path("/dev/tty"),
+        tmp_path / ("n" * 300),
+    ]
+    for path in names:
+        raw: dict[str, Any] = {key: str(path)}
+        if key == "control":
+            raw = KINDS[2] | {"control": {"keystoneUrl": "http://10.0.0.1:5000", "ca": str(path)}}
+        found = outcome(raw)
+        if path.name in ("pipe", "binary", "large", "zero", "tty", tmp_path.name) or len(path.name) > 255:
+            assert isinstance(found, tuple)
+            assert any(problem.startswith(("policy", "constraints", "control.ca")) for problem in found)
+        if key == "policy":
+            assert isinstance(found, Settings) == (path.name == "rules")
+
+
+def test_a_file_is_read_to_its_limit_and_no_further(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("é" * 5)
+    assert read_text(tmp_path / "file", 10) == "é" * 5
+    with pytest.raises(ValueError, match="at most 9 bytes"):
+        read_text(tmp_path / "file", 9)
+
+
+def test_what_is_typed_against_a_refusal_is_data_for_a_shell() -> None:
+    for key in ("$(id)", "a'b", "a b", "`id`", "a;b"):
+        (problem,) = typing.cast("tuple[str, ...]", outcome({key: "1"}))
+        assert problem.endswith(f"Type: pulumi config rm {shlex.quote(key)} --stack dev")
+
+
+@given(st.text())
+def test_a_comment_in_a_script_has_one_line(text: str) -> None:
+    assert not control_character(escaped(text))
+    if not control_character(text):
+        assert escaped(text) == text
+
+
+def test_a_brokers_line_break_does_not_leave_its_comment() -> None:
+    text = render(
+        "heat/retire.sh.j2",
+        broker="rabbit://mq\ntouch /tmp/pwned\n#/heat",
+        **dict.fromkeys(("units", "node", "prefix", "work", "conf", "secrets", "address"), "x"),
+        **dict.fromkeys(("finish_timeout", "drain_timeout"), 1),
+    )
+    assert not [line for line in text.splitlines() if line.startswith("touch")]
