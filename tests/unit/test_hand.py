@@ -110,6 +110,19 @@ def test_a_first_line_that_is_no_length_is_refused(hand: Hand, first: str) -> No
     assert not hand.path.exists()
 
 
+def test_a_farewell_of_an_earlier_version_is_taken_when_it_is_whole(hand: Hand, tmp_path: Path) -> None:
+    """`destroy` after an upgrade that stopped half-way: the host has this program, Pulumi's state the old script."""
+    mark = tmp_path / "did"
+    last = "rm -f /run/haproxy/loaded.sha256"
+    whole = f"touch {mark}\n{last.replace('/run', str(tmp_path))}\n\n".encode()
+    hand.program.write_text(hand.program.read_text().replace(last, last.replace("/run", str(tmp_path))))
+    for name, stdin in (("haproxy-leave", whole[:-4]), ("haproxy-leave", b""), ("haproxy", whole), ("leave", whole)):
+        assert hand.end(hand.start("run", name), stdin)[0] == 1
+    assert not mark.exists()
+    assert hand.end(hand.start("run", "haproxy-leave"), whole) == (0, "")
+    assert mark.exists()
+
+
 def test_of_two_puts_at_once_each_is_whole(hand: Hand) -> None:
     texts = [f"{letter * 300_000}\n" for letter in "abcdef"]
     for _ in range(3):
