@@ -19,7 +19,7 @@ find_engine() {
 # Debian with systemd as PID 1, sshd and python3: what a cloud's VM has, and no more. Made by mmdebstrap, so that no
 # image registry is needed, and kept in a file: a new `up` imports it within seconds. With the lists of packages, so
 # that each container has to fetch only what has changed since.
-packages=systemd,systemd-sysv,dbus,openssh-server,sudo,python3,python3-venv,ca-certificates,curl,iproute2,iputils-ping,procps,less
+packages=systemd,systemd-sysv,dbus,openssh-server,sudo,python3,python3-venv,ca-certificates,curl,iproute2,nftables,iputils-ping,procps,less
 suite=bookworm
 
 build() {
@@ -61,7 +61,7 @@ engine=$(find_engine)
 machine_ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 cache=/the/checkout/.state/cache
 # Another recipe, or other certificates, make another image.
-recipe=$({ echo ebba44e8f4de36b389c49b289fa05666ddd187493f293538ee91e7cd796a6139 ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
+recipe=$({ echo 5f81e894417e9754178fb5db5d80bca95ae753d3a6d3df358e28e441a1f93745 ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
 tarball=$cache/debian-$suite-$recipe.tar
 image=localhost/heat-scaleout-$suite:$recipe
 

@@ -24,6 +24,23 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TR
 
 # What the scripts of this directory share.
 
+# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
+# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
+# $on_reload is "yes" for a unit that takes its files in at a reload too.
+stamps() {
+    stamped=$1
+    shift
+    stamp=/run/heat-scaleout/$stamped/read
+    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && rm -f $stamp && umask 077 && exec sha256sum $* >$stamp\""
+    text=$(printf '# Managed by heat-scaleout: changes are overwritten.\n[Service]\nExecStartPre=%s' "$write")
+    [ "${on_reload-}" != yes ] || text=$(printf '%s\nExecReload=%s' "$text" "$write")
+    dropin=/etc/systemd/system/$stamped.service.d/heat-scaleout-stamp.conf
+    [ "$(cat "$dropin" 2>/dev/null)" != "$text" ] || return 0
+    mkdir -p "${dropin%/*}"
+    printf '%s\n' "$text" >"$dropin"
+    systemctl daemon-reload
+}
+
 # say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
 # $log_file for a service that writes one.
 say_why() {
@@ -34,7 +51,8 @@ say_why() {
         printf 'The last lines of %s:\n' "$unit"
         journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
         if [ -n "${log_file:-}" ]; then
-            tail -n 20 "$log_file" 2>&1 || true
+            # By the user whose directory it is in: to root a link there would show any file.
+            runuser -u "$(stat -c %U "${log_file%/*}")" -- tail -n 20 "$log_file" 2>&1 || true
         fi
     } >&2
     exit 1
@@ -46,24 +64,28 @@ say_why() {
 converge_service() {
     unit=$1
     shift
-    stamp=/var/lib/heat-scaleout/started/$unit
-    mkdir -p "${stamp%/*}"
+    on_reload=${reload_for:+yes}
+    stamps "${unit%.service}" "$@" ${reload_for:+"$reload_for"}
+    # One that was started by an earlier version of this program has its stamp there.
+    earlier=/var/lib/heat-scaleout/started/$unit
     contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
     systemctl --quiet is-enabled "$unit" 2>/dev/null || systemctl --quiet enable "$unit"
-    if systemctl --quiet is-active "$unit" && [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
-        return 0
+    if systemctl --quiet is-active "$unit"; then
+        if [ ! -e "$stamp" ] && [ -e "$earlier" ]; then
+            (umask 022 && mkdir -p "${stamp%/*}" && umask 077 && cat "$earlier" >"$stamp")
+        fi
+        rm -f "$earlier"
+        if [ "$contents" = "$(cat "$stamp" 2>/dev/null)" ]; then
+            return 0
+        fi
+        if [ -n "${reload_for:-}" ] && [ "$(sha256sum "$@")" = "$(grep -v "  $reload_for\$" "$stamp" 2>/dev/null)" ]; then
+            systemctl reload "$unit" 2>/dev/null || say_why "$unit" "$unit does not reload."
+            return 0
+        fi
     fi
-    if [ -n "${reload_for:-}" ] && systemctl --quiet is-active "$unit" &&
-        [ "$(sha256sum "$@")" = "$(grep -v "  $reload_for\$" "$stamp" 2>/dev/null)" ]; then
-        systemctl reload "$unit" 2>/dev/null || say_why "$unit" "$unit does not reload."
-        printf '%s\n' "$contents" >"$stamp"
-        return 0
-    fi
-    rm -f "$stamp"
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
-    printf '%s\n' "$contents" >"$stamp"
     # shellcheck disable=SC2034 # not every script asks
     started=yes
 }

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: df144e73cd8209e1268de459400d3f1c02163ae06577d35faa38002b65bf44c5
+# What has just been changed: 64753cb7795691dde64b184d3ddd4c718d6cfd17e730b68653b1a4df4bb6f511
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 4003639b199bd05a11e8edd4e87529bc91cdf0944baa2fc0c56a7346fc7c629c
+# What has just been changed: 7886d942bedaf1b0585e7e8eae5200fb49c747b4aca3c2a712a615c514d1fac8
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

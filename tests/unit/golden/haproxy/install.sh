@@ -25,7 +25,7 @@ stamps() {
     stamped=$1
     shift
     stamp=/run/heat-scaleout/$stamped/read
-    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && umask 077 && exec sha256sum $* >$stamp\""
+    write="+/bin/sh -c \"umask 022 && install -d ${stamp%/*} && rm -f $stamp && umask 077 && exec sha256sum $* >$stamp\""
     text=$(printf '# Managed by heat-scaleout: changes are overwritten.\n[Service]\nExecStartPre=%s' "$write")
     [ "${on_reload-}" != yes ] || text=$(printf '%s\nExecReload=%s' "$text" "$write")
     dropin=/etc/systemd/system/$stamped.service.d/heat-scaleout-stamp.conf

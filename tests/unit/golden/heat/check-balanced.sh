@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 6d1f7e072967566f46201d4417807c63103b8d8ea1eb6318e7fb6f5d1d07f115
+# The plan and its files: be851d7e821845cf737e03978a439985abbe8ec64622f14e0d583c1c3057659f
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -68,6 +68,24 @@ back() {
 # An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
 # templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
+# marked UNIT: the file whose presence tells an API to leave. It is in a directory of root's. One that was started by an
+# earlier version of this program looks in a directory of Heat's user.
+marked() {
+    sed -n 's/^disable_by_file_path *= *//p' "/etc/heat/processes/$1/process.conf" 2>/dev/null | tail -n 1
+}
+
+# on_mark FILE COMMAND …: run a command with this file, and where it is in a directory of Heat's user, as that user: root
+# would follow whatever link is there.
+on_mark() {
+    mark=$1
+    shift
+    case "$mark" in
+    "") ;;
+    /run/heat-scaleout/*) "$@" "$mark" ;;
+    *) runuser -u heat -- "$@" "$mark" ;;
+    esac
+}
+
 # heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
 # that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
 # of a proxy that asks all the time.
@@ -86,7 +104,7 @@ heard() {
 # drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
 # the same, and so it does where nobody can say whether a proxy asks.
 drain() {
-    : >"/run/$(echo "$1" | tr @ -)/down"
+    on_mark "$(marked "$1")" touch
     deadline=$(($(date +%s) + $2))
     until out "$1"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 0

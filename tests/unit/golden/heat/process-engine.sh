@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 51a501e8706a766d1e4f976956226b1f92cc5230c565bc66176285d2fd7f2450
+# Its files: 00996cbc2b8e91c08b337b4edbf4fcc7726a5c3aa87310f85133a8458f407cc5
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -62,7 +62,7 @@ finish() {
 forget() {
     systemctl --quiet disable --now "$1"
     systemctl reset-failed "$1" 2>/dev/null || true
-    rm -rf "/etc/heat/processes/$1.conf" "/etc/heat/processes/$1" "/etc/systemd/system/$1.service"
+    rm -rf "/etc/heat/processes/$1.conf" "/etc/heat/processes/$1" "/etc/systemd/system/$1.service" "/run/heat-scaleout/$1"
     systemctl daemon-reload
 }
 # Releases of Heat whose engines do not understand one another are on vhosts of their own at the broker, and so are the
@@ -128,7 +128,7 @@ start() {
 }
 
 # The unit's start leaves the digests of what it read.
-if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-engine-1/read"; }; then
+if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-scaleout/$unit/read"; }; then
     beside=
     # A change that does not come about leaves nobody behind on its account.
     trap 'if [ -n "$beside" ] && finish "$beside" "node-1-heat-engine-${beside#*@}" 60; then forget "$beside"; fi' EXIT

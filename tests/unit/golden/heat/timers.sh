@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 6abcccaf07d13d031ddf685b43f33b413e70c13c103343cde95263370aa12025
+# Its files: 0bec540de7117a62e9f9d9323a03b99bffa46a44fd258b4c6883cc80735e1b3c
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 

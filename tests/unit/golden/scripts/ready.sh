@@ -96,10 +96,26 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# is_earlier_farewell WHAT: whether this is the last script of a host, as an earlier version of the program left it in
+# Pulumi's state: without a first line, and whole by its last one. An upgrade that stops half-way must not keep `destroy`
+# from its end.
+is_earlier_farewell() {
+    case "$1: $(grep . "$work/content" | tail -n 1)" in
+    "the script leave: rm -rf /etc/heat/secrets.conf /etc/heat/adopted") ;;
+    "the script haproxy-leave: rm -f /run/haproxy/loaded.sha256" | "the script haproxy-leave: END_OF_SPEC") ;;
+    *) return 1 ;;
+    esac
+}
+
 # receive WHAT: have all of stdin in $work/content, or fail.
 receive() {
-    length=
-    if ! read -r word length || [ "$word" != heat-scaleout-input ]; then
+    first=
+    whole=no
+    if IFS= read -r first; then whole=yes; fi
+    length=${first#heat-scaleout-input }
+    if [ "$whole" = no ] || [ "$length" = "$first" ]; then
+        { printf '%s\n' "$first" && cat; } >"$work/content"
+        if is_earlier_farewell "$1"; then return; fi
         fail "$1 came to $(hostname) without its first line, which says how long it is: the connection was lost, or another version of heat-scaleout sent it. Nothing was done. Type: pulumi up"
     fi
     case "$length" in
