@@ -71,6 +71,7 @@ def _adopted(wanted: Settings, place: Place) -> ControlPlane:
         wanted=Wanted(
             control=host.address,
             address=place.front.address,
+            max_body=wanted.limits.body,
             api_port=wanted.api_port,
             cfn_port=wanted.cfn_port,
             deployment=wanted.deployment,

@@ -9,21 +9,26 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from components.caretaker import Schedule
+from components.front_proxy import Limits
 from components.heat_conf import (
     BROKER_PORT,
     CA,
     DATABASE_PORT,
     KEYSTONE_PORT,
+    MAX_JSON_BODY_SIZE,
+    MAX_TEMPLATE_SIZE,
     MEMCACHED_PORT,
     SYSTEM_CA,
     Deployment,
     Services,
+    largest_body,
 )
 from components.heat_node import ApiServer
 from components.heat_options import Name, catalogue
@@ -58,12 +63,18 @@ class HaproxySettings:
     # None: that of the chain of timeouts. The guide's 1m is Heat's own limit on a request to the second, and HAProxy
     # would answer 504 for what Heat was about to answer.
     timeout_server: str | None = None
-    timeout_check: str = "10s"
+    timeout_check: str = "2s"
     check_interval: str = "2s"
     # While an API is down, or its state is about to change.
     check_fast_interval: str = "500ms"
     check_fall: int = 3
     check_rise: int = 2
+    # Addresses of those whose X-Forwarded-For, -Host and -Proto are believed, such as a TLS terminator's.
+    trusted_proxies: tuple[str, ...] = ()
+    # Bytes. None: what follows from Heat's own limits.
+    max_body: int | None = None
+    max_header: int = 32768
+    client_connections: int = 256
     # Lines of one's own, as they are.
     extra_global: tuple[str, ...] = ()
     extra_defaults: tuple[str, ...] = ()
@@ -111,6 +122,12 @@ class OptionSettings:
             for section, values in sections.items():
                 for option, value in values.items():
                     yield scope, (section, option), value
+
+    def most(self, name: Name, default: int) -> int:
+        """The largest number that an option is given anywhere; `default` where it is given none above that."""
+        said = (value for _, option, value in self.each("") if option == name)
+        numbers = (int(value) for value in said if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value))
+        return max(numbers, default=default)
 
     @property
     def layers(self) -> Layers:
@@ -453,6 +470,8 @@ class Settings:
             processes=self.api_processes,
             threads=self.api_threads,
             console=self.api_runner == "console",
+            max_body=self.limits.body,
+            max_header=self.limits.header,
             extra=self.uwsgi_extra,
         )
 
@@ -460,6 +479,19 @@ class Settings:
     def schedule(self) -> Schedule:
         """When the caretaker does what."""
         return Schedule(**dataclasses.asdict(self.caretaker))
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may be at most."""
+        fitting = largest_body(
+            self.options.most(("DEFAULT", "max_json_body_size"), MAX_JSON_BODY_SIZE),
+            self.options.most(("DEFAULT", "max_template_size"), MAX_TEMPLATE_SIZE),
+        )
+        return Limits(
+            body=fitting if self.haproxy.max_body is None else self.haproxy.max_body,
+            header=self.haproxy.max_header,
+            client_connections=self.haproxy.client_connections,
+        )
 
     @property
     def haproxy_values(self) -> dict[str, object]:

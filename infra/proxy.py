@@ -44,6 +44,8 @@ def make_proxy(
         place.front.address,
         fronted,
         haproxy=wanted.haproxy_values,
+        limits=wanted.limits,
+        at_once=wanted.api_server.at_once,
         stats_port=wanted.stats_port,
         stats_allow=wanted.stats_networks,
     )

@@ -12,7 +12,7 @@ from components.topology import Kind, PlacementError
 from infra.model import FRONT, HaproxySettings, Settings
 from infra.reader import Reader, camel, seconds
 from infra.rules.options import check_processes
-from infra.rules.values import PORTS
+from infra.rules.values import LARGEST_BODY, PORTS
 
 Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
 
@@ -44,6 +44,9 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
         check_processes(settings, reader)
     if settings.control_plane == "bundled":
         _check_connections(settings, reader)
+    if settings.limits.body > LARGEST_BODY:
+        rule = f"follows from options; HAProxy holds a whole request in memory, {LARGEST_BODY} bytes at most"
+        reader.refuse("haproxy.maxBody", settings.limits.body, rule, LARGEST_BODY)
     _check_timeouts(settings, reader)
     if settings.octavia:
         _check_monitor(settings, reader)
@@ -63,13 +66,11 @@ def _check_connections(settings: Settings, reader: Reader) -> None:
 
 def worker_connections(settings: Settings) -> int:
     """What one worker of an engine may open to the database at once: its pool, and a connection for each thread."""
-
-    def most(section: str, option: str, default: int) -> int:
-        said = (value for _, name, value in settings.options.each("") if name == (section, option))
-        return max((int(value) for value in said if isinstance(value, str) and value.isdecimal()), default=default)
-
-    overflow = max(most("database", "max_overflow", 50), most("DEFAULT", "executor_thread_pool_size", WORKER_THREADS))
-    return most("database", "max_pool_size", 5) + overflow
+    most = settings.options.most
+    overflow = max(
+        most(("database", "max_overflow"), 50), most(("DEFAULT", "executor_thread_pool_size"), WORKER_THREADS)
+    )
+    return most(("database", "max_pool_size"), 5) + overflow
 
 
 def _check_timeouts(settings: Settings, reader: Reader) -> None:

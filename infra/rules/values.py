@@ -33,6 +33,10 @@ _AT_LEAST_ONE = (
 )
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
 MAX_PORT = 65535
+# Bytes of a request's headers: any token of Keystone's has room in the least, and a URL of 7000 is left by the most.
+_SMALLEST_HEADER, _LARGEST_HEADER = 8192, 49152
+# Bytes of a request's body.
+_SMALLEST_BODY, LARGEST_BODY = 16384, 67108864
 
 
 def check_values(settings: Settings, reader: Reader) -> None:
@@ -117,3 +121,22 @@ def _check_haproxy(haproxy: HaproxySettings, reader: Reader) -> None:
             reader.refuse(key, value, "a duration above 0 with its unit (ms, s, m, h) is wanted", item.default)
     if haproxy.balance not in _BALANCE:
         reader.refuse("haproxy.balance", haproxy.balance, f"this must be one of {', '.join(_BALANCE)}", default.balance)
+    if not _SMALLEST_HEADER <= haproxy.max_header <= _LARGEST_HEADER:
+        rule = f"must be {_SMALLEST_HEADER} to {_LARGEST_HEADER} bytes: uWSGI takes no more"
+        reader.refuse("haproxy.maxHeader", haproxy.max_header, rule, default.max_header)
+    if haproxy.max_body is not None and not _SMALLEST_BODY <= haproxy.max_body <= LARGEST_BODY:
+        rule = f"must be {_SMALLEST_BODY} to {LARGEST_BODY} bytes: HAProxy holds a whole request in memory"
+        reader.refuse("haproxy.maxBody", haproxy.max_body, rule)
+    for at, entry in enumerate(haproxy.trusted_proxies):
+        if error := _not_trustworthy(entry):
+            reader.refuse(f"haproxy.trustedProxies[{at}]", entry, error, "<the proxy's address>")
+
+
+def _not_trustworthy(text: str) -> str:
+    """Why this is no network of trusted proxies; empty where it is one."""
+    # No scope, no netmask, nothing that HAProxy or Python read otherwise.
+    if not re.fullmatch(r"[0-9a-fA-F.:]+(/[0-9]{1,3})?", text):
+        return "must be an IPv4 or IPv6 address, or a network such as 192.0.2.0/24"
+    if error := not_a_network(ipaddress.ip_network, text):
+        return error
+    return "" if ipaddress.ip_network(text).prefixlen else "this trusts everybody"

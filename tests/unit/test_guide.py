@@ -132,6 +132,8 @@ def ours() -> dict[str, list[str]]:
     text = configuration(
         A,
         listeners(processes(), api_port=8004, cfn_port=8000),
+        limits=Settings().limits,
+        at_once=8,
         haproxy=wanted.haproxy_values,
         stats_port=wanted.stats_port,
         stats_allow=["10.0.0.0/24"],

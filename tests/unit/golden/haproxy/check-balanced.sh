@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 2d9d095ba7d4bf7e43c5d13ee8f6debaca15067ded20a46700817bfd6b037f29
+# What has just been changed: e5f4df1a8bb9ef07bf358aa6e9839643443572fc5c6cf35b60a29b2cc3e9e1e7
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

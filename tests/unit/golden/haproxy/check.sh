@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 9b16b919b06f04084c7febe9786e807c890dc071423d36885f2ae8804a058fcb
+# What has just been changed: 275bad57d2f860596420bbce2555d419c37eb8fabcf22ba10296c707fd7189c2
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

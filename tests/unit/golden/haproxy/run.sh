@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: c31768d5848c7d240459fbc6eb28c7670a76f5f0fcdf8d09b9d4079ae24658ea
+# The configuration: 41affa5d655ca1f1d047968d7d8bd79bb7b3f621fd551f5c59f6d46c0adf849f
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 82b63e86e54474d6e3e572cdce4ede9004c85028550da8d364f5ae2e4e4f47a9
+# The plan and its files: b731f7a48dd5051243ffcd0fe0a123755120f1ba2b9cf188308f5f2b57304cc4
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 022a12e0f48ccce33990349d3b8907ac74a177ce7ce42e894d5b90bb323237c4
+# The plan and its files: 71bfec379d1a9cf0302835e166fe38c95025c5aeefdd18822011d91591eb7772
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 38b0de2d4bb9484938db22f2c6cdb9bbee850cfb9fa3d69247514ee62ccbd821
+# Its files: b9de9d1a0a20ad189b5d6ec63bb443f88271d8d6db50dd7ab001c06581237c81
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -30,18 +30,19 @@ unwell() {
     exit 1
 }
 # With each health check the proxy says in which state it sees this API and how many of its requests are under way
-# there, such as "UP 2/3; …; scur=1/4; …", and uWSGI writes it into its log: templates/heat/uwsgi.ini.j2.
+# there, such as "UP 2/3; …; scur=1/4; …", and uWSGI writes it into its log: templates/heat/uwsgi.ini.j2. Only the
+# proxy's own address is believed.
 
 # proxied UNIT SINCE: the last such word since a time that journalctl understands; nothing where no proxy asks.
 proxied() {
     journalctl --unit "$1" --since "$2" --output cat --no-pager |
-        sed -n 's/.*"GET \/healthcheck [^"]*" .* "\([A-Z].*; scur=.*\)"$/\1/p' | tail -n 1
+        sed -n 's/^10\.0\.0\.1 "GET \/healthcheck [^"]*" .* "\([A-Z][^"]*; scur=[^"]*\)"$/\1/p' | tail -n 1
 }
 
 # out UNIT: whether the proxy sends no more requests, and those under way have ended.
 out() {
     # A proxy asks every few seconds: one that has not for so long is none, or is down itself.
-    case "$(proxied "$1" -30s)" in "" | DOWN*" scur=0/"*) ;; *) return 1 ;; esac
+    case "$(proxied "$1" -30s)" in "" | NOLB*" scur=0/"* | DOWN*" scur=0/"*) ;; *) return 1 ;; esac
 }
 
 # back UNIT SINCE: whether it sends requests.

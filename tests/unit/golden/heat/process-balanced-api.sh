@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 3e417ec91ece9dfe93645d5ac4c7da43c113b3988533332ca59c1e0e3e49dfea
+# Its files: 3e10e2010cc83807f93a263ec7bee4eb986b3ac9d4b37b5c001ad581925f3c0c
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 662909734d83297b7ed83057e3bf939cbc8f54800f07f76b89d7e73371f3a097
+# Its files: 694c1d1b300ad0cb7099f9e6876e1dbd75533fdc60956679800203f96fb8ba4a
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -37,7 +37,7 @@ unwell() {
 asked() {
     journalctl --unit "$1" --since "$2" --output cat --no-pager |
         sed -n 's/.* \([0-9.]*\) - - \[[^]]*\] "GET \/healthcheck [^"]*" \([0-9]*\) .*/\1 \2/p' |
-        awk -v own=10.0.0.2 '$1 != own'
+        awk -v proxy=10.0.0.1 '$1 == proxy'
 }
 
 # proxied UNIT SINCE: the addresses that asked; nothing where no proxy does.
