@@ -71,9 +71,11 @@ class HaproxySettings:
     check_rise: int = 2
     # Addresses of those whose X-Forwarded-For, -Host and -Proto are believed, such as a TLS terminator's.
     trusted_proxies: tuple[str, ...] = ()
-    # Bytes. None: what follows from Heat's own limits.
+    # The largest body, in bytes. None: what Heat's own limits allow.
     max_body: int | None = None
+    # The largest headers, in bytes: a token has to fit.
     max_header: int = 32768
+    # From one address at once.
     client_connections: int = 256
     # Lines of one's own, as they are.
     extra_global: tuple[str, ...] = ()

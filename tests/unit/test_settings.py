@@ -716,9 +716,12 @@ def test_haproxys_defaults_are_those_that_its_description_lists() -> None:
     listed, _, lines = declared()["haproxy"]["description"].partition(": ")[2].partition("; ")
     told = dict(re.findall(r"(\w+) (\([^)]*\)|[^,]+)", listed))
     assert told.pop("timeoutServer") == "(timeouts.proxyServer)"
-    assert HaproxySettings.timeout_server is None
+    assert told.pop("maxBody") == "(what Heat's own limits allow)"
+    assert HaproxySettings.timeout_server is HaproxySettings.max_body is None
     fields = {camel(item.name): item.default for item in dataclasses.fields(HaproxySettings)}
-    assert [key for key, value in fields.items() if value == ()] == re.findall(r"\w+(?:Extra|Global|Defaults)\b", lines)
+    assert [key for key, value in fields.items() if value == ()] == re.findall(
+        r"\w+(?:Proxies|Extra|Global|Defaults)\b", lines
+    )
     assert told == {key: str(value) for key, value in fields.items() if value not in (None, ())}
 
 
@@ -895,7 +898,7 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
     uwsgi = render(
         "heat/uwsgi.ini.j2",
         kind="heat-api", title="ReST", application="module = m", address="a", processes=1, threads=1, extra=(),
-        timeouts=deployment.timeouts, monitor=None,
+        timeouts=deployment.timeouts, max_body=1, proxy="10.0.0.1",
     )  # fmt: skip
     socket, mercy = (
         int(re.findall(rf"^{name} = (\d+)$", uwsgi, re.MULTILINE)[0])

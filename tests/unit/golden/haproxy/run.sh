@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: 41affa5d655ca1f1d047968d7d8bd79bb7b3f621fd551f5c59f6d46c0adf849f
+# The configuration: cb9e7177c271857b05628f54223a2b52f16060840508b96a1bbdcbfd2411fc45
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free.

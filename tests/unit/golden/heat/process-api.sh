@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: b9de9d1a0a20ad189b5d6ec63bb443f88271d8d6db50dd7ab001c06581237c81
+# Its files: c77298c8212b14de458b8b8b5b560a57840d9a4225444b9eefae510feb6ecd66
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
