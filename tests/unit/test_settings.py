@@ -717,7 +717,8 @@ def test_haproxys_defaults_are_those_that_its_description_lists() -> None:
     told = dict(re.findall(r"(\w+) (\([^)]*\)|[^,]+)", listed))
     assert told.pop("timeoutServer") == "(timeouts.proxyServer)"
     assert told.pop("maxBody") == "(what Heat's own limits allow)"
-    assert HaproxySettings.timeout_server is HaproxySettings.max_body is None
+    assert HaproxySettings.timeout_server is None
+    assert HaproxySettings.max_body is None
     fields = {camel(item.name): item.default for item in dataclasses.fields(HaproxySettings)}
     assert [key for key, value in fields.items() if value == ()] == re.findall(
         r"\w+(?:Proxies|Extra|Global|Defaults)\b", lines
