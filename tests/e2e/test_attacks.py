@@ -21,6 +21,7 @@ API, CFN = 8004, 8000
 # No honest client waits as long as an API that is taken down would have it wait (70 s), nor as long as one byte a
 # second takes.
 PATIENCE = 15
+WORKER = "$(cat /proc/$(systemctl show --property MainPID --value heat-api@8004)/task/*/children | tr -d ' ')"
 FORM = "Content-Type: application/x-www-form-urlencoded"
 
 
@@ -100,16 +101,15 @@ def test_headers_that_do_not_end_hold_nothing(client: Client) -> None:
         assert set(answered(sent)) == {408}
 
 
-def memory(stack: Stack, node: str, unit: str) -> int:
-    """MB that a unit's processes have had at most."""
-    pids = f"$(cat /sys/fs/cgroup/system.slice/*/{unit}.service/cgroup.procs)"
-    told = stack.on(node, f"for pid in {pids}; do grep VmHWM /proc/$pid/status; done")
-    return sum(int(line.split()[1]) for line in told.splitlines()) // 1024
+def memory(stack: Stack, node: str) -> int:
+    """MB that the worker of a CFN API has had at most."""
+    worker = WORKER.replace("heat-api@8004", "heat-api-cfn@8000")
+    return int(stack.on(node, f"sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/{worker}/status")) // 1024
 
 
 def test_what_is_too_large_is_refused_before_an_api_reads_it(client: Client) -> None:
     def most() -> list[int]:
-        return [memory(client.stack, node, "heat-api-cfn@8000") for node in ("node-1", "node-2")]
+        return [memory(client.stack, node) for node in ("node-1", "node-2")]
 
     before = most()
     with client.connect(head(FORM, "Content-Length: 150000000", method="POST"), CFN) as connection:
@@ -126,7 +126,7 @@ def test_what_is_too_large_is_refused_before_an_api_reads_it(client: Client) -> 
 def test_the_largest_template_still_comes_through(client: Client) -> None:
     # As a form has it, where each of its characters is escaped.
     body = b"Action=ValidateTemplate&TemplateBody=" + b"%20" * 524288
-    assert client.ask(FORM, f"Content-Length: {len(body)}", method="POST", body=body, port=CFN)[0] == 400
+    assert client.ask(FORM, f"Content-Length: {len(body)}", method="POST", path="/v1/", body=body, port=CFN)[0] == 400
     value = json.dumps({"template": {"heat_template_version": "2018-08-31", "description": "d" * 500000}}).encode()
     path = client.path.replace("/stacks", "/validate")
     lines = (client.token, "Content-Type: application/json", f"Content-Length: {len(value)}")
@@ -195,13 +195,15 @@ def serving(client: Client) -> str:
     return str(told.split("rest_api_proxy/")[1].split("-8004")[0])
 
 
-WORKER = "$(cat /proc/$(systemctl show --property MainPID --value heat-api@8004)/task/*/children)"
 MASTER = "$(systemctl show --property MainPID --value heat-api@8004)"
 
 
 def _signal(name: str, pids: str) -> Callable[[Stack, str], None]:
     def act(stack: Stack, node: str) -> None:
         stack.on(node, f"kill -{name} {pids}")
+        # A thread stops when it has its next turn.
+        states = f"for pid in {pids}; do cat /proc/$pid/task/*/stat; done | sed 's/.*) //' | cut -c 1 | sort -u"
+        wait_for(lambda: (stack.on(node, states) == "T") == (name == "STOP"), f"SIG{name} in {pids}")
 
     return act
 
