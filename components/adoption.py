@@ -71,6 +71,7 @@ class Wanted:
     api_port: int
     cfn_port: int
     deployment: Deployment
+    max_body: int
     allow: Collection[str] = ()
 
 
@@ -159,6 +160,7 @@ def adopt(original: Original, wanted: Wanted) -> Adopted:
         *_release_problems(original, wanted),
         *_listener_problems(translation, wanted),
         *_disagreements(translation, wanted),
+        *_body_problems(translation, wanted),
         *_login_problems(translation),
         *_open_secrets(translation, wanted),
     ]
@@ -230,6 +232,22 @@ def _disagreements(translation: Translation, wanted: Wanted) -> list[str]:
                 f"Type: pulumi config set --path {key} {theirs}"
             )
     return found
+
+
+def _body_problems(translation: Translation, wanted: Wanted) -> list[str]:
+    """What Heat took there, and the proxy would refuse."""
+
+    def limit(option: str, usual: int) -> int:
+        said = (_value(translation, (DEFAULT, option)) or "").strip()
+        return int(said) if re.fullmatch(r"[0-9]{1,12}", said) else usual
+
+    json_body = limit("max_json_body_size", heat_conf.MAX_JSON_BODY_SIZE)
+    template = limit("max_template_size", heat_conf.MAX_TEMPLATE_SIZE)
+    largest = heat_conf.largest_body(json_body, template)
+    if largest <= wanted.max_body:
+        return []
+    rule = "max_json_body_size and max_template_size allow larger requests there"
+    return [f"haproxy.maxBody = {wanted.max_body}: {rule}. Type: pulumi config set --path haproxy.maxBody {largest}"]
 
 
 def _login_problems(translation: Translation) -> list[str]:

@@ -19,6 +19,50 @@ CONF = "/etc/haproxy/haproxy.cfg"
 _LEAVE_TIMEOUT = 30
 
 
+# What uWSGI takes of a request's headers, in which it has the URL twice, and of that what it adds to them itself.
+UWSGI_BUFFER, _UWSGI_ADDS = 65535, 2048
+# Bodies above this size are counted: of the others a client cannot send enough at once to matter.
+_LARGE_BODY = 65536
+# For so many connections of a client one of its large bodies may be on its way.
+_CONNECTIONS_FOR_A_LARGE_BODY = 16
+_PAGE = 16384
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a request may be at most, in bytes.
+
+    Attributes:
+        body: of it.
+        header: all of its headers.
+        client_connections: of one client at once.
+    """
+
+    body: int
+    header: int
+    client_connections: int
+
+    @property
+    def url(self) -> int:
+        """The longest URL."""
+        return (UWSGI_BUFFER - _UWSGI_ADDS - self.header) // 2
+
+    @property
+    def buffer(self) -> int:
+        """What HAProxy needs to hold one, with room for what it changes and for its own bookkeeping."""
+        return -(-(self.body + 2 * self.header + 2 * _PAGE) // _PAGE) * _PAGE
+
+    @property
+    def large(self) -> int:
+        """A body above this is a large one."""
+        return _LARGE_BODY
+
+    @property
+    def large_bodies(self) -> int:
+        """How many of those one client may have on their way."""
+        return max(1, self.client_connections // _CONNECTIONS_FOR_A_LARGE_BODY)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Listener:
     """One API, as clients see it. `name` is the guide's, `extra` an operator's own lines."""
@@ -49,6 +93,8 @@ def configuration(
     fronted: Sequence[Listener],
     *,
     haproxy: Mapping[str, object],
+    limits: Limits,
+    at_once: int,
     stats_port: int,
     stats_allow: Sequence[str],
 ) -> str:
@@ -58,6 +104,8 @@ def configuration(
         address: the front host's, where the original APIs were.
         fronted: what it listens for.
         haproxy: its own numbers and durations, by the names of the template.
+        limits: what a request may be.
+        at_once: how many requests one API serves at once; 0 where it has no limit of its own.
         stats_port: where the statistics page is.
         stats_allow: the networks that may see it, beside the host itself.
     """
@@ -66,6 +114,8 @@ def configuration(
         address=address,
         listeners=fronted,
         haproxy=haproxy,
+        limits=limits,
+        at_once=at_once,
         stats_port=stats_port,
         stats_allow=stats_allow,
     )

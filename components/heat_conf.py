@@ -36,6 +36,15 @@ BROKER_PORT = 5672
 BROKER_TLS_PORT = 5671
 MEMCACHED_PORT = 11211
 
+# Heat's own limits on what it is sent, and what a request has beside it: a form's other fields, JSON's other members.
+MAX_JSON_BODY_SIZE, MAX_TEMPLATE_SIZE, _BESIDE_A_TEMPLATE = 1048576, 524288, 65536
+
+
+def largest_body(max_json_body_size: int, max_template_size: int) -> int:
+    """The largest body that Heat takes: JSON, or a form, in which a template can be three times its size."""
+    return max(max_json_body_size, 3 * max_template_size) + _BESIDE_A_TEMPLATE
+
+
 # The role that Heat gives to the users of its stacks.
 STACK_USER_ROLE = "heat_stack_user"
 
@@ -279,7 +288,7 @@ def broker(transport_url: str) -> str:
 _CONSOLE = {Kind.API: "heat_api", Kind.CFN: "heat_api_cfn"}
 
 
-def process_options(process: Process, *, console_processes: int | None = None) -> Options:
+def process_options(process: Process, *, console_processes: int | None = None, max_header: int = 0) -> Options:
     """The options that differ between processes: `host` names the engine's own queue, and each API in its logs.
 
     An API whose file is there says to the proxy that it is not well: templates/heat/drain.inc.sh.
@@ -287,6 +296,7 @@ def process_options(process: Process, *, console_processes: int | None = None) -
     Args:
         process: which.
         console_processes: how many an API is to fork, where it is Heat's own program and not under uWSGI.
+        max_header: bytes that a line of a request's headers may have there.
     """
     own: dict[str, dict[str, str]] = {"DEFAULT": {"host": process.name}}
     if process.kind is Kind.ENGINE:
@@ -295,7 +305,7 @@ def process_options(process: Process, *, console_processes: int | None = None) -
     own["healthcheck"] = {"backends": "disable_by_file", "disable_by_file_path": down}
     if console_processes is not None:
         listening = {"bind_host": process.address, "bind_port": str(process.port), "workers": str(console_processes)}
-        own[_CONSOLE[process.kind]] = listening
+        own[_CONSOLE[process.kind]] = listening | {"max_header_line": str(max_header)}
         # It ends at once when it is told to: a connection that is there is a request that is under way.
         own["eventlet_opts"] = {"wsgi_keep_alive": "false"}
     return own

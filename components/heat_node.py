@@ -46,13 +46,20 @@ class ApiServer:
     """How much one API process serves at once: `processes` times `threads` requests under uWSGI.
 
     With `console` it is Heat's own program instead, whose processes have as many threads as they need.
-    `extra` are lines of uWSGI's own.
+    `max_body` and `max_header` are what a request may have at most, in bytes. `extra` are lines of uWSGI's own.
     """
 
     processes: int = 1
     threads: int = 8
     console: bool = False
+    max_body: int = 0
+    max_header: int = 0
     extra: tuple[str, ...] = ()
+
+    @property
+    def at_once(self) -> int:
+        """How many requests one API serves at once; 0 where it has no limit of its own."""
+        return 0 if self.console else self.processes * self.threads
 
 
 # Takes the revisions of the database's schema ("current" and "newest") and the release that is to run; returns the path
@@ -105,6 +112,7 @@ class HeatNode(pulumi.ComponentResource):
         secret: pulumi.Input[Options],
         api_server: ApiServer,
         overrides: Overrides,
+        proxy: str = "",
         monitor: Monitor | None = None,
         memory: Memory = USUAL,
         more: Mapping[str, pulumi.Input[str]] | None = None,
@@ -120,6 +128,7 @@ class HeatNode(pulumi.ComponentResource):
             secret: those of secrets.conf.
             api_server: how much one API process serves at once.
             overrides: what an operator says otherwise.
+            proxy: the only address from which requests come; "" where that is not known beforehand.
             monitor: of the proxy, where the APIs cannot be told by it what it makes of them.
             memory: what each process may use.
             more: files that heat.conf names, each text by its path; every process reads them.
@@ -151,6 +160,7 @@ class HeatNode(pulumi.ComponentResource):
             "finish_timeout": deployment.timeouts.engine_graceful,
             "conf": heat_conf.CONF,
             "secrets": heat_conf.SECRETS,
+            "proxy": proxy,
             "monitor": monitor,
             "console": api_server.console,
             "start_timeout": _START_TIMEOUT,
@@ -244,7 +254,8 @@ class HeatNode(pulumi.ComponentResource):
                         processes=self._api_server.processes,
                         threads=self._api_server.threads,
                         extra=self._api_server.extra,
-                        monitor=self._shared["monitor"],
+                        max_body=self._api_server.max_body,
+                        proxy=self._shared["proxy"],
                     ),
                 )
             self._file(
@@ -385,7 +396,9 @@ class HeatNode(pulumi.ComponentResource):
     def run(self, process: Process, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Start one process, or restart it where a file that it reads has changed, and wait until it works."""
         hidden = self._overrides.secret.of_process(process)
-        own = heat_conf.process_options(process, console_processes=self._console_processes)
+        own = heat_conf.process_options(
+            process, console_processes=self._console_processes, max_header=self._api_server.max_header
+        )
         layers = [own, self._overrides.public.of_process(process), hidden]
         text = pulumi.Output.all(*layers).apply(
             lambda known: render(

@@ -63,7 +63,7 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
         own_addresses=list(wanted.addresses.values()),
-        memory=wanted.limits,
+        memory=wanted.memory_limits,
         packages=wanted.installation.packages,
     )
 
@@ -79,6 +79,7 @@ def _adopted(wanted: Settings, place: Place) -> ControlPlane:
         wanted=Wanted(
             control=host.address,
             address=place.front.address,
+            max_body=wanted.request_limits.body,
             api_port=wanted.api_port,
             cfn_port=wanted.cfn_port,
             deployment=wanted.deployment,

@@ -331,6 +331,8 @@ PORT = Range(1, 65535)
 _TIMEOUT = Range(1, LONGEST)
 # More than these has not been tried by anybody, and would be planned process by process.
 MOST_NODES, MOST_PROCESSES = 200, 2000
+# Of a request's body, in bytes.
+LARGEST_BODY = 64 * 1024 * 1024
 
 
 def _login(path: str, address: Format) -> dict[str, Format | Range]:
@@ -427,6 +429,12 @@ FORMATS: Mapping[str, Format | Range] = {
     "haproxy.maxconn": Range(1, 200_000),
     **dict.fromkeys(("haproxy.retries", "haproxy.checkFall", "haproxy.checkRise"), Range(1, 100)),
     "haproxy.balance": WORD,
+    "haproxy.trustedProxies": NETWORK,
+    # HAProxy holds a whole request in memory.
+    "haproxy.maxBody": Range(16_384, LARGEST_BODY),
+    # Any token of Keystone's has room in the least, and a URL of 7000 is left by the most: uWSGI takes 65535 in all.
+    "haproxy.maxHeader": Range(8192, 49_152),
+    "haproxy.clientConnections": Range(1, 200_000),
     **dict.fromkeys(
         (
             "haproxy.timeoutHttpRequest", "haproxy.timeoutQueue", "haproxy.timeoutConnect", "haproxy.timeoutClient",

@@ -9,21 +9,26 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from components.caretaker import Schedule
+from components.front_proxy import Limits
 from components.heat_conf import (
     BROKER_PORT,
     CA,
     DATABASE_PORT,
     KEYSTONE_PORT,
+    MAX_JSON_BODY_SIZE,
+    MAX_TEMPLATE_SIZE,
     MEMCACHED_PORT,
     SYSTEM_CA,
     Deployment,
     Services,
+    largest_body,
 )
 from components.heat_node import ApiServer
 from components.heat_options import Name, catalogue
@@ -61,12 +66,20 @@ class HaproxySettings:
     # None: that of the chain of timeouts. The guide's 1m is Heat's own limit on a request to the second, and HAProxy
     # would answer 504 for what Heat was about to answer.
     timeout_server: str | None = None
-    timeout_check: str = "10s"
+    timeout_check: str = "2s"
     check_interval: str = "2s"
     # While an API is down, or its state is about to change.
     check_fast_interval: str = "500ms"
     check_fall: int = 3
     check_rise: int = 2
+    # Addresses of those whose X-Forwarded-For, -Host and -Proto are believed, such as a TLS terminator's.
+    trusted_proxies: tuple[str, ...] = ()
+    # The largest body, in bytes. None: what Heat's own limits allow.
+    max_body: int | None = None
+    # The largest headers, in bytes: a token has to fit.
+    max_header: int = 32768
+    # From one address at once.
+    client_connections: int = 256
     # Lines of one's own, as they are.
     extra_global: tuple[str, ...] = ()
     extra_defaults: tuple[str, ...] = ()
@@ -115,6 +128,12 @@ class OptionSettings:
                 for option, value in values.items():
                     yield scope, (section, option), value
 
+    def most(self, name: Name, default: int) -> int:
+        """The largest number that an option is given anywhere; `default` where it is given none above that."""
+        said = (value for _, option, value in self.each("") if option == name)
+        numbers = (int(value) for value in said if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value))
+        return max(numbers, default=default)
+
     @property
     def layers(self) -> Layers:
         """The same, as they are written."""
@@ -150,7 +169,7 @@ class CaretakerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings(Memory):
-    """How much memory each unit may use. "" where it depends on how many processes a unit has: `Settings.limits`."""
+    """How much memory each unit may use. "" where that depends on how many processes it has: `Settings.memory_limits`."""
 
     EXAMPLE: ClassVar[str] = "engine"
 
@@ -482,6 +501,8 @@ class Settings:
             processes=self.api_processes,
             threads=self.api_threads,
             console=self.api_runner == "console",
+            max_body=self.request_limits.body,
+            max_header=self.request_limits.header,
             extra=self.uwsgi_extra,
         )
 
@@ -491,13 +512,26 @@ class Settings:
         return Schedule(**dataclasses.asdict(self.caretaker))
 
     @property
+    def request_limits(self) -> Limits:
+        """What a request may be at most."""
+        fitting = largest_body(
+            self.options.most(("DEFAULT", "max_json_body_size"), MAX_JSON_BODY_SIZE),
+            self.options.most(("DEFAULT", "max_template_size"), MAX_TEMPLATE_SIZE),
+        )
+        return Limits(
+            body=fitting if self.haproxy.max_body is None else self.haproxy.max_body,
+            header=self.haproxy.max_header,
+            client_connections=self.haproxy.client_connections,
+        )
+
+    @property
     def haproxy_values(self) -> dict[str, object]:
         """HAProxy's numbers and durations, by the names of its template."""
         timeout_server = self.haproxy.timeout_server or f"{self.chain.proxy_server}s"
         return dataclasses.asdict(self.haproxy) | {"timeout_server": timeout_server}
 
     @property
-    def limits(self) -> Memory:
+    def memory_limits(self) -> Memory:
         """How much memory each unit may use."""
         usual, given = Memory(), self.memory
         api = f"{max(megabytes(usual.api) // 1024, self.api_processes)}G"

@@ -34,7 +34,8 @@ def make_nodes(wanted: Settings, place: Place, control: ControlPlane) -> dict[st
             more=control.files,
             api_server=wanted.api_server,
             overrides=overrides,
-            memory=wanted.limits,
+            memory=wanted.memory_limits,
+            proxy="" if wanted.octavia else place.front.address,
             # What HAProxy says with its checks is in uWSGI's log alone.
             monitor=wanted.monitor if wanted.octavia or wanted.api_server.console else None,
         )

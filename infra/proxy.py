@@ -44,6 +44,8 @@ def make_proxy(
         place.front.address,
         fronted,
         haproxy=wanted.haproxy_values,
+        limits=wanted.request_limits,
+        at_once=wanted.api_server.at_once,
         stats_port=wanted.stats_port,
         stats_allow=wanted.stats_networks,
     )
@@ -52,7 +54,7 @@ def make_proxy(
         host=place.front,
         text=conf,
         after=after,
-        memory=wanted.limits.haproxy,
+        memory=wanted.memory_limits.haproxy,
         take_over=_take_over(wanted, fronted),
     )
 

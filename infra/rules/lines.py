@@ -19,7 +19,7 @@ _SECTIONS = {
 # Settings by the first words of the lines that they are in haproxy.cfg, by where those would stand.
 _SERVER = {"timeout server": "timeouts.proxyServer"}
 _TAKEN: dict[str, dict[str, str]] = {
-    "extra_global": {"maxconn": "haproxy.globalMaxconn"},
+    "extra_global": {"maxconn": "haproxy.globalMaxconn", "tune.bufsize": "haproxy.maxBody"},
     "extra_defaults": {
         **{name: f"haproxy.{name}" for name in ("maxconn", "retries", "balance")},
         **{
@@ -42,7 +42,7 @@ UWSGI: dict[str, str] = {
     **dict.fromkeys(
         (
             "buffer-size", "enable-threads", "hook-master-start", "http-socket", "lazy-apps", "log-format",
-            "log-x-forwarded-for", "master", "module", "need-app", "pyargv", "strict", "thunder-lock",
+            "limit-post", "log-x-forwarded-for", "master", "module", "need-app", "pyargv", "strict", "thunder-lock",
             "wsgi-file",
         ),
         "",

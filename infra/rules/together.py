@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Sequence
 
 from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, WORKER_THREADS
 from components.hosts.containers import free_subnet, overlapping
 from components.timeouts import LINKS, chain
 from components.topology import Kind, PlacementError
+from infra.formats import LARGEST_BODY
 from infra.model import FRONT, HaproxySettings, Settings
 from infra.reader import Reader, camel, seconds
 from infra.rules.options import check_processes
@@ -45,6 +45,9 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
         check_processes(settings, reader)
     if settings.control_plane == "bundled":
         _check_connections(settings, reader)
+    if settings.request_limits.body > LARGEST_BODY:
+        rule = f"follows from options; HAProxy holds a whole request in memory, {LARGEST_BODY} bytes at most"
+        reader.refuse("haproxy.maxBody", settings.request_limits.body, rule, LARGEST_BODY)
     _check_timeouts(settings, reader)
     if settings.octavia:
         _check_monitor(settings, reader)
@@ -64,14 +67,11 @@ def _check_connections(settings: Settings, reader: Reader) -> None:
 
 def worker_connections(settings: Settings) -> int:
     """What one worker of an engine may open to the database at once: its pool, and a connection for each thread."""
-
-    def most(section: str, option: str, default: int) -> int:
-        said = [value for _, name, value in settings.options.each("") if name == (section, option)]
-        numbers = [value for value in said if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value)]
-        return max(map(int, numbers), default=default)
-
-    overflow = max(most("database", "max_overflow", 50), most("DEFAULT", "executor_thread_pool_size", WORKER_THREADS))
-    return most("database", "max_pool_size", 5) + overflow
+    most = settings.options.most
+    overflow = max(
+        most(("database", "max_overflow"), 50), most(("DEFAULT", "executor_thread_pool_size"), WORKER_THREADS)
+    )
+    return most(("database", "max_pool_size"), 5) + overflow
 
 
 def _check_timeouts(settings: Settings, reader: Reader) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 
 from components.install import Method
 from components.memory import NONE, megabytes
-from infra.model import CaretakerSettings, MemorySettings, Settings
+from infra.model import CaretakerSettings, HaproxySettings, MemorySettings, Settings
 from infra.policy import read_policy
 from infra.reader import Reader, camel
 
@@ -37,6 +38,7 @@ def check_values(settings: Settings, reader: Reader) -> None:
     _check_policy(settings.policy, reader)
     _check_caretaker(settings.caretaker, reader)
     _check_memory(settings.memory, reader)
+    _check_trust(settings.haproxy, reader)
 
 
 def _check_policy(path: str, reader: Reader) -> None:
@@ -67,3 +69,9 @@ def _check_memory(memory: MemorySettings, reader: Reader) -> None:
         if size and size != NONE and megabytes(size) < _LEAST_MEMORY:
             rule = f"must be at least {_LEAST_MEMORY}M, or {NONE} for no limit"
             reader.refuse(f"memory.{camel(item.name)}", size, rule, item.default or None)
+
+
+def _check_trust(haproxy: HaproxySettings, reader: Reader) -> None:
+    for at, entry in enumerate(haproxy.trusted_proxies):
+        if not ipaddress.ip_network(entry).prefixlen:
+            reader.refuse(f"haproxy.trustedProxies[{at}]", entry, "this trusts everybody", "<the proxy's address>")

@@ -24,7 +24,8 @@ on_mark() {
 # of a proxy that asks all the time.
 heard() {
     mark="heard-$$-$(date +%s%N)"
-    curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://{{ address }}:${1#*@}/healthcheck?$mark" || return 1
+    # Whatever the answer is: the line in the log has the path.
+    curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://{{ address }}:${1#*@}/$mark" || return 1
     tries=10
     until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
         tries=$((tries - 1))

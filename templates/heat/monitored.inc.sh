@@ -10,7 +10,11 @@ asked() {
 {% else %}
         sed -n 's/^\([0-9.]*\) "GET \/healthcheck [^"]*" \([0-9]*\) .* "-\{0,1\}"$/\1 \2/p' |
 {% endif %}
+{% if proxy %}
+        awk -v proxy={{ proxy | sh }} '$1 == proxy'
+{% else %}
         awk -v own={{ address | sh }} '$1 != own'
+{% endif %}
 }
 
 # proxied UNIT SINCE: the addresses that asked; nothing where no proxy does.

@@ -24,7 +24,7 @@ from tests.unit.program import FILES, MARK, Secret, cached, fake_password, origi
 from tests.unit.sample import DEPLOYMENT, A, B, parsed
 from tests.unit.test_existing_hosts import KEY, hosts
 
-WANTED = Wanted(control=A, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT)
+WANTED = Wanted(control=A, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT, max_body=1638400)
 # The least that Heat needs.
 LEAST = """
 [DEFAULT]

@@ -463,4 +463,4 @@ def usual_memory(name: str) -> str:
         "heat-engine@.service": "engine", "heat-api@.service": "api", "heat-api-console@.service": "api",
         "heat-api-cfn@.service": "cfn_api", "heat-caretaker@.service": "caretaker",
     }  # fmt: skip
-    return str(getattr(Settings().limits, keys[Path(name).name]))
+    return str(getattr(Settings().memory_limits, keys[Path(name).name]))

@@ -59,6 +59,10 @@ DEVIATIONS = {
         "timeout server 70s",
         "Heat itself gives up after 60 s (rpc_response_timeout): HAProxy's 504 may not come in the same second",
     ),
+    ("defaults", "timeout check 10s"): (
+        "timeout check 2s",
+        "an API that hangs is left within seconds; one that is busy has a thread free for the check",
+    ),
     ("defaults", "option redispatch"): (
         "option redispatch 1",
         "at the first retry and not after the last: an API that died is seldom back within seconds",
@@ -74,7 +78,12 @@ _HEADERS = "Heat believes forwarded headers: a client's own must not reach it"
 _BY_NAME = "the check at the end of an `up` asks each API by its name, from this host alone"
 _CHECKED = "a bare httpchk asks OPTIONS /, which Heat's CORS filter answers with 200 whatever is wrong"
 _LEAVING = "an API that is to stop learns with each check whether it still gets requests: from the proxy alone"
+_LIMITS = "what comes without end, or without a limit, is stopped here, where it holds no thread of an API"
 _TWICE = "a request that an API died over goes to another one, where asking twice does no harm"
+_LOG = (
+    'log-format "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs '
+    '\\"%HM %[var(txn.path)] %HV\\""'
+)
 _BOTH = {
     "source 10.0.0.1": "a node lets in this address of the front host, which may have others",
     "hash-type consistent": "with the other type a retry of a client that is bound to one API goes to that one again",
@@ -83,6 +92,21 @@ _BOTH = {
     "http-request set-header X-Forwarded-Proto http": "links that Heat hands out have the scheme that clients use",
     "http-check expect status 200": _CHECKED,
     "http-check send-state": _LEAVING,
+    "http-check disable-on-404": "an API that is to stop ends what it has begun; one that is found down is cut off",
+    "http-request set-var(txn.path) path": "what the log has of the URL",
+    "acl large_body req.body_size gt 65536": _LIMITS,
+    "acl large_body req.hdr(Transfer-Encoding) -m found": _LIMITS,
+    "tcp-request connection track-sc0 src table clients": _LIMITS,
+    "tcp-request connection reject if { sc0_conn_cur(clients) gt 256 }": _LIMITS,
+    "http-request track-sc2 src table large_bodies if large_body": _LIMITS,
+    "http-request deny deny_status 429 if { sc2_conn_cur(large_bodies) gt 16 }": _LIMITS,
+    'http-request return status 431 content-type text/plain string "The headers are larger than 32768 bytes." '
+    "if { req.hdrs,length gt 32768 }": _LIMITS,
+    'http-request return status 414 content-type text/plain string "The URL is longer than 15359 bytes." '
+    "if { url,length gt 15359 }": _LIMITS,
+    "http-request deny deny_status 413 if { req.body_size gt 1638400 }": _LIMITS,
+    "http-request wait-for-body time 10s": _LIMITS,
+    "http-request deny deny_status 413 if { req.body_len gt 1638400 }": _LIMITS,
     "http-request del-header X-Haproxy-Server-State": _LEAVING,
     "http-request disable-l7-retry unless { method GET HEAD }": _TWICE,
     "use-server %[req.hdr(X-Heat-Backend)] if { src 10.0.0.1 127.0.0.0/8 } { req.hdr(X-Heat-Backend) -m found }": (
@@ -99,13 +123,20 @@ ADDITIONS = {
             "the check reads states there, and a reload hands over what listens"
         ),
         "stats timeout 30s": "of that socket",
+        "tune.bufsize 1736704": "a request is held until all of it has come",
+        "tune.maxrewrite 4096": "the same, and room to change its headers",
     },
     "defaults": {
         "mode http": "the default is TCP, which has no forwarded headers and no HTTP in its log",
-        "option httplog": "which request went where, and what became of it",
+        _LOG: "which request went where, and what became of it; not its query, which may have a signature",
         "option dontlognull": "the log is for requests",
         "option idle-close-on-response": "a reload does not close a connection at the moment a request comes on it",
-        "option forwardfor": "Heat's log and policies see the client's address",
+        "option disable-h2-upgrade": _LIMITS,
+        "option http-restrict-req-hdr-names delete": _HEADERS,
+        "default-server on-marked-down shutdown-sessions": _TWICE,
+        "default-server maxconn 8": "an API has a thread free for the check, and what it has none for can go elsewhere",
+        "default-server source 10.0.0.1": "an API believes what comes from this address, and from no other",
+        "option forwardfor if-none": "Heat's log and policies see the client's address",
         "retry-on conn-failure empty-response": _TWICE,
         "default-server check inter 2s fastinter 500ms downinter 500ms fall 3 rise 2": (
             "without `check`, httpchk does nothing at all; an API that leaves or comes back is seen within seconds"
@@ -120,8 +151,8 @@ ADDITIONS = {
         "http-check send meth GET uri /healthcheck ver HTTP/1.1 hdr Host 10.0.0.1:8000": _CHECKED,
     },
 }
-# A section of our own, for the statistics, which the guide does without.
-OURS = ["listen stats"]
+# Sections of our own, which the guide does without: what each client has under way, and the statistics.
+COUNTERS, OURS = ["backend clients", "backend large_bodies"], ["listen stats"]
 
 LINES = [(section, line) for section, lines in GUIDE.items() for line in lines]
 
@@ -133,6 +164,8 @@ def ours() -> dict[str, list[str]]:
     text = configuration(
         A,
         listeners(processes(), api_port=8004, cfn_port=8000),
+        limits=Settings().request_limits,
+        at_once=8,
         haproxy=wanted.haproxy_values,
         stats_port=wanted.stats_port,
         stats_allow=["10.0.0.0/24"],
@@ -164,7 +197,8 @@ def test_every_deviation_is_from_a_line_of_the_guide() -> None:
 
 
 def test_the_sections_are_the_guides_in_the_guides_order() -> None:
-    assert list(ours()) == [*GUIDE, *OURS]
+    general, listening = [*GUIDE][:2], [*GUIDE][2:]
+    assert list(ours()) == [*general, *COUNTERS, *listening, *OURS]
 
 
 @pytest.mark.parametrize("section", GUIDE)
@@ -194,7 +228,7 @@ def test_the_defaults_of_the_settings_are_the_guides_numbers() -> None:
         f"timeout connect {default.timeout_connect}",
         f"timeout client {default.timeout_client}",
         "timeout server 1m",
-        f"timeout check {default.timeout_check}",
+        "timeout check 10s",
     ]
 
 

@@ -308,17 +308,20 @@ def test_a_release_that_has_a_login_keeps_it() -> None:
 
 
 def test_heats_own_api_programs_are_told_where_to_listen_and_an_engine_is_not() -> None:
-    listening = {"bind_host": "10.0.0.2", "bind_port": "8004", "workers": "3"}
+    listening = {"bind_host": "10.0.0.2", "bind_port": "8004", "workers": "3", "max_header_line": "20000"}
     api = next(process for process in processes() if process.unit == "heat-api@8004")
-    assert process_options(api, console_processes=3) == {
+    assert process_options(api, console_processes=3, max_header=20000) == {
         **process_options(api),
         "heat_api": listening,
         "eventlet_opts": {"wsgi_keep_alive": "false"},
     }
     cfn = next(process for process in processes() if process.unit == "heat-api-cfn@8000")
-    assert process_options(cfn, console_processes=3)["heat_api_cfn"] == {**listening, "bind_port": "8000"}
+    assert process_options(cfn, console_processes=3, max_header=20000)["heat_api_cfn"] == {
+        **listening,
+        "bind_port": "8000",
+    }
     engine = next(process for process in processes() if not process.port)
-    assert process_options(engine, console_processes=3) == process_options(engine)
+    assert process_options(engine, console_processes=3, max_header=20000) == process_options(engine)
 
 
 @pytest.mark.parametrize(

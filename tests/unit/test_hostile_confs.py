@@ -75,7 +75,7 @@ CONFS = {
 
 
 def wanted() -> Wanted:
-    return Wanted(control=B, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT)
+    return Wanted(control=B, address=A, api_port=8004, cfn_port=8000, max_body=1_638_400, deployment=DEPLOYMENT)
 
 
 @pytest.mark.parametrize("name", CONFS)

@@ -213,7 +213,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         octavia(haproxy={"timeoutCheck": "500ms"}),
         "haproxy.timeoutCheck = 500ms: Octavia waits for an answer so many whole seconds, 1 at least. "
-        "Type: pulumi config set --path haproxy.timeoutCheck 10s --stack dev",
+        "Type: pulumi config set --path haproxy.timeoutCheck 2s --stack dev",
     ),
     (
         octavia(haproxy={"checkFall": 11}),

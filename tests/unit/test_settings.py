@@ -739,9 +739,13 @@ def test_haproxys_defaults_are_those_that_its_description_lists() -> None:
     listed, _, lines = declared()["haproxy"]["description"].partition(": ")[2].partition("; ")
     told = dict(re.findall(r"(\w+) (\([^)]*\)|[^,]+)", listed))
     assert told.pop("timeoutServer") == "(timeouts.proxyServer)"
+    assert told.pop("maxBody") == "(what Heat's own limits allow)"
     assert HaproxySettings.timeout_server is None
+    assert HaproxySettings.max_body is None
     fields = {camel(item.name): item.default for item in dataclasses.fields(HaproxySettings)}
-    assert [key for key, value in fields.items() if value == ()] == re.findall(r"\w+(?:Extra|Global|Defaults)\b", lines)
+    assert [key for key, value in fields.items() if value == ()] == re.findall(
+        r"\w+(?:Proxies|Extra|Global|Defaults)\b", lines
+    )
     assert told == {key: str(value) for key, value in fields.items() if value not in (None, ())}
 
 
@@ -918,7 +922,7 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
     uwsgi = render(
         "heat/uwsgi.ini.j2",
         kind="heat-api", title="ReST", application="module = m", address="a", processes=1, threads=1, extra=(),
-        timeouts=deployment.timeouts, monitor=None,
+        timeouts=deployment.timeouts, max_body=1, proxy="10.0.0.1",
     )  # fmt: skip
     socket, mercy = (
         int(re.findall(rf"^{name} = (\d+)$", uwsgi, re.MULTILINE)[0])
@@ -1157,7 +1161,7 @@ def test_a_limit_of_memory_is_what_the_unit_gets_and_the_broker_keeps_below_it(s
 
 
 def test_a_unit_of_many_processes_may_use_more_where_nothing_is_said() -> None:
-    few, many = load(STACK, {}).limits, load(STACK, {"engineWorkers": 16, "apiProcesses": 8}).limits
+    few, many = load(STACK, {}).memory_limits, load(STACK, {"engineWorkers": 16, "apiProcesses": 8}).memory_limits
     assert (few.engine, few.api, few.cfn_api) == ("4G", "2G", "2G")
     assert (many.engine, many.api, many.cfn_api) == ("16G", "8G", "8G")
-    assert load(STACK, {"engineWorkers": 16, "memory": {"engine": "3G"}}).limits.engine == "3G"
+    assert load(STACK, {"engineWorkers": 16, "memory": {"engine": "3G"}}).memory_limits.engine == "3G"

@@ -10,13 +10,13 @@ import pytest
 
 from components.monitor import Monitor
 from components.rendering import TEMPLATES, render
-from tests.unit.sample import B
+from tests.unit.sample import A, B
 from tests.unit.test_scripts import tool
 
 API, ENGINE = "heat-api@8004", "heat-engine@1"
-UP, DOWN = (
-    f'{B} "GET /healthcheck HTTP/1.1" {status} 2 bytes in 1 ms "{state}; address=…; scur=0/3; qcur=0"'
-    for status, state in ((200, "UP 2/3"), (503, "DOWN 0/2"))
+UP, LEAVING, DOWN = (
+    f'{A} "GET /healthcheck HTTP/1.1" {status} 2 bytes in 1 ms for "-" "{state}; address=…; scur=0/3; qcur=0"'
+    for status, state in ((200, "UP 2/3"), (404, "NOLB 3/3"), (503, "DOWN 0/2"))
 )
 # The same where a load balancer of Octavia's asks, from two machines.
 WELL, SICK = (
@@ -37,7 +37,7 @@ class Turn:
     def __init__(self, tmp_path: Path, unit: str, *, monitor: Monitor | None = None, console: bool = False) -> None:
         self.path, self.unit, self.monitor, self.console = tmp_path, unit, monitor, console
         self.drain = 5
-        up, down = CONSOLE if console else (WELL, SICK) if monitor else (UP, DOWN)
+        up, down = CONSOLE if console else (WELL, SICK) if monitor else (UP, LEAVING)
         self.own = tmp_path / "etc" / unit
         self.run = tmp_path / "run/heat-scaleout" / unit
         for directory in (self.own, self.run, tmp_path / "bin", tmp_path / "wanted", tmp_path / "units"):
@@ -114,6 +114,7 @@ class Turn:
             prefix=str(self.path), address=B, node="node-1", workers=1, consumers="consumers.py",
             drain_timeout=self.drain,
             finish_timeout=2, work="engine_work.py", monitor=self.monitor, console=self.console,
+            proxy="" if self.monitor and not self.console else A,
             secrets=f"{self.path}/wanted/secrets.conf",
             copies=[(f"{self.path}/wanted/{name}", f"{self.own}/{name}") for name in ("heat.conf", "secrets.conf")],
         ).replace("/etc/heat/processes", f"{self.path}/etc").replace("/run/", f"{self.path}/run/")  # fmt: skip
@@ -267,8 +268,8 @@ def test_an_api_stops_only_when_the_proxy_has_seen_it_leave(tmp_path: Path) -> N
     for text in ("first", "second"):
         turn.want(text)
         assert turn.take().returncode == 0
-    # What the proxy said before the restart: up, then down; it was asked for as long as it took.
-    assert turn.journal.read_text().splitlines() == [UP, UP, DOWN, UP]
+    # What the proxy said before the restart: up, then leaving; it was asked for as long as it took.
+    assert turn.journal.read_text().splitlines() == [UP, UP, LEAVING, UP]
     assert not (turn.run / "down").exists()
 
 
@@ -364,14 +365,24 @@ def test_an_api_that_the_proxy_does_not_take_back_goes_back_to_what_it_had(tmp_p
     [
         (UP, "UP 2/3; address=…; scur=0/3; qcur=0"),
         (DOWN, "DOWN 0/2; address=…; scur=0/3; qcur=0"),
+        (LEAVING, "NOLB 3/3; address=…; scur=0/3; qcur=0"),
         # A client's request, whatever it says of itself; and a check by hand.
         (UP.replace("/healthcheck", "/v1/x/stacks"), ""),
-        (f'{B} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms "-"', ""),
+        (f'{B} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms for "-" "-"', ""),
+        # Another host that says what the proxy says, one whose address looks like the proxy's, and a client whose
+        # address, as a trusted proxy tells it, is what the proxy says.
+        (DOWN.replace(A, "192.0.2.9"), ""),
+        (DOWN.replace(A, "10.0.0.12"), ""),
+        (DOWN.replace(A, "1.10.0.0.1"), ""),
+        (DOWN.replace(A, "10a0b0c1"), ""),
+        (f'192.0.2.9 "GET /x {DOWN}', ""),
+        (f'{A} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms for "x" "DOWN 0/2; scur=0/3" "-"', ""),
+        (f'{A} "GET /healthcheck HTTP/1.1" 200 2 bytes in 1 ms for "DOWN 0/2; scur=0/3" "-"', ""),
     ],
 )
 def test_the_proxys_word_is_taken_from_its_health_checks_alone(tmp_path: Path, line: str, told: str) -> None:
     tool(tmp_path, "journalctl", f"echo '{line}'")
-    text = (TEMPLATES / "heat/send_state.inc.sh").read_text()
+    text = render("heat/send_state.inc.sh", proxy=A)
     done = subprocess.run(
         ["/bin/sh", "-euc", f"{text}\nproxied {API} -30s"],
         capture_output=True,
@@ -446,11 +457,13 @@ def test_heats_own_program_stops_only_when_its_requests_have_ended(tmp_path: Pat
         (CONSOLE[0].replace("10.0.0.1", "192.0.2.9,10.0.0.1"), "", True),
         (CONSOLE[0].replace("/healthcheck", "/v1/x/stacks"), "", True),
         (CONSOLE[0].replace("10.0.0.1", B), "", True),
+        # HAProxy is in front, and nobody else is believed.
+        (CONSOLE[0].replace("10.0.0.1", "192.0.2.9"), "", True),
     ],
 )
 def test_only_what_the_proxy_asks_for_itself_is_counted(tmp_path: Path, line: str, who: str, *, console: bool) -> None:
     tool(tmp_path, "journalctl", f"echo '{line}'")
-    text = render("heat/monitored.inc.sh", address=B, monitor=MONITOR, console=console)
+    text = render("heat/monitored.inc.sh", address=B, monitor=MONITOR, console=console, proxy=A if console else "")
     done = subprocess.run(
         ["/bin/sh", "-euc", f"{text}\nproxied {API} -30s"],
         capture_output=True,

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 64753cb7795691dde64b184d3ddd4c718d6cfd17e730b68653b1a4df4bb6f511
+# What has just been changed: e5f4df1a8bb9ef07bf358aa6e9839643443572fc5c6cf35b60a29b2cc3e9e1e7
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 7886d942bedaf1b0585e7e8eae5200fb49c747b4aca3c2a712a615c514d1fac8
+# What has just been changed: ef3757a159932b3ee1c9ef21fc4e111ca403c38180acf47d09b1a3bb2f7180e2
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

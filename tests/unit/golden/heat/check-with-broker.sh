@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 953c44755c794e3ab94bebdbdc0c671ba5c9b2d9e6a5809aa513d0aea83cbb46
+# The plan and its files: dda8a846e0e03a68e3a7b3a939f7de36109a32120853213ccc0719e26a692b57
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

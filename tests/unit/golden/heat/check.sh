@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 549119602b8678a3ef2aa700a76a66c6997a88f6260d4399a491aaa5039094b4
+# The plan and its files: 7c85c7ff26962fd2022c4409f674be5ccfc81def1b83de6dd80bac4efffc48c0
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
