@@ -80,7 +80,7 @@ def test_with_constraints_the_operators_versions_count_and_no_list_of_ours() -> 
 
 def test_git_installs_what_it_has_cloned() -> None:
     assert GIT.files()["requirements"][1].splitlines()[0] == f"openstack-heat @ file://{GIT.prefix}/source"
-    assert "git clone --quiet --no-checkout https://git.example/heat " in GIT.script()
+    assert "git clone --quiet --no-checkout -- https://git.example/heat " in GIT.script()
     assert "'refs/remotes/origin/stable/2026.1^{commit}'" in GIT.script()
 
 
