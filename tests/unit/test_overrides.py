@@ -497,8 +497,8 @@ def test_lines_for_uwsgi_come_last_and_restart_the_apis_alone() -> None:
 def test_what_this_program_says_to_uwsgi_is_known_to_be_taken() -> None:
     text = cached().by_name["node-1-heat-api-cfn-uwsgi"].text()
     said = set(re.findall(r"(?m)^([a-z-]+) = ", text))
-    # A header may be added by anybody; processes and what is loaded have two names.
-    assert said - {"add-header"} == set(UWSGI) - {"workers", "wsgi-file"}
+    # A header may be added by anybody; processes and what is loaded have two names each.
+    assert said - {"add-header"} == set(UWSGI) - {"workers", "module"}
 
 
 # Policy.
