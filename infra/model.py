@@ -169,7 +169,7 @@ class CaretakerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySettings(Memory):
-    """How much memory each unit may use. "" where that depends on how many processes it has: `Settings.memory_limits`."""
+    """How much memory each unit may use. "" where the number of its processes decides: `Settings.memory_limits`."""
 
     EXAMPLE: ClassVar[str] = "engine"
 

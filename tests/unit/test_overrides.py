@@ -525,7 +525,7 @@ def test_what_this_program_says_to_uwsgi_is_known_to_be_taken() -> None:
     # A header and a route may be added by anybody; processes and what is loaded have two names. An address that a
     # client gives itself is none to be logged.
     own = {key for key in said if key != "add-header" and not key.startswith("route-")}
-    assert own == set(UWSGI) - {"workers", "wsgi-file", "log-x-forwarded-for"}
+    assert own == set(UWSGI) - {"workers", "module", "log-x-forwarded-for"}
 
 
 # Policy.

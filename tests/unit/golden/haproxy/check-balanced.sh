@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: e5f4df1a8bb9ef07bf358aa6e9839643443572fc5c6cf35b60a29b2cc3e9e1e7
+# What has just been changed: 3c7977bd8afd4eefbd1923bd581bfdd2618df8672e06973ae63ebd913eb58a99
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

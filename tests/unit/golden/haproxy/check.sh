@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ef3757a159932b3ee1c9ef21fc4e111ca403c38180acf47d09b1a3bb2f7180e2
+# What has just been changed: 43f2bf70435b44fdde5920d7c390b0e5c755ca2d4ab8101efe3a062f9f2cc14e
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: b731f7a48dd5051243ffcd0fe0a123755120f1ba2b9cf188308f5f2b57304cc4
+# The plan and its files: 17cad5a8ca1a4a34fbe38eda1672f8a1228815d8c089cf90227c4f3e7dcbeeb7
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -54,7 +54,10 @@ told() {
 # out UNIT: whether the proxy sends no more requests, or nobody asks.
 # Those under way end while the process stops, which has time for them.
 out() {
-    [ -n "$(proxied "$1" -20s)" ] || return 0
+    if [ -z "$(proxied "$1" -20s)" ]; then
+        heard "$1" 20
+        return
+    fi
     told "$1" -20s 503 4
 }
 
@@ -65,10 +68,44 @@ back() {
 # An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
 # templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
+# marked UNIT: the file whose presence tells an API to leave. It is in a directory of root's. One that was started by an
+# earlier version of this program looks in a directory of Heat's user.
+marked() {
+    sed -n 's/^disable_by_file_path *= *//p' "/etc/heat/processes/$1/process.conf" 2>/dev/null | tail -n 1
+}
+
+# on_mark FILE COMMAND …: run a command with this file, and where it is in a directory of Heat's user, as that user: root
+# would follow whatever link is there.
+on_mark() {
+    mark=$1
+    shift
+    case "$mark" in
+    "") ;;
+    /run/heat-scaleout/*) "$@" "$mark" ;;
+    *) runuser -u heat -- "$@" "$mark" ;;
+    esac
+}
+
+# heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
+# that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
+# of a proxy that asks all the time.
+heard() {
+    mark="heard-$$-$(date +%s%N)"
+    # Whatever the answer is: the line in the log has the path.
+    curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://10.0.0.12:${1#*@}/$mark" || return 1
+    tries=10
+    until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.2
+    done
+    [ -n "$(journalctl --until "-$2s" --lines 1 --output cat --no-pager)" ]
+}
+
 # drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
-# the same.
+# the same, and so it does where nobody can say whether a proxy asks.
 drain() {
-    : >"/run/$(echo "$1" | tr @ -)/down"
+    on_mark "$(marked "$1")" touch
     deadline=$(($(date +%s) + $2))
     until out "$1"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 0

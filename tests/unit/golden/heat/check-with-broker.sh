@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: dda8a846e0e03a68e3a7b3a939f7de36109a32120853213ccc0719e26a692b57
+# The plan and its files: d3eafb0215b7573bb518d1993e8548a6ed34b09ee451d2692a60f2d4acdd712a
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

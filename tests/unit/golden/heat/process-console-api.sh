@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 694c1d1b300ad0cb7099f9e6876e1dbd75533fdc60956679800203f96fb8ba4a
+# Its files: 93830b88d5f978173cdcdecd6eddefaaeb0a1e02d5072e2dbef83bbd52f8cd7d
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -55,7 +55,10 @@ told() {
 # out UNIT: whether the proxy sends no more requests, or nobody asks.
 # Those under way have ended then: this process does not wait for them when it stops.
 out() {
-    [ -n "$(proxied "$1" -20s)" ] || return 0
+    if [ -z "$(proxied "$1" -20s)" ]; then
+        heard "$1" 20
+        return
+    fi
     told "$1" -20s 503 4 && [ -z "$(ss -Htn state established "sport = :${1#*@}")" ]
 }
 
@@ -66,10 +69,44 @@ back() {
 # An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
 # templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
+# marked UNIT: the file whose presence tells an API to leave. It is in a directory of root's. One that was started by an
+# earlier version of this program looks in a directory of Heat's user.
+marked() {
+    sed -n 's/^disable_by_file_path *= *//p' "/etc/heat/processes/$1/process.conf" 2>/dev/null | tail -n 1
+}
+
+# on_mark FILE COMMAND …: run a command with this file, and where it is in a directory of Heat's user, as that user: root
+# would follow whatever link is there.
+on_mark() {
+    mark=$1
+    shift
+    case "$mark" in
+    "") ;;
+    /run/heat-scaleout/*) "$@" "$mark" ;;
+    *) runuser -u heat -- "$@" "$mark" ;;
+    esac
+}
+
+# heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
+# that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
+# of a proxy that asks all the time.
+heard() {
+    mark="heard-$$-$(date +%s%N)"
+    # Whatever the answer is: the line in the log has the path.
+    curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://10.0.0.2:${1#*@}/$mark" || return 1
+    tries=10
+    until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.2
+    done
+    [ -n "$(journalctl --until "-$2s" --lines 1 --output cat --no-pager)" ]
+}
+
 # drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
-# the same.
+# the same, and so it does where nobody can say whether a proxy asks.
 drain() {
-    : >"/run/$(echo "$1" | tr @ -)/down"
+    on_mark "$(marked "$1")" touch
     deadline=$(($(date +%s) + $2))
     until out "$1"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 0
@@ -86,19 +123,24 @@ returned() {
     done
 }
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
-# (process 812)". Prints nothing where the port is free.
+# (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
+# also where root may not see whose process holds it, as in a container.
 holder() {
-    ss -Hltnp "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
+    ss -Hltnp --cgroup "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
         while read -r socket; do
+            case "$socket " in *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;; esac
             pid=$(echo "$socket" | sed -n 's/.*,pid=\([0-9]*\),.*/\1/p')
             if [ -z "$pid" ]; then
-                echo "a process that cannot be seen from here"
+                group=$(echo "$socket" | sed -n 's/.* cgroup:[^ ]*\/\([^/ ]*\).*/\1/p')
+                echo "a process that cannot be seen from here${group:+ ($group)}"
             elif ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
                 echo "$(cat "/proc/$pid/comm") (process $pid)"
             fi
         done | head -n 1
 }
 unit=heat-api@8004
+# Seconds after which a proxy that nobody hears of has taken an API back.
+unheard=30
 own=/etc/heat/processes/$unit
 
 # A process reads copies of its own, which are taken when its turn has come: until then it runs on with those that it
@@ -131,11 +173,15 @@ start() {
     since=@$(date +%s)
     systemctl restart "$unit" || unwell "$unit" "systemd could not start it"
     well "$unit" node-1-heat-api-8004 8004 120
-    [ -z "$behind_proxy" ] || returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back"
+    case "$behind_proxy" in
+    "") ;;
+    unheard) sleep "$unheard" ;;
+    *) returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back" ;;
+    esac
 }
 
 # The unit's start leaves the digests of what it read.
-if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-api-8004/read"; }; then
+if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-scaleout/$unit/read"; }; then
     # Only before a start: of a process of another user ss may not see who it is, not even that it is this unit's.
     state=$(systemctl is-active "$unit") || true
     other=
@@ -145,7 +191,13 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         exit 1
     fi
     behind_proxy=$(proxied "$unit" -30s)
-    trap 'rm -f "/run/heat-api-8004/down"' EXIT
+    if [ -z "$behind_proxy" ] && [ "$state" = active ] && ! heard "$unit" 20; then
+        behind_proxy=unheard
+        echo "the journal of node-1 does not have what $unit logs: it gives a proxy 75 s to leave it, and $unheard s to come back" >&2
+    fi
+    # Here and now: after this turn its file may say another one.
+    down=$(marked "$unit")
+    trap 'on_mark "$down" rm -f' EXIT
     [ "$state" != active ] || drain "$unit" 75
     mkdir -p "$own/before"
     take /etc/heat/heat.conf /etc/heat/processes/heat-api@8004/heat.conf
