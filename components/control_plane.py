@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -280,6 +280,7 @@ class BundledControlPlane(ControlPlane):
         max_connections: int,
         auth_encryption_key: pulumi.Input[str] = "",
         hosts: Collection[Host] = (),
+        close_ports: Callable[[], None] = lambda: None,
         own_addresses: Sequence[str] = (),
         memory: Memory = USUAL,
         protect_secrets: bool = False,
@@ -297,6 +298,7 @@ class BundledControlPlane(ControlPlane):
             max_connections: what MariaDB allows.
             auth_encryption_key: what Heat has encrypted the database with; "" where it is new.
             hosts: those that may have run Heat before.
+            close_ports: closes the host's ports; called when nothing refuses the hosts any more.
             own_addresses: the deployment's hosts, which Keystone's proxy does not limit.
             memory: what each unit may use.
             protect_secrets: keep what its data can be read with from being taken away by mistake.
@@ -322,6 +324,7 @@ class BundledControlPlane(ControlPlane):
         )
         self._secrets = pulumi.Output.all(**self._passwords).apply(lambda known: _secrets(host.address, vhost, known))
         refuse_other_keys(hosts, self._secrets, parent=self)
+        close_ports()
         self._services = services = Services(
             keystone_url=f"http://{host.address}:{heat_conf.KEYSTONE_PORT}",
             memcached=(f"{host.address}:{heat_conf.MEMCACHED_PORT}",),

@@ -57,7 +57,7 @@ class HostFirewall(pulumi.ComponentResource):
         closed: Mapping[str, Closed],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Close the front host's ports, if it has any to close.
+        """Close no port yet.
 
         Args:
             name: the component's name.
@@ -69,34 +69,35 @@ class HostFirewall(pulumi.ComponentResource):
         self._hosts, self._closed = hosts, closed
         self._texts: dict[str, pulumi.Output[str]] = {}
         self._farewells: dict[str, pulumi.Resource] = {}
-        if FRONT in closed:
-            front = hosts[FRONT]
-            ready = [self._close(FRONT)]
-            for host in hosts.values():
-                host.use_after(ready)
-            last = front.farewell(
-                "firewall-leave",
-                render("firewall/front-farewell.sh.j2"),
-                undone="should it come back, its control plane runs on, for the nodes that it had. To stop it, type "
-                "there: systemctl disable --now keystone memcached rabbitmq-server mariadb heat-scaleout-firewall",
-                parent=self,
-            )
-            self._farewells = {
-                node: front.farewell(
-                    f"forget-{node}",
-                    render("firewall/node-farewell.sh.j2", node=node),
-                    undone=f"should it come back, it lets {node} in until it boots. To end that, type there: "
-                    "systemctl reload heat-scaleout-firewall",
-                    parent=self,
-                    after=[last],
-                )
-                for node in closed
-                if node != FRONT
-            }
         self.register_outputs({})
 
+    def close_front(self) -> None:
+        """Close the ports of the front host's control plane, before anything else is done on any host."""
+        front, ready = self._hosts[FRONT], [self._close(FRONT)]
+        for host in self._hosts.values():
+            host.use_after(ready)
+        last = front.farewell(
+            "firewall-leave",
+            render("firewall/front-farewell.sh.j2"),
+            undone="should it come back, its control plane runs on, for the nodes that it had. To stop it, type "
+            "there: systemctl disable --now keystone memcached rabbitmq-server mariadb heat-scaleout-firewall",
+            parent=self,
+        )
+        self._farewells = {
+            node: front.farewell(
+                f"forget-{node}",
+                render("firewall/node-farewell.sh.j2", node=node),
+                undone=f"should it come back, it lets {node} in until it boots. To end that, type there: "
+                "systemctl reload heat-scaleout-firewall",
+                parent=self,
+                after=[last],
+            )
+            for node in self._closed
+            if node != FRONT
+        }
+
     def close_nodes(self) -> None:
-        """Close the nodes' ports: after all that may still refuse the whole deployment."""
+        """Close the nodes' ports, after all that may still refuse the whole deployment."""
         for node in self._closed:
             if node != FRONT:
                 self._hosts[node].use_after([self._close(node)])

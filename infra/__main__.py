@@ -40,9 +40,9 @@ place = find_place(wanted, stack=stack, root=ROOT)
 for host in place.hosts.values():
     host.watch()
 
-# Database, broker, cache and Keystone, behind a firewall from the start; then that of the nodes.
+# Database, broker, cache and Keystone, behind a firewall; then the firewall of the nodes.
 firewall = HostFirewall("firewall", hosts=place.hosts, closed=wanted.closed)
-control = find_control_plane(wanted, place)
+control = find_control_plane(wanted, place, firewall)
 firewall.close_nodes()
 
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.

@@ -6,6 +6,7 @@ from components.adopted_control_plane import AdoptedControlPlane, Source
 from components.adoption import Wanted
 from components.control_plane import BundledControlPlane, ControlPlane, broker_vhost
 from components.existing_control_plane import ExistingControlPlane, Given, Manage
+from components.host_firewall import HostFirewall
 from infra.files import read_text
 from infra.hosts import Place
 from infra.model import Settings
@@ -13,12 +14,13 @@ from infra.rules.together import MAX_CONNECTIONS
 from infra.settings import secret
 
 
-def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
+def find_control_plane(wanted: Settings, place: Place, firewall: HostFirewall) -> ControlPlane:
     """The control plane of the deployment.
 
     Args:
         wanted: the settings.
         place: its front host has it where it is bundled.
+        firewall: of all hosts; closes the front host's ports where the control plane is bundled.
     """
     if wanted.adopt:
         return _adopted(wanted, place)
@@ -60,6 +62,7 @@ def find_control_plane(wanted: Settings, place: Place) -> ControlPlane:
         vhost=broker_vhost(wanted.installation),
         auth_encryption_key=secret("authEncryptionKey"),
         hosts=before,
+        close_ports=firewall.close_front,
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
         own_addresses=list(wanted.addresses.values()),

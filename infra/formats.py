@@ -206,6 +206,11 @@ NETWORK = Format(
     _network(ipaddress.ip_network, single=True),
     mended=_with_prefix,
 )
+TRUSTED = Format(
+    "must be an address or a network with its prefix, such as 192.0.2.0/24, and not everybody's",
+    lambda text: _network(ipaddress.ip_network, single=True)(text) and ipaddress.ip_network(text).prefixlen,
+    example="<the proxy's address>",
+)
 USER = Format(
     "must be root or a Unix user's name: lower-case letters, digits and _-., not - first",
     _pattern(r"[a-z_][a-z0-9_.-]{0,31}"),
@@ -275,9 +280,10 @@ ALLOWED = Format(
     longest=200,
     example="my_plugin.colour",
 )
+# Below 64 MB no unit starts.
 MEMORY = Format(
-    "must be a number with M or G, such as 512M or 2G, or infinity for no limit",
-    _pattern(r"[1-9][0-9]{0,5}[MG]|infinity"),
+    "must be at least 64M, a number with M or G such as 512M or 2G; or infinity for no limit",
+    _pattern(r"(6[4-9]|[7-9][0-9]|[1-9][0-9]{2,5})M|[1-9][0-9]{0,5}G|infinity"),
     example="2G",
 )
 # A word that stands for a secret, or one of a list that a rule knows.
@@ -429,7 +435,7 @@ FORMATS: Mapping[str, Format | Range] = {
     "haproxy.maxconn": Range(1, 200_000),
     **dict.fromkeys(("haproxy.retries", "haproxy.checkFall", "haproxy.checkRise"), Range(1, 100)),
     "haproxy.balance": WORD,
-    "haproxy.trustedProxies": NETWORK,
+    "haproxy.trustedProxies": TRUSTED,
     # HAProxy holds a whole request in memory.
     "haproxy.maxBody": Range(16_384, LARGEST_BODY),
     # Any token of Keystone's has room in the least, and a URL of 7000 is left by the most: uWSGI takes 65535 in all.

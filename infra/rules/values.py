@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import ipaddress
-
 from components.install import Method
-from components.memory import NONE, megabytes
-from infra.model import CaretakerSettings, HaproxySettings, MemorySettings, Settings
+from infra.model import CaretakerSettings, Settings
 from infra.policy import read_policy
 from infra.reader import Reader, camel
 
@@ -21,8 +17,6 @@ _CHOICES = {
 }
 PORTS = ("api_port", "cfn_port", "stats_port")
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
-# In MB. Below this no unit starts.
-_LEAST_MEMORY = 64
 
 
 def check_values(settings: Settings, reader: Reader) -> None:
@@ -37,8 +31,6 @@ def check_values(settings: Settings, reader: Reader) -> None:
         reader.refuse("haproxy.balance", settings.haproxy.balance, rule, default.haproxy.balance)
     _check_policy(settings.policy, reader)
     _check_caretaker(settings.caretaker, reader)
-    _check_memory(settings.memory, reader)
-    _check_trust(settings.haproxy, reader)
 
 
 def _check_policy(path: str, reader: Reader) -> None:
@@ -61,17 +53,3 @@ def _check_caretaker(caretaker: CaretakerSettings, reader: Reader) -> None:
             fitting = ", ".join(str(number) for number in range(1, whole) if whole % number == 0)
             rule = f"{unit} that divide {of} are wanted ({fitting}), or 0 for never"
             reader.refuse(f"caretaker.{camel(name)}", value, rule, getattr(default, name))
-
-
-def _check_memory(memory: MemorySettings, reader: Reader) -> None:
-    for item in dataclasses.fields(memory):
-        size = getattr(memory, item.name)
-        if size and size != NONE and megabytes(size) < _LEAST_MEMORY:
-            rule = f"must be at least {_LEAST_MEMORY}M, or {NONE} for no limit"
-            reader.refuse(f"memory.{camel(item.name)}", size, rule, item.default or None)
-
-
-def _check_trust(haproxy: HaproxySettings, reader: Reader) -> None:
-    for at, entry in enumerate(haproxy.trusted_proxies):
-        if not ipaddress.ip_network(entry).prefixlen:
-            reader.refuse(f"haproxy.trustedProxies[{at}]", entry, "this trusts everybody", "<the proxy's address>")

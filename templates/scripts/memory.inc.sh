@@ -2,4 +2,6 @@
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
+    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    systemctl daemon-reload
 }

@@ -629,7 +629,7 @@ def test_releases_that_do_not_understand_one_another_meet_at_no_queue() -> None:
 
 
 def test_a_bad_setting_is_told_before_anything_is_touched() -> None:
-    with pytest.raises(SettingsError, match=r"engines = 0: at least 1 is wanted"):
+    with pytest.raises(SettingsError, match=r"engines = 0: must be an integer from 1 to 2000"):
         run(engines=0)
 
 

@@ -27,6 +27,7 @@ def checkout(tmp_path: Path, existing: Mapping[str, object]) -> Path:
     at = tmp_path / "checkout"
     (at / "tools").mkdir(parents=True)
     shutil.copy(ROOT / "tools/hostkeys.sh", at / "tools")
+    (at / "tools/hostkeys.py").symlink_to(ROOT / "tools/hostkeys.py")
     shutil.copy(ROOT / "env.sh", at)
     (at / "Pulumi.yaml").touch()
     (at / ".venv").symlink_to(ROOT / ".venv")

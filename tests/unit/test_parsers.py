@@ -269,7 +269,7 @@ def hostile_program() -> dict[str, str]:
     return {resource.name: resource.text() for resource in run.commands if "stdin" in resource.inputs}
 
 
-URL = "https://example.org/a$(touch$IFS/pwned);b'c&d=!*+@%20"
+URL = "https://example.org/a$(touch$IFS/pwned);b'c&d=!*+%20"
 
 
 def test_a_url_is_one_word_wherever_a_shell_reads_it() -> None:

@@ -126,7 +126,7 @@ def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_diges
         "heat/process.sh.j2",
         digest="d", unit=process.unit, name=process.name, port=process.port, start_timeout=1, prefix="p", address="a",
         node="n", workers=1, consumers="c", copies=[], drain_timeout=1, finish_timeout=1, work="w", secrets="s",
-        monitor=None,
+        monitor=None, proxy="f",
     )  # fmt: skip
     kind = "api" if process.port else "engine"
     unit = render(

@@ -85,7 +85,7 @@ OPEN = {
 def test_a_secret_that_would_be_used_in_the_open_is_refused_and_not_shown(key: str) -> None:
     (told,) = told_of({key: OPEN[key]}, [key])
     assert told.startswith(f"{key} = [secret]: this setting is not kept as a secret")
-    path = {dict: f"--path {key}.<part>", list: f"--path '{key}[0]'"}.get(type(OPEN[key]), key)
+    path = {dict: f"--path '{key}.<part>'", list: f"--path '{key}[0]'"}.get(type(OPEN[key]), key)
     assert f"Type: pulumi config set {path} <its value> --stack {STACK}" in told
     assert MARK not in told
 

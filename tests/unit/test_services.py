@@ -10,13 +10,15 @@ import pytest
 from components.rendering import render
 from tests.unit.test_scripts import tool
 
-SYSTEMCTL = """
+SYSTEMCTL = r"""
 case "$*" in
-*is-enabled*) exit 0 ;;
-*is-active*) [ -e "$STATE/active" ] ;;
-*restart*) echo "$*" >>"$STATE/done"; touch "$STATE/active" ;;
-*reload*) echo "$*" >>"$STATE/done"; [ ! -e "$STATE/refuses" ] ;;
+*is-enabled* | *daemon-reload* | *reset-failed*) exit 0 ;;
+*is-active*) [ -e "$STATE/active" ]; exit ;;
+*restart*) echo "$*" >>"$STATE/done"; touch "$STATE/active"; kind=ExecStartPre ;;
+*reload*) echo "$*" >>"$STATE/done"; [ ! -e "$STATE/refuses" ] || exit 1; kind=ExecReload ;;
 esac
+# What the drop-in has systemd write down.
+sed -n "s/^$kind=+.bin.sh -c \"\(.*\)\"$/\1/p" "$STATE/units/x.service.d/heat-scaleout-stamp.conf" | sh
 """
 
 
@@ -32,7 +34,11 @@ def converge(tmp_path: Path, files: dict[str, Path], *, reloads: bool = True) ->
     """Run converge_service once: its exit code, and what it had systemd do."""
     tool(tmp_path, "systemctl", SYSTEMCTL)
     tool(tmp_path, "journalctl", "echo the journal")
-    text = render("control_plane/_service.sh.j2").replace("/var/lib/heat-scaleout/started", str(tmp_path / "started"))
+    text = render("control_plane/_service.sh.j2")
+    for real, here in {
+        "/var/lib/heat-scaleout/started": "started", "/run/heat-scaleout": "run", "/etc/systemd/system": "units",
+    }.items():  # fmt: skip
+        text = text.replace(real, str(tmp_path / here))
     given = f"reload_for={files['conf']}\n" if reloads else ""
     more = "" if reloads else files["conf"]
     (tmp_path / "done").unlink(missing_ok=True)

@@ -242,13 +242,13 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {"memory": {"engine": value}},
-            f"memory.engine = {value}: {MEMORY_RULE}. Type: pulumi config rm --path memory.engine --stack dev",
+            f"memory.engine = {value}: {MEMORY_RULE}. Type: pulumi config set --path memory.engine 2G --stack dev",
         )
         for value in ("0", "63M", "2", "2g", "1.5G", "2G ", "-2G", "80%", "2T", "\u0662G", "9999999M", "Infinity")
     ),
     (
         {"memory": {"cache": "2G\nExecStartPre=/bin/true"}},
-        f'memory.cache = "2G\\nExecStartPre=/bin/true": {MEMORY_RULE}. '
+        "memory.cache = 2G\\nExecStartPre=/bin/true: must be one line of printable text, and has U+000A. "
         "Type: pulumi config set --path memory.cache 512M --stack dev",
     ),
     (

@@ -132,7 +132,7 @@ class Proxy(Front):
         tool(self.path / "bin", "ss", f"echo 'LISTEN 0 4096 10.0.0.1:8004 0.0.0.0:* cgroup:/c/system.slice/{unit}'")
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return self.sh(render("haproxy/run.sh.j2", digest="d", leave_timeout=1))
+        return self.sh(render("haproxy/run.sh.j2", digest="d", leave_timeout=1, memory="1G"))
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_a_port_of_another_unit_is_told_while_the_proxy_runs(proxy: Proxy) -> No
 def test_every_stamp_is_written_by_root_where_only_root_may_write() -> None:
     """And is looked for nowhere else."""
     texts = [resource.text() for resource in cached().remote]
-    written = [found for text in texts for found in re.findall(r"sha256sum [^\n]*?>(\S+?)\\?\"", text)]
+    written = [found for text in texts for found in re.findall(r"sha256sum [^\n]*?(?<!2)>(\S+?)\\?\"", text)]
     assert len(written) >= 3
     for place in written:
         assert place.startswith(("/run/heat-scaleout/", "$stamp")), place

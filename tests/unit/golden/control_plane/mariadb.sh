@@ -93,6 +93,8 @@ converge_service() {
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
+    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    systemctl daemon-reload
 }
 
 converge_service mariadb.service /etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf

@@ -85,6 +85,8 @@ converge_service() {
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
+    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    systemctl daemon-reload
 }
 
 # Where the port mapper is a unit of its own, it may be there already, for every address.

@@ -22,6 +22,8 @@ holder() {
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
+    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    systemctl daemon-reload
 }
 # What HAProxy has read, as of its last start or reload: templates/haproxy/install.sh.j2.
 loaded=/run/heat-scaleout/haproxy/read
