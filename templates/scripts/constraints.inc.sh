@@ -4,8 +4,8 @@ constrained_venv() {
     prefix=$1 wanted=$2 constraints=$3
     cmp -s "$wanted" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
-    "$uv" --quiet pip compile --python "$prefix/bin/python" --no-header --no-annotate --constraint "$constraints" \
+    "$uv" --quiet pip compile ${no_index:+"$no_index"} --python "$prefix/bin/python" --no-header --no-annotate --constraint "$constraints" \
         --output-file "$prefix/resolved.txt" "$wanted" >/dev/null
-    "$uv" --quiet pip sync --python "$prefix/bin/python" --compile-bytecode "$prefix/resolved.txt"
+    "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --compile-bytecode "$prefix/resolved.txt"
     cp "$wanted" "$prefix/requirements.txt"
 }

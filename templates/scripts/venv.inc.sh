@@ -14,7 +14,9 @@ python_packages() {
     [ -d {{ packages.wheelhouse | sh }} ] || { echo {{ ("there is no directory " + packages.wheelhouse + " (wheelhouse)") | sh }}" on $(hostname)" >&2; exit 1; }
 {% endif %}
 {% if not packages.index_url %}
-    export PIP_NO_INDEX=1 UV_NO_INDEX=1
+    # uv takes this as an argument only.
+    export PIP_NO_INDEX=1
+    no_index=--no-index
 {% endif %}
 {% endif %}
     export UV_NO_CACHE=1 UV_PYTHON_INSTALL_DIR=/opt/uv/python
@@ -37,6 +39,6 @@ locked_venv() {
     cmp -s "$lock" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
     # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
-    "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
+    "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }

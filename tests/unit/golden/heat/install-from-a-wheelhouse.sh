@@ -29,7 +29,9 @@ python_packages() {
     fi
     export PIP_FIND_LINKS=/srv/wheels UV_FIND_LINKS=/srv/wheels
     [ -d /srv/wheels ] || { echo 'there is no directory /srv/wheels (wheelhouse)'" on $(hostname)" >&2; exit 1; }
-    export PIP_NO_INDEX=1 UV_NO_INDEX=1
+    # uv takes this as an argument only.
+    export PIP_NO_INDEX=1
+    no_index=--no-index
     export UV_NO_CACHE=1 UV_PYTHON_INSTALL_DIR=/opt/uv/python
     uv=/opt/uv/0.13.9/bin/uv
     if [ ! -x "$uv" ]; then
@@ -69,7 +71,7 @@ locked_venv() {
     cmp -s "$lock" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
     # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
-    "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
+    "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }
 # installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,

@@ -66,7 +66,7 @@ locked_venv() {
     cmp -s "$lock" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
     # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
-    "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
+    "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }
 # constrained_venv PREFIX WANTED CONSTRAINTS: a virtual environment at PREFIX with the packages that WANTED names and what
@@ -75,9 +75,9 @@ constrained_venv() {
     prefix=$1 wanted=$2 constraints=$3
     cmp -s "$wanted" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
-    "$uv" --quiet pip compile --python "$prefix/bin/python" --no-header --no-annotate --constraint "$constraints" \
+    "$uv" --quiet pip compile ${no_index:+"$no_index"} --python "$prefix/bin/python" --no-header --no-annotate --constraint "$constraints" \
         --output-file "$prefix/resolved.txt" "$wanted" >/dev/null
-    "$uv" --quiet pip sync --python "$prefix/bin/python" --compile-bytecode "$prefix/resolved.txt"
+    "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --compile-bytecode "$prefix/resolved.txt"
     cp "$wanted" "$prefix/requirements.txt"
 }
 # installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,

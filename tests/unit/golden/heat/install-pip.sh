@@ -66,7 +66,7 @@ locked_venv() {
     cmp -s "$lock" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
     # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
-    "$uv" --quiet pip sync --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
+    "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }
 # installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
