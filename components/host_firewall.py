@@ -79,8 +79,8 @@ class HostFirewall(pulumi.ComponentResource):
         last = front.farewell(
             "firewall-leave",
             render("firewall/front-farewell.sh.j2"),
-            undone="should it come back, its control plane runs on, for the nodes that it had. To stop it, type "
-            "there: systemctl disable --now keystone memcached rabbitmq-server mariadb heat-scaleout-firewall",
+            undone="should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: "
+            "systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall",
             parent=self,
         )
         self._farewells = {
@@ -103,8 +103,12 @@ class HostFirewall(pulumi.ComponentResource):
                 self._hosts[node].use_after([self._close(node)])
 
     def needed_by(self, node: str) -> list[pulumi.Resource]:
-        """What lets a node in. It ends after the node has taken its leave."""
-        return [self._farewells[node]] if node in self._farewells else []
+        """What a node's teardown has to come before.
+
+        All nodes' farewells, not only this node's own: the first of them lets in the planned hosts only, and another
+        node that leaves at the same time may still need the database and the broker.
+        """
+        return [*self._farewells.values()] if node in self._farewells else []
 
     def digest(self, node: str) -> pulumi.Output[str]:
         """Of the rules of a node: what depends on them runs again when they change."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from components.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, WORKER_THREADS
 from components.hosts.containers import free_subnet, overlapping
+from components.memory import megabytes
 from components.timeouts import LINKS, chain
 from components.topology import Kind, PlacementError
 from infra.formats import LARGEST_BODY
@@ -48,9 +49,21 @@ def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
     if settings.request_limits.body > LARGEST_BODY:
         rule = f"follows from options; HAProxy holds a whole request in memory, {LARGEST_BODY} bytes at most"
         reader.refuse("haproxy.maxBody", settings.request_limits.body, rule, LARGEST_BODY)
+    else:
+        _check_memory_of_bodies(settings, reader)
     _check_timeouts(settings, reader)
     if settings.octavia:
         _check_monitor(settings, reader)
+
+
+def _check_memory_of_bodies(settings: Settings, reader: Reader) -> None:
+    """One client alone must not fill HAProxy's memory: half of it holds the large bodies that one may send at once."""
+    limits, size = settings.request_limits, settings.memory_limits.haproxy
+    needed = 2 * limits.large_bodies * limits.buffer
+    if not settings.octavia and megabytes(size) and needed > megabytes(size) * 1024**2:
+        each = f"one client may send {limits.large_bodies} bodies of {limits.body} bytes at once"
+        rule = f"{each} (haproxy.maxBody, haproxy.clientConnections), and HAProxy needs twice as much memory"
+        reader.refuse("memory.haproxy", size, rule, f"{-(-needed // 1024**3)}G")
 
 
 def _check_connections(settings: Settings, reader: Reader) -> None:

@@ -46,6 +46,10 @@ IN_FORCE = STATE / "in-force"
 PROXY_BEFORE = STATE / "haproxy.json"
 PROXY_CONF = Path("/etc/haproxy/haproxy.cfg")
 PROXY_STAMP = Path("/etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf")
+PROXY_LIMITS = (
+    Path("/etc/systemd/system/haproxy.service.d/heat-scaleout-memory.conf"),
+    Path("/run/systemd/system.control/haproxy.service.d/50-MemoryMax.conf"),
+)
 ADMIN = "/run/haproxy/admin.sock"
 APACHE = Path("/etc/apache2")
 UNITS = Path("/etc/systemd/system")
@@ -811,7 +815,8 @@ def give_back(spec: dict[str, Any]) -> None:
 
 def proxy_as_before() -> None:
     """What HAProxy was before it was installed or told anything."""
-    PROXY_STAMP.unlink(missing_ok=True)
+    for path in (PROXY_STAMP, *PROXY_LIMITS):
+        path.unlink(missing_ok=True)
     run("systemctl", "daemon-reload")
     if not PROXY_BEFORE.exists():
         return

@@ -319,6 +319,16 @@ def test_a_body_that_haproxy_would_have_to_hold_and_cannot_is_refused() -> None:
         load("dev", {"options": {"all": {"DEFAULT": {"max_json_body_size": 200000000}}}})
 
 
+def test_one_client_cannot_fill_the_memory_of_haproxy() -> None:
+    """Sixteen bodies of 64 MB are more than the 1 GB that HAProxy may use."""
+    told = refused(maxBody=67108864)
+    assert "memory.haproxy = 1G: one client may send 16 bodies of 67108864 bytes at once" in told
+    assert "pulumi config set --path memory.haproxy 3G" in told
+    for memory in ("3G", "infinity"):
+        assert load("dev", {"haproxy": {"maxBody": 67108864}, "memory": {"haproxy": memory}})
+    assert settings(maxBody=67108864, clientConnections=32)
+
+
 @pytest.mark.parametrize("header", [8192, 32768, 49152])
 def test_what_passes_the_proxy_fits_into_uwsgis_buffer(header: int) -> None:
     limits = settings(maxHeader=header).request_limits

@@ -99,8 +99,14 @@ def test_the_units_that_the_distribution_would_start_are_masked_before_its_packa
     [
         (PackageSource(), []),
         (PackageSource(index_url="http://pypi.example/simple"), ["PIP_INDEX_URL=http://pypi.example/simple"]),
-        (PackageSource(wheelhouse="/srv/wheels"), ["UV_FIND_LINKS=/srv/wheels", "no_index=--no-index", "[ -d /srv/wheels ]"]),
-        (PackageSource(wheelhouse="http://wheels.example/"), ["UV_FIND_LINKS=http://wheels.example/", "no_index=--no-index"]),
+        (
+            PackageSource(wheelhouse="/srv/wheels"),
+            ["UV_FIND_LINKS=/srv/wheels", "no_index=--no-index", "[ -d /srv/wheels ]"],
+        ),
+        (
+            PackageSource(wheelhouse="http://wheels.example/"),
+            ["UV_FIND_LINKS=http://wheels.example/", "no_index=--no-index"],
+        ),
         (
             PackageSource(index_url="http://pypi.example/simple", wheelhouse="/srv/wheels"),
             ["UV_DEFAULT_INDEX=http://pypi.example/simple", "UV_FIND_LINKS=/srv/wheels", "[ -d /srv/wheels ]"],

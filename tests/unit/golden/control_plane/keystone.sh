@@ -185,8 +185,8 @@ fi
 ) &
 bootstrap=$!
 systemctl daemon-reload
-# Keystone listened on this address itself before it had a proxy: it lets go of the address, and the requests that come
-# from then on wait in the proxy until Keystone is back.
+# Keystone listened on this address itself before it had a proxy: it stops and lets go of the address. Connections are
+# refused until the proxy runs. From then on requests wait in the proxy until Keystone is back.
 if ! systemctl --quiet is-active keystone-proxy.service; then
     if systemctl --quiet is-active keystone.service && [ -n "$(holder "$address" "$port" keystone-proxy)" ]; then
         systemctl stop keystone.service

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 3c7977bd8afd4eefbd1923bd581bfdd2618df8672e06973ae63ebd913eb58a99
+# What has just been changed: 6c91cfa6e747cda89cc604810f9225ea981c052f5792e768206df74314769ab0
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 43f2bf70435b44fdde5920d7c390b0e5c755ca2d4ab8101efe3a062f9f2cc14e
+# What has just been changed: ba4690f9393845529d7c910160c0cb3ca816f1a00e794a817567fce8a01e8b48
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: d3eafb0215b7573bb518d1993e8548a6ed34b09ee451d2692a60f2d4acdd712a
+# The plan and its files: d74dcec6bcd180d525f02ef0a9debbcac57f9a8ac336ef75156009db01c3aed5
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 2f7843f9e1260c105c52f2b7de1fbdddafcaaced06888edab5209017fa9e4070
+# Its files: 45e386d38184f4aa06c6b1ff914ad01233afc025db2374ea21b3d49a4b2f49ec
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: e0c053f940c0c34e5fd301d78a48a41ac3d26cf150f96f83a091c61b86644732
+# Its files: f71bb857318b6d52a96a71bd35812e11339a1b6fcdfc72c06cd139694e7895e7
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

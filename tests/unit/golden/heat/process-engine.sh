@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 00996cbc2b8e91c08b337b4edbf4fcc7726a5c3aa87310f85133a8458f407cc5
+# Its files: 295e17b72b5628adea120d335546a70b70c8ddf9f57ed9eb64a27739aeea73fe
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

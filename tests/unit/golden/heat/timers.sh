@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 0bec540de7117a62e9f9d9323a03b99bffa46a44fd258b4c6883cc80735e1b3c
+# Its files: a3ca989918497e240c37f80dcfcbde3760c18cafc8e64ee8b1ad6705bff7b387
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 

@@ -50,7 +50,7 @@ reach() {
 }
 
 status=0
-reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: systemctl disable --now keystone memcached rabbitmq-server mariadb heat-scaleout-firewall'"'"' >&2; exit 0; }; heat-scaleout run firewall-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall'"'"' >&2; exit 0; }; heat-scaleout run firewall-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
 heat-scaleout-input 435
 # The control plane leaves the deployment. What it holds stays, and its cache, which takes anybody, does not run on.
 set -eu
@@ -67,5 +67,5 @@ wait "$login" || status=$?
 login=
 cat "$work/told" >&2
 # ssh's own: no connection, another key, no login.
-[ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: systemctl disable --now keystone memcached rabbitmq-server mariadb heat-scaleout-firewall' >&2; exit 0; }
+[ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall' >&2; exit 0; }
 exit "$status"

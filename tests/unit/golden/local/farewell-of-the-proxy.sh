@@ -51,11 +51,13 @@ reach() {
 
 status=0
 reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 176
+heat-scaleout-input 316
 # The proxy leaves its addresses.
 set -eu
 systemctl --quiet disable --now haproxy
-rm -f /etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf
+rm -f /etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf \
+    /etc/systemd/system/haproxy.service.d/heat-scaleout-memory.conf \
+    /run/systemd/system.control/haproxy.service.d/50-MemoryMax.conf
 systemctl daemon-reload
 
 END_OF_SCRIPT
