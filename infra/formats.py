@@ -81,6 +81,9 @@ def _host(text: str) -> bool:
         return _address(text) is not None
     if re.fullmatch(r"[0-9.]+", text):
         return _address(text) is not None
+    # What the resolver takes for a number, such as 0x7f.1, is an address that nobody can read.
+    if re.fullmatch(r"(?:.*\.)?(?:0[xX][0-9A-Fa-f]*|[0-9]+)\.?", text):
+        return False
     return len(text) <= 253 and bool(re.fullmatch(_NAME, text, re.ASCII))  # noqa: PLR2004 # as DNS has it
 
 

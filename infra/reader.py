@@ -154,6 +154,9 @@ class Reader:
         """Note that a value does not have the form of its setting, once."""
         if self.hidden:
             remedy = self.set_secret(key)
+        elif isinstance(value, str) and "@" in value:
+            # A login, it may be, in what is no URL for a slash too few.
+            value = "(not shown)"
         self.refuse(key, value, rule, instead, remedy)
         self.malformed.add(key)
         return _REFUSED

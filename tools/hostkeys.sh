@@ -11,7 +11,8 @@ export STACK
 . ./env.sh
 
 fail() {
-    echo "hostkeys: $*" >&2
+    # What a server on the network says of itself is no command for a terminal.
+    printf 'hostkeys: %s\n' "$*" | tr -cd '[:print:]\n' >&2
     exit 1
 }
 

@@ -323,7 +323,7 @@ def release() -> tuple[str, list[str]]:
             continue
         try:
             told = [installed_below(prefix, {user}) for prefix in prefixes(script)]
-        except UntrustedError as problem:
+        except (UntrustedError, OSError) as problem:
             ignored.append(f"process {pid} of {name_of(user)} calls itself heat-engine, and {problem}")
             continue
         for found in filter(None, told):

@@ -152,7 +152,7 @@ def descriptors(inodes: Iterable[str]) -> list[tuple[int, int]]:
     return found
 
 
-def status_of(pid: int) -> dict[str, str]:
+def status_of(pid: int | str) -> dict[str, str]:
     """/proc/PID/status; empty where the process is gone or has ended."""
     with contextlib.suppress(OSError):
         found = dict(re.findall(r"(?m)^(\w+):[ \t]*(.*)$", Path(f"/proc/{pid}/status").read_text()))
@@ -273,6 +273,17 @@ def apache_site(port: int) -> dict[str, Any]:
     )
 
 
+def set_apart(pid: int) -> bool:
+    """Whether a process has not the rights of this host's own, as in a container: a new one would have them all."""
+
+    def of(process: int | str) -> list[str | None]:
+        status = status_of(process)
+        spaces = [target(f"/proc/{process}/ns/{kind}") for kind in ("mnt", "pid", "user")]
+        return [*spaces, target(f"/proc/{process}/root"), *map(status.get, ("CapBnd", "NoNewPrivs", "Seccomp"))]
+
+    return of(pid) != of("self")
+
+
 def entry(pid: int, port: int, wanted: str) -> dict[str, Any]:
     """How one that holds a port was started; what is not Heat's is refused."""
     name, command, unit = status_of(pid).get("Name", ""), command_of(pid), unit_of(pid)
@@ -281,13 +292,20 @@ def entry(pid: int, port: int, wanted: str) -> dict[str, Any]:
     if not re.search(wanted, " ".join([unit, *command])):
         known = f"{name} ({unit or f'process {pid}'})"
         sys.exit(f"port {port} is taken by {known}, which is not Heat's own API: stop it, or have it listen elsewhere")
+    if not unit and set_apart(pid):
+        sys.exit(
+            f"port {port} is taken by {name} (process {pid}), which is no service of this host and has fewer rights "
+            "than its processes, as in a container: stop it, or have it listen elsewhere"
+        )
     return {"pid": pid, "born": born(pid), **({"kind": "unit", "name": unit} if unit else described(pid))}
 
 
 def is_proxy(pid: int) -> bool:
     """Whether a process is of HAProxy's unit. Any may call itself so."""
     with contextlib.suppress(OSError):
-        return bool(re.search(r"(?m)/system\.slice/haproxy\.service$", Path(f"/proc/{pid}/cgroup").read_text()))
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+        # A user may make control groups below an own one, called at will.
+        return "/user.slice/" not in groups and bool(re.search(r"(?m)/system\.slice/haproxy\.service$", groups))
     return False
 
 

@@ -72,10 +72,21 @@ lock() {
     flock -w "$2" 9
 }
 
+# take_back: have Heat's directories be root's. Debian's package of Heat gives the first one to Heat's own user at each of its
+# upgrades, who could then lead what root writes there elsewhere.
+take_back() {
+    for directory in /etc/heat /etc/heat/processes; do
+        [ -d /etc/heat/processes ] || return 0
+        [ ! -L "$directory" ] || fail "$directory on $(hostname) is a link, and another user may have made it. Nothing was done. Look at where it leads, and remove it"
+        [ "$(stat -c %u "$directory")" = 0 ] || { chown root:heat "$directory" && chmod 0750 "$directory"; }
+    done
+}
+
 put() {
     path=$1 mode=$2 owner=$3
     shift 3
     receive "$path"
+    take_back
     if [ $# -gt 0 ]; then
         "$@" "$work/content" </dev/null || fail "refused as $path on $(hostname): see above; the old file stays"
     fi
@@ -108,7 +119,13 @@ run() {
     name=$1
     receive "the script $name"
     lock "run-$name" 900 || fail "another run of $name has been going on for 15 minutes on $(hostname)"
-    (umask 022 && sh "$work/content" </dev/null 9>&-)
+    take_back
+    # What it prints goes to a file first: a script whose connection is lost would end at its next word.
+    status=0
+    (umask 022 && exec sh "$work/content" </dev/null >"$work/out" 2>"$work/err" 9>&-) || status=$?
+    cat "$work/err" >&2 || true
+    cat "$work/out" || true
+    return "$status"
 }
 
 case "${1-}" in

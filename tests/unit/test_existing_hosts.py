@@ -202,6 +202,8 @@ def test_a_host_that_has_run_heat_on_this_database_with_another_key_is_refused(t
         (heats("k\\$k"), "k$k"),
         (heats("another", "10.0.0.1/second"), "k" * 32),
         ("[DEFAULT]\n# auth_encryption_key = another\n", "k" * 32),
+        # As oslo.config reads it: one pair of quotes goes.
+        (heats("\"'" + "k" * 30 + "'\""), "'" + "k" * 30 + "'"),
         (heats(""), "k" * 32),
     ],
 )

@@ -410,6 +410,22 @@ def test_haproxy_takes_its_configuration_without_a_warning(name: str, tmp_path: 
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here; on the front host it checks every file itself")
+@pytest.mark.parametrize("name", ["haproxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
+def test_haproxy_takes_as_many_addresses_as_there_may_be(name: str, tmp_path: Path) -> None:
+    """A line of HAProxy's has 64 words at most."""
+    assert HAPROXY
+    many = [f"192.0.2.{at}" for at in range(1, 201)]
+    text = (GOLDEN / name).read_text()
+    listed = re.search(r"(?m)^    acl (own|may_see_statistics) src 127\.0\.0\.0/8\n", text)
+    assert listed, "one line for each address"
+    more = "".join(f"    acl {listed[1]} src {address}\n" for address in many)
+    path = tmp_path / "haproxy.cfg"
+    path.write_text(text.replace(listed[0], listed[0] + more))
+    checked = subprocess.run([HAPROXY, "-c", "-dW", "-f", path], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
 ANALYZE = shutil.which("systemd-analyze")
 
 

@@ -25,7 +25,11 @@ class Hand:
     def __init__(self, tmp_path: Path) -> None:
         self.program, self.state = tmp_path / "heat-scaleout", tmp_path / "run"
         text = (TEMPLATES / "scripts/heat-scaleout.sh").read_text()
-        self.program.write_text(text.replace("/run/heat-scaleout", str(self.state)).replace("/run/lock", str(tmp_path)))
+        self.program.write_text(
+            text.replace("/run/heat-scaleout", str(self.state))
+            .replace("/run/lock", str(tmp_path))
+            .replace("/etc/heat", str(tmp_path / "etc/heat"))
+        )
         self.owner = f"{pwd.getpwuid(os.geteuid()).pw_name}:{grp.getgrgid(os.getegid()).gr_name}"
         self.path = tmp_path / "etc/heat/heat.conf"
 
@@ -231,3 +235,49 @@ def test_a_check_that_fails_leaves_the_old_file(hand: Hand) -> None:
     code, told = hand.put(framed("after").encode(), "/bin/sh", "-c", "echo no good >&2; exit 1")
     assert (code, hand.path.read_text(), hand.left) == (1, "before", [])
     assert told.startswith("no good\nheat-scaleout: refused as ")
+
+
+def test_a_script_whose_connection_is_lost_goes_on_to_its_end(hand: Hand, tmp_path: Path) -> None:
+    """Nobody reads what it prints any more."""
+    done = tmp_path / "done"
+    process = hand.start("run", "name")
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    process.stderr.close()
+    process.stdin.write(framed(f"echo one; echo two >&2; echo three; touch {done}\n").encode())
+    process.stdin.close()
+    process.wait(timeout=30)
+    assert done.exists()
+
+
+def test_what_a_script_prints_and_how_it_ends_comes_back(hand: Hand) -> None:
+    process = hand.start("run", "name")
+    out, err = process.communicate(framed("echo out; echo err >&2; exit 7\n").encode(), timeout=30)
+    assert (process.returncode, out, err) == (7, b"out\n", b"err\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+@pytest.mark.parametrize("what", ["put", "run"])
+def test_heats_directories_are_taken_back_from_heats_user(hand: Hand, tmp_path: Path, what: str) -> None:
+    """Debian's package of Heat gives /etc/heat to that user at each of its upgrades."""
+    text = hand.program.read_text().replace("chown root:heat", "chown root:root")
+    hand.program.write_text(text)
+    (tmp_path / "etc/heat/processes").mkdir(parents=True)
+    for path in (tmp_path / "etc/heat", tmp_path / "etc/heat/processes"):
+        os.chown(path, 65534, 65534)
+    assert (hand.put(framed("x").encode()) if what == "put" else hand.run(framed("true\n").encode()))[0] == 0
+    for path in (tmp_path / "etc/heat", tmp_path / "etc/heat/processes"):
+        assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o750)
+
+
+def test_a_link_in_the_place_of_heats_directory_is_refused(hand: Hand, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "etc/heat").mkdir(parents=True)
+    (tmp_path / "etc/heat/processes").symlink_to(tmp_path / "elsewhere")
+    code, told = hand.put(framed("x").encode())
+    assert code == 1
+    assert "processes on " in told
+    assert "is a link" in told
+    assert not hand.path.exists()

@@ -81,6 +81,21 @@ OPEN = {
 }
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pipIndexUrl", "user:hunter2@pypi.example/simple"),
+        ("pipIndexUrl", "https:/user:hunter2@pypi.example/simple"),
+        ("gitUrl", "oauth2:hunter2@gitlab.example/heat"),
+        ("debianMirror", "user:hunter2@mirror.example"),
+    ],
+)
+def test_a_login_in_what_is_not_quite_a_url_is_not_shown(key: str, value: str) -> None:
+    told = problems({key: value} | ({"install": "git"} if key == "gitUrl" else {}))
+    assert told
+    assert "hunter2" not in "".join(told)
+
+
 @pytest.mark.parametrize("key", OPEN)
 def test_a_secret_that_would_be_used_in_the_open_is_refused_and_not_shown(key: str) -> None:
     (told,) = told_of({key: OPEN[key]}, [key])

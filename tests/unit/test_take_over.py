@@ -45,11 +45,11 @@ def program() -> ModuleType:
 
 @contextlib.contextmanager
 def serving(
-    tmp_path: Path, word: str, *, executable: str = sys.executable
+    tmp_path: Path, word: str, *before: str, executable: str = sys.executable
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, word],
-        executable=executable,
+        [*before, sys.executable, "-c", SERVER, word],
+        executable=None if before else executable,
         stdout=subprocess.PIPE,
         stderr=(tmp_path / "log").open("w"),
         text=True,
@@ -97,6 +97,18 @@ def test_what_is_not_heats_own_is_refused_by_its_name(program: ModuleType, tmp_p
         program.originals([port])
     assert f"port {port} is taken by " in str(refused.value)
     assert f"(process {process.pid}), which is not Heat's own API" in str(refused.value)
+
+
+@needs_proc
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is not installed here")
+def test_a_process_with_fewer_rights_than_its_host_has_is_refused(program: ModuleType, tmp_path: Path) -> None:
+    """Started again by root it would have them all: one of a container, or one that gave them up."""
+    with (
+        serving(tmp_path, "heat-api", "setpriv", "--no-new-privs") as (process, port),
+        pytest.raises(SystemExit) as refused,
+    ):
+        program.originals([port])
+    assert f"(process {process.pid}), which is no service of this host and has fewer rights" in str(refused.value)
 
 
 @needs_proc

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ba4690f9393845529d7c910160c0cb3ca816f1a00e794a817567fce8a01e8b48
+# What has just been changed: 648799208ee3dc83e6b6617b464fab8635cd5f46169e41f83536843b14212492
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

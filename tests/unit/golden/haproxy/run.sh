@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: 2e317277d1221cc4ef9aa0ac392cb518bc5757be52397c6e85b0365e6969efe4
+# The configuration: 03d88e16fd32611d16548c0227d0a6c1fcc98a792ba1a2718560f2bc678d85d7
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
@@ -8,12 +8,16 @@ set -eu
 holder() {
     ss -Hltnp --cgroup "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
         while read -r socket; do
-            case "$socket " in *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;; esac
+            case "$socket " in
+            # A user may make control groups below an own one, called at will.
+            *" cgroup:"*"/user.slice/"*) ;;
+            *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;;
+            esac
             pid=$(echo "$socket" | sed -n 's/.*,pid=\([0-9]*\),.*/\1/p')
             if [ -z "$pid" ]; then
                 group=$(echo "$socket" | sed -n 's/.* cgroup:[^ ]*\/\([^/ ]*\).*/\1/p')
                 echo "a process that cannot be seen from here${group:+ ($group)}"
-            elif ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
+            elif grep -qsF "/user.slice/" "/proc/$pid/cgroup" || ! grep -qsF "/$3.service" "/proc/$pid/cgroup"; then
                 echo "$(cat "/proc/$pid/comm") (process $pid)"
             fi
         done | head -n 1

@@ -6,7 +6,7 @@ database=10.0.0.1/heat
 # option NAME FILE: its value there, as oslo.config reads it; prints nothing where there is none.
 option() {
     sed -n "s/^$1[[:space:]]*[=:][[:space:]]*//p" "$2" | tail -n 1 |
-        sed 's/[[:space:]]*$//; s/^"\(.*\)"$/\1/; s/^'\''\(.*\)'\''$/\1/; s/[$\\][$]/$/g'
+        sed 's/[[:space:]]*$//; t whole; :whole; s/^"\(.*\)"$/\1/; t done; s/^'\''\(.*\)'\''$/\1/; :done; s/[$\\][$]/$/g'
 }
 
 # What a process reads is a copy of its own, taken when it was started; before this program a Heat had these files.

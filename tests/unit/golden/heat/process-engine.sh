@@ -111,6 +111,7 @@ changed() {
 take() {
     if cmp -s "$1" "$2"; then return; fi
     [ ! -f "$2" ] || cp -p "$2" "$own/before/"
+    rm -f "$2.new"
     cp -p "$1" "$2.new"
     mv "$2.new" "$2"
 }
