@@ -15,7 +15,6 @@ sys.path.insert(0, str(ROOT))
 from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
 from components.client_config import ClientConfig  # noqa: E402
-from components.guard import Guard  # noqa: E402
 from components.heat_node import run_in_turn, same_messages  # noqa: E402
 from components.host_firewall import HostFirewall  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
@@ -81,10 +80,6 @@ keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")
 # Nothing of this runs again where nothing has changed: is the service there?
 told = outputs.describe(wanted, place, keystone_url=keystone_url, clouds_yaml=clouds.path)
 look(told, stack=stack, front=place.front, after=[check.done])
-
-# A destroy by mistake fails here, before anything is gone.
-assert isinstance(proxy, pulumi.Resource)  # noqa: S101 # every kind of proxy is one
-Guard("protection", after=[check, clouds, proxy, caretaker, *nodes.values()], protect=wanted.protected)
 
 for name, value in told.items():
     pulumi.export(name, value)

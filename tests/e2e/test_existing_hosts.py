@@ -5,7 +5,7 @@ They are containers here, for the program machines like any other. The tests go 
 
 from __future__ import annotations
 
-import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -162,14 +162,11 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_destroy_by_mistake_takes_nothing_away(stack: Stack) -> None:
     """On existing hosts without having been told: the control plane's secrets would be lost."""
     before = stack.pids()
-    for words in ([], ["--skip-preview"]):
-        refused = stack.pulumi("destroy", "--yes", *words, check=False)
-        assert refused.code != 0
-        assert 'command:local:Command::guard" cannot be deleted' in refused.text
+    refused = stack.pulumi("destroy", "--yes", check=False)
+    assert refused.code != 0
+    assert re.search(r'command:local:Command::secret-[a-z-]+" cannot be deleted', refused.text)
     assert stack.pids() == before
     assert Path(stack.outputs()["clouds_yaml"]).exists()
-    state = json.loads(stack.pulumi("stack", "export").text)
-    assert "guard" in {item["urn"].rpartition("::")[2] for item in state["deployment"]["resources"]}
     stack.set("protect", "false")
     stack.up()
     assert stack.pids() == before

@@ -116,7 +116,7 @@ def test_nothing_is_made_or_taken_away_but_secrets_and_logins_of_clients() -> No
     leaving |= {"front-forget-node-b", "front-forget-node-c"}
     assert {one.name for one in result.commands if "delete" in one.inputs} == {"clouds-yaml", *leaving}
     here = {one.name for one in result.commands if one.type == LOCAL}
-    assert {name for name in here if not name.startswith("secret-")} == {"clouds-yaml", "guard", *leaving}
+    assert {name for name in here if not name.startswith("secret-")} == {"clouds-yaml", *leaving}
     for resource in result.remote:
         assert not resource.request.deletedWith
         assert not list(resource.request.replace_with)

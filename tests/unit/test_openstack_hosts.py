@@ -450,7 +450,7 @@ def test_what_must_not_go_by_mistake_is_protected_unless_it_is_said_otherwise() 
     secrets = {name for name in result.by_name if name.startswith("secret-")} | {"ssh-key", "front-host-key"}
     assert len(secrets) > 5
     assert kept == secrets | {
-        "guard", "network", "subnet", "router", "router-interface", "floating-ip", "front-port", "front-machine",
+        "network", "subnet", "router", "router-interface", "floating-ip", "front-port", "front-machine",
     }  # fmt: skip
     free = cached(hosts="openstack", subnet="10.0.0.0/24", openstack={"sshFrom": ["198.51.100.0/24"]}, protect="false")
     assert not [one.name for one in free.registered if one.request.protect]

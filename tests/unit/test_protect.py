@@ -39,18 +39,6 @@ def protected(result: Run) -> set[str]:
 
 
 @for_every_kind
-@pytest.mark.parametrize("protect", ["true", "false"])
-def test_what_destroy_takes_away_first_is_what_it_cannot_take_away(kind: str, protect: str) -> None:
-    """`destroy` goes backwards: everything else is there as long as the guard is."""
-    result = cached(**KINDS[kind], protect=protect)
-    others = {one.name for one in result.registered if one.request.custom} - {"guard"}
-    # Providers are no resources of the stack's own.
-    others -= {one.name for one in result.registered if one.type.startswith("pulumi:providers:")}
-    assert others - result.before("guard") == set()
-    assert ("guard" in protected(result)) is (protect == "true")
-
-
-@for_every_kind
 def test_nothing_is_protected_where_that_is_not_wanted(kind: str) -> None:
     assert protected(cached(**KINDS[kind], protect="false")) == set()
 

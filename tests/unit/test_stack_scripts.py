@@ -377,7 +377,7 @@ def test_with_its_name_another_stack_is_taken_down_without_a_terminal(checkout: 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_a_protected_stack_stays_and_the_way_to_take_it_down_is_told(checkout: Checkout, stack: str) -> None:
     checkout.make(stack)
-    checkout.protect("guard", "secret-auth-encryption-key")
+    checkout.protect("secret-database-heat", "secret-auth-encryption-key")
     status, said = checkout.run("down", stack, environment={"YES": stack})
     assert status == 1
     assert "secret-auth-encryption-key" in said
