@@ -224,7 +224,6 @@ _NEEDED = {
     (DEFAULT, "auth_encryption_key"): "without it what Heat encrypts is open to everyone who knows its source",
 }
 _HINTS = 20
-_WITH_PORT = re.compile(r"^[^:]*:[0-9]+$|\]:[0-9]+$")
 _LONG = 8  # A shorter secret is hidden where it stands, but not wherever its letters happen to be.
 
 
@@ -879,7 +878,7 @@ def translate(files: Mapping[str, str], *, control: str, release: str, allow: Co
         ValueError: the release is not known, the address is a loopback one, or what is allowed is no option's name.
     """
     if not re.fullmatch(r"[0-9A-Za-z.:-]+", control) or loopback.is_loopback(control):
-        raise ValueError(f"{shortened(control)}: the address is wanted under which other hosts reach the control host")
+        raise ValueError(f"{shortened(control)} must be an address at which other hosts reach the control host")
     entries, problems = read(files)
     work = _Work(entries=entries, address=control, release=release, allow=allowed(allow), problems=problems)
     work.run()

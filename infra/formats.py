@@ -183,7 +183,6 @@ def seconds(duration: str) -> float | None:
 
 # The formats.
 
-TEXT = Format("must be one line of printable text")
 # A name in Keystone or in a cloud.
 NAME = Format("must be a name, without a blank at its beginning or end", lambda text: text and text == text.strip())
 ADDRESS = Format(

@@ -120,21 +120,21 @@ def _hint(text: str) -> str:
 
 def _database(text: str) -> str:
     if not _DATABASE_URL.fullmatch(text):
-        return f"a URL of MariaDB or MySQL is wanted: mysql+pymysql://USER:PASSWORD@HOST/DATABASE{_hint(text)}"
+        return f"must be a URL of MariaDB or MySQL: mysql+pymysql://USER:PASSWORD@HOST/DATABASE{_hint(text)}"
     return _rewritten(text, loopback.database)
 
 
 def _broker(text: str) -> str:
     told = _rewritten(text, loopback.transport)
     if not told and not _BROKER_URL.fullmatch(text):
-        return f"a URL of RabbitMQ is wanted: rabbit://USER:PASSWORD@HOST:5672/VHOST{_hint(text)}"
+        return f"must be a URL of RabbitMQ: rabbit://USER:PASSWORD@HOST:5672/VHOST{_hint(text)}"
     return told
 
 
 def _not_an_api(text: str) -> str:
     found = _API_URL.fullmatch(text)
     if not found:
-        return f"RabbitMQ's management API is wanted: http://USER:PASSWORD@HOST:15672{_hint(text)}"
+        return f"must be the URL of RabbitMQ's management API: http://USER:PASSWORD@HOST:15672{_hint(text)}"
     return _LOOPBACK if loopback.is_loopback(found["host"].strip("[]")) else ""
 
 

@@ -1064,7 +1064,7 @@ LOOPBACK = "a loopback address leads every host to itself: the address at which 
         (
             {"databaseUrl": "sqlite:////var/heat.db"},
             {},
-            "databaseUrl = [secret]: a URL of MariaDB or MySQL is wanted: mysql+pymysql://USER:PASSWORD@HOST/DATABASE."
+            "databaseUrl = [secret]: must be a URL of MariaDB or MySQL: mysql+pymysql://USER:PASSWORD@HOST/DATABASE."
             + ASKED,
         ),
         ({"transportUrl": "rabbit://heat:hunter2@127.0.0.1/"}, {}, f"transportUrl = [secret]: {LOOPBACK}{ASKED}"),
@@ -1076,7 +1076,8 @@ LOOPBACK = "a loopback address leads every host to itself: the address at which 
         (
             {"brokerAdminUrl": "http://mq.example:15672"},
             {},
-            "brokerAdminUrl = [secret]: RabbitMQ's management API is wanted: http://USER:PASSWORD@HOST:15672." + ASKED,
+            "brokerAdminUrl = [secret]: must be the URL of RabbitMQ's management API: http://USER:PASSWORD@HOST:15672."
+            + ASKED,
         ),
         (
             {"authEncryptionKey": "short"},
