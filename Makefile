@@ -54,7 +54,7 @@ hostkeys: tools ## the keys of existing hosts: fetched once, shown, and pinned w
 
 .PHONY: test
 test: tools check ## the checks and the fast tests: no root, no hosts
-	@$(PY) -m pytest -q --numprocesses 2 --dist loadfile tests/unit
+	@$(PY) -m pytest -q --numprocesses 3 --dist loadfile tests/unit
 
 .PHONY: check
 check: venv ## ruff, mypy, shellcheck

@@ -171,7 +171,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.dictionaries(
         st.sampled_from([camel(i.name) for i in dataclasses.fields(Settings)]) | st.text(), JSON, max_size=4
@@ -181,7 +181,7 @@ def test_whatever_json_holds_is_settings_or_a_refusal(raw: dict[str, Any]) -> No
     outcome(raw)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(st.sampled_from(SECRETS), st.text() | st.sampled_from(HOSTILE_TEXTS), st.sampled_from(KINDS))
 def test_a_hostile_secret_is_refused_without_being_shown(key: str, text: str, kind: dict[str, Any]) -> None:
     marked = f"{text}hunter2"
