@@ -270,7 +270,7 @@ def test_another_key_for_the_same_database_is_refused_before_anything_is_changed
         "node-1",
         "set -eu; file=$(mktemp); trap 'rm -f \"$file\"' EXIT;"
         f" sed 's/^auth_encryption_key = .*/auth_encryption_key = {other}/' /etc/heat/secrets.conf >\"$file\";"
-        ' /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/schema.py /etc/heat/heat.conf "$file" 2>&1',
+        ' /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/schema.py look /etc/heat/heat.conf "$file" 2>&1',
         check=False,
     )
     assert "was encrypted with another auth_encryption_key" in told
