@@ -274,7 +274,8 @@ def test_another_key_for_the_same_database_is_refused_before_anything_is_changed
         check=False,
     )
     assert "was encrypted with another auth_encryption_key" in told
-    stack.up("--expect-no-changes")
+    stack.up()
+    assert stack.pids() == before
 
 
 def test_what_is_missing_of_a_control_plane_is_made_where_it_may_be(
