@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -141,8 +142,12 @@ def test_of_two_puts_at_once_each_is_whole(hand: Hand) -> None:
 
 def children(process: subprocess.Popen[bytes]) -> list[str]:
     """The programs that a call has running."""
-    of = f"/proc/{process.pid}/task/{process.pid}/children"
-    return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in Path(of).read_text().split()]
+    names = []
+    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        # One that has ended meanwhile is running no more.
+        with contextlib.suppress(OSError):
+            names.append(Path(f"/proc/{pid}/comm").read_text().strip())
+    return names
 
 
 def until(condition: Callable[[], bool]) -> None:
