@@ -105,7 +105,7 @@ class HostFirewall(pulumi.ComponentResource):
     def needed_by(self, node: str) -> list[pulumi.Resource]:
         """What a node's teardown has to come before.
 
-        All nodes' farewells, not only this node's own: the first of them lets in the planned hosts only, and another
+        All nodes' teardowns, not only this node's own: the first of them lets in the planned hosts only, and another
         node that leaves at the same time may still need the database and the broker.
         """
         return [*self._farewells.values()] if node in self._farewells else []

@@ -22,7 +22,7 @@ class Format:
     """One way in which a text may be written.
 
     Attributes:
-        rule: what is told of a text that does not fit.
+        rule: what a refusal says of a text that does not fit.
         fits: whether a text of one line does. A regular expression has to match all of it.
         longest: how many characters it may have.
         example: what to type instead, where the setting has no default.
@@ -57,7 +57,7 @@ class Range:
 
     @property
     def rule(self) -> str:
-        """What is told of another one."""
+        """What a refusal says of another one."""
         return f"must be an integer from {self.least} to {self.most}"
 
 

@@ -129,6 +129,10 @@ class Reader:
         """What to type for a setting to have a value that is asked for, and kept as a secret."""
         return f"pulumi config set --secret {typed_key(key)} --stack {self.stack}"
 
+    def ask_secret(self, key: str) -> str:
+        """The same, with a word on where the value goes: onto no command line."""
+        return f"{self.set_secret(key)}   (it asks for the value)"
+
     def remove(self, key: str) -> str:
         """What to type for a setting to go."""
         return f"pulumi config rm {typed_key(key)} --stack {self.stack}"

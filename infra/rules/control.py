@@ -42,19 +42,15 @@ def check_control(settings: Settings, secrets: Mapping[str, str], reader: Reader
     for name, part in _WANTED.items():
         if not getattr(settings, name) and part not in control.manage:
             rule = f"Heat has to be told, or {part} be named in control.manage for it to be made"
-            reader.refuse(camel(name), "(none)", rule, remedy=_give(reader, camel(name)))
+            reader.refuse(camel(name), "(none)", rule, remedy=reader.ask_secret(camel(name)))
     for part, name in _MANAGED.items():
         if part in control.manage and not getattr(settings, name):
             rule = f"control.manage has {part}, and this is how it is made"
-            reader.refuse(camel(name), "(none)", rule, remedy=_give(reader, camel(name)))
+            reader.refuse(camel(name), "(none)", rule, remedy=reader.ask_secret(camel(name)))
     _check_plain(control, reader)
     for key, judge in _JUDGES.items():
         if (text := secrets.get(key)) and (error := judge(text)):
-            reader.refuse(key, KEY_SECRET, error, remedy=_give(reader, key))
-
-
-def _give(reader: Reader, key: str) -> str:
-    return f"pulumi config set --secret {key} --stack {reader.stack}   (it asks for the value)"
+            reader.refuse(key, KEY_SECRET, error, remedy=reader.ask_secret(key))
 
 
 def _check_plain(control: ControlSettings, reader: Reader) -> None:

@@ -50,7 +50,7 @@ def check_secret_forms(secrets: Mapping[str, str], reader: Reader) -> None:
     """The form of every secret, of which nothing is shown; where it is wrong no rule tells more about it."""
     for key, known in SECRET_FORMATS.items():
         if (text := secrets.get(key)) and (rule := known.refusal(text)):
-            reader.refuse(key, KEY_SECRET, rule, remedy=_ask(reader, key))
+            reader.refuse(key, KEY_SECRET, rule, remedy=reader.ask_secret(key))
             reader.malformed.add(key)
 
 
@@ -59,7 +59,7 @@ def check_secrets(settings: Settings, secrets: Mapping[str, str], reader: Reader
     for key in SECRETS:
         name = re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key)
         if getattr(settings, name) == KEY_PLAIN and not _told(key, reader):
-            reader.refuse(key, KEY_PLAIN, "this has to be a secret", remedy=_ask(reader, key))
+            reader.refuse(key, KEY_PLAIN, "this has to be a secret", remedy=reader.ask_secret(key))
     for name in _OPEN_URLS:
         _check_open(camel(name), getattr(settings, name), reader)
     url = settings.control.keystone_url
@@ -68,9 +68,9 @@ def check_secrets(settings: Settings, secrets: Mapping[str, str], reader: Reader
         reader.refuse("control.keystoneUrl", "(not shown)", rule, "<the URL without them>")
     key = secrets.get("authEncryptionKey", "")
     if key and settings.control_plane == "bundled" and (error := not_a_key(key)):
-        reader.refuse("authEncryptionKey", KEY_SECRET, error, remedy=_ask(reader, "authEncryptionKey"))
+        reader.refuse("authEncryptionKey", KEY_SECRET, error, remedy=reader.ask_secret("authEncryptionKey"))
     if settings.netrc == KEY_SECRET and (error := _not_netrc(secrets.get("netrc", ""))):
-        reader.refuse("netrc", KEY_SECRET, error, remedy=_ask(reader, "netrc"))
+        reader.refuse("netrc", KEY_SECRET, error, remedy=reader.ask_secret("netrc"))
 
 
 def _check_open(key: str, url: str, reader: Reader) -> None:
@@ -81,16 +81,12 @@ def _check_open(key: str, url: str, reader: Reader) -> None:
     if key == "debianMirror":
         rule += ", and the containers' base image is made without a login"
     else:
-        remedy += f"; {_ask(reader, 'netrc')}: machine HOST login USER password PASSWORD"
+        remedy += f"; {reader.ask_secret('netrc')}: machine HOST login USER password PASSWORD"
     reader.refuse(key, "(not shown)", rule, remedy=remedy)
 
 
 def _told(key: str, reader: Reader) -> bool:
     return any(problem.startswith(f"{key} = ") for problem in reader.problems)
-
-
-def _ask(reader: Reader, key: str) -> str:
-    return f"{reader.set_secret(key)}   (it asks for the value)"
 
 
 def may_hold_login(url: str) -> bool:
