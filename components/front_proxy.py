@@ -10,11 +10,12 @@ import pulumi
 
 from components.memory import Memory, limit_of
 from components.remote import Host
-from components.rendering import render
+from components.rendering import TEMPLATES, render
 from components.take_over import TakeOver
 from components.topology import Kind, Process, of_kind
 
 CONF = "/etc/haproxy/haproxy.cfg"
+_LEAVE = "/etc/haproxy/heat-scaleout-leave.lua"
 # Seconds that a reload waits for the worker before: one whose clients are idle is left after timeoutHttpRequest.
 _LEAVE_TIMEOUT = 30
 
@@ -97,6 +98,7 @@ def configuration(
     at_once: int,
     stats_port: int,
     stats_allow: Sequence[str],
+    leave: str = _LEAVE,
 ) -> str:
     """haproxy.cfg.
 
@@ -108,6 +110,7 @@ def configuration(
         at_once: how many requests one API serves at once; 0 where it has no limit of its own.
         stats_port: where the statistics page is.
         stats_allow: the networks that may see it, beside the host itself.
+        leave: where templates/haproxy/leave.lua is.
     """
     return render(
         "haproxy/haproxy.cfg.j2",
@@ -118,6 +121,7 @@ def configuration(
         at_once=at_once,
         stats_port=stats_port,
         stats_allow=stats_allow,
+        leave=leave,
     )
 
 
@@ -126,7 +130,7 @@ class FrontProxy(pulumi.ComponentResource):
 
     Attributes:
         running: done when HAProxy has taken the configuration over.
-        digest: of the configuration.
+        digest: of the configuration, with the program that it loads.
         inside: where it listens.
         socket: where it is asked what it knows of the APIs.
     """
@@ -159,13 +163,15 @@ class FrontProxy(pulumi.ComponentResource):
             opts: of the component.
         """
         super().__init__("heat:front:FrontProxy", name, {}, opts)
-        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        program = (TEMPLATES / "haproxy/leave.lua").read_text()
+        self.digest = hashlib.sha256((text + program).encode()).hexdigest()
         self.inside = pulumi.Output.from_input(host.address)
         looked = [take_over.look(host, self)] if take_over else []
         installed = host.script("haproxy-install", render("haproxy/install.sh.j2"), parent=self, after=looked)
+        leave = host.file("haproxy-leave-program", _LEAVE, program, parent=self, after=[installed])
         conf = host.file(
             # -dW: a warning refuses the file as an error does; it says that a line does nothing.
-            "haproxy-cfg", CONF, text, check="haproxy -c -dW -f", parent=self, after=[installed, *after]
+            "haproxy-cfg", CONF, text, check="haproxy -c -dW -f", parent=self, after=[leave, *after]
         )  # fmt: skip
         ready: list[pulumi.Resource] = [conf, limit_of(host, "haproxy", memory, parent=self, after=[installed])]
         if take_over:

@@ -16,9 +16,6 @@ from tests.faults.load import Failure, Life
 _RPC_RESPONSE = 59
 # timeouts.proxyServer, likewise: so long the proxy waits for the answer of an API.
 _PROXY_SERVER = 69
-# How soon the proxy has left an API whose host does not answer, and with it the requests that it was sending there:
-# haproxy.checkFall checks, each of them haproxy.checkInterval after the one before or timeoutCheck long, and some more.
-_LEFT = 15
 # Heat says these of a resource whose engine lost the database in the middle of a query, or was refused a write.
 _DATABASE_LOST = ("DBConnectionError", "--read-only option")
 _KEYSTONE_AWAY = "The Keystone service is temporarily unavailable"
@@ -62,14 +59,11 @@ def _fits(failure: Failure, cut: Cut) -> bool:
             # The proxy's own answer. What only reads it has sent to another API.
             return failure.to == cut.port and failure.method not in {"GET", "HEAD"} and failure.status == 502
         case Cause.HOST:
-            left = failure.ended <= cut.began + _LEFT and (failure.status, failure.method) != (502, "GET")
-            waited = failure.status == 504 and failure.ended - failure.began >= _PROXY_SERVER
-            return (left and failure.status in {0, 502}) or waited
-        case Cause.ENGINE:
-            return failure.status == 500 and failure.ended - failure.began >= _RPC_RESPONSE
-        case Cause.BROKER:
+            return failure.status == 504 and failure.ended - failure.began >= _PROXY_SERVER
+        case Cause.ENGINE | Cause.BROKER:
             # What could not be sent at once waits for the broker, then for its answer: the proxy may give up first.
-            return failure.status in {500, 504} and failure.ended - failure.began >= _RPC_RESPONSE
+            given_up = cut.cause is Cause.BROKER and failure.status == 504
+            return (failure.status == 500 or given_up) and failure.ended - failure.began >= _RPC_RESPONSE
         case Cause.DATABASE:
             # Keystone has lost it as well.
             return failure.status == 500 or (failure.status == 503 and _KEYSTONE_AWAY in failure.what)

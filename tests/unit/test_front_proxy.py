@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from components.front_proxy import Limits, configuration, listeners
+from components.rendering import TEMPLATES
 from components.topology import Kind, Process
 from infra.model import Settings
 from infra.settings import SettingsError, load
@@ -110,6 +111,7 @@ def front(tmp_path: Path, haproxy: dict[str, object], limits: Limits = LIMITS) -
         at_once=8,
         stats_port=18404,
         stats_allow=[],
+        leave=str(TEMPLATES / "haproxy/leave.lua"),
     )
     # Only root may change the user and the root directory.
     text = re.sub(r"(?m)^    (user|group|chroot|stats socket) .*\n", "", text)

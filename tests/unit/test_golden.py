@@ -155,6 +155,7 @@ AS_THEY_ARE = {
     "control_plane/reach.py": "node-1-reach-program",
     "control_plane/requirements-keystone-30.0.0.txt": "front-keystone-requirements",
     "haproxy/check_proxy.py": "front-check-program",
+    "haproxy/leave.lua": "front-haproxy-leave-program",
     "haproxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
     "heat/encrypted.py": "node-1-encrypted-program",
@@ -394,6 +395,8 @@ def test_every_package_on_a_host_has_one_version_and_its_digests(path: Path) -> 
         assert re.fullmatch(r"[a-z0-9._-]+==[^ ;]+( *; [^-]+)?( +--hash=sha256:[0-9a-f]{64})+ *", entry), entry
 
 
+# What the front host has the program by.
+LEAVE = "/etc/haproxy/heat-scaleout-leave.lua"
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
 
@@ -401,12 +404,9 @@ HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/
 @pytest.mark.parametrize("name", ["haproxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
 def test_haproxy_takes_its_configuration_without_a_warning(name: str, tmp_path: Path) -> None:
     assert HAPROXY
-    checked = subprocess.run(
-        [HAPROXY, "-c", "-dW", "-f", written(name, tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    path = written(name, tmp_path)
+    path.write_text(path.read_text().replace(LEAVE, str(TEMPLATES / "haproxy/leave.lua")))
+    checked = subprocess.run([HAPROXY, "-c", "-dW", "-f", path], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
@@ -421,7 +421,7 @@ def test_haproxy_takes_as_many_addresses_as_there_may_be(name: str, tmp_path: Pa
     assert listed, "one line for each address"
     more = "".join(f"    acl {listed[1]} src {address}\n" for address in many)
     path = tmp_path / "haproxy.cfg"
-    path.write_text(text.replace(listed[0], listed[0] + more))
+    path.write_text(text.replace(listed[0], listed[0] + more).replace(LEAVE, str(TEMPLATES / "haproxy/leave.lua")))
     checked = subprocess.run([HAPROXY, "-c", "-dW", "-f", path], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 648799208ee3dc83e6b6617b464fab8635cd5f46169e41f83536843b14212492
+# What has just been changed: 2eca9da08f5f193a66969744bf78720088b7a32d082bcba21bfc21bb3679edaa
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,6 +1,6 @@
 # HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
 # connected stays connected.
-# The configuration: 03d88e16fd32611d16548c0227d0a6c1fcc98a792ba1a2718560f2bc678d85d7
+# The configuration: ff8aad8fa4bd2cf436c6aa2bebecd9345f74bb5c2571a760cdf7a049ee3c8fdc
 set -eu
 # holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
 # (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
