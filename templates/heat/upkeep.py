@@ -22,6 +22,8 @@ from typing import Any, Protocol
 from traversal import Decision, Engine, Seen, Step, Traversal, decide, off_the_books
 
 WORK = "engine_worker"
+# What an engine says beside its locks, where it is this deployment's and has its pace: templates/heat/engine.py.
+WAIT, NONE_WAIT = "checks wait", "no checks wait"
 # Seconds that a node waits for the one that had the last run: more than one of them takes longer than another to start.
 HANDICAP = 8
 # The oldest Heat that records.py can read.
@@ -283,15 +285,25 @@ def dead_engines(heat: Heat, broker: Broker, holders: Iterable[str]) -> set[str]
     }
 
 
-def is_quiet(heat: Heat, broker: Broker) -> bool:
-    """Whether no check waits for an engine: not in the queue, nor within a busy one, nor in one that is cut off."""
+def is_quiet(heat: Heat, broker: Broker, held: Callable[[str], set[str] | None]) -> bool:
+    """Whether no check waits for an engine: not in the queue, nor within a busy one, nor in one that is cut off.
+
+    Args:
+        heat: the records.
+        broker: where the queue is.
+        held: what an engine says of itself. One that does not say whether checks wait is judged by its locks.
+    """
     engines, now, single = heat.engines(), heat.now(), heat.single_workers()
     living = [engine for engine in engines if not off_the_books(engine, engines, now, single=single)]
-    return (
-        not broker.waiting(WORK)
-        and broker.consumers(WORK) > 0
-        and all(broker.consumers(listener(engine)) for engine in living)
-        and not heat.full_engines()
+    if (
+        broker.waiting(WORK)
+        or not broker.consumers(WORK)
+        or not all(broker.consumers(listener(engine)) for engine in living)
+    ):
+        return False
+    said = {engine: held(engine) or set() for engine in living}
+    return not any(WAIT in words for words in said.values()) and not any(
+        NONE_WAIT not in said.get(engine, ()) for engine in heat.full_engines()
     )
 
 
@@ -354,7 +366,7 @@ def rescue(heat: Heat, broker: Broker, counters: Counters, memory: Memory, *, no
     )
     memory.write()
     idle_resources = {one.id for one in locked if f"resource {one.id}" in idle}
-    quiet = bool(waited) and is_quiet(heat, broker)
+    quiet = bool(waited) and is_quiet(heat, broker, held)
     count = Counter({"rescued": 0, "left": 0, "errors": 0})
     for lock in stack_locks:
         if f"stack {lock.stack}" in idle:

@@ -32,6 +32,8 @@ from traversal import (
 )
 from upkeep import (
     HANDICAP,
+    NONE_WAIT,
+    WAIT,
     WORK,
     Counters,
     InProgress,
@@ -691,22 +693,34 @@ def test_a_stack_that_is_done_is_forgotten(node: Node1) -> None:
     assert json.loads((node.directory / "seen.json").read_text())["stacks"] == {}
 
 
-@pytest.mark.parametrize("what", ["in the queue", "in a busy engine", "in one that is cut off", "no engine"])
+@pytest.mark.parametrize(
+    "what", ["in the queue", "in a busy engine", "in one that says so", "in one that is cut off", "no engine"]
+)
 def test_a_message_that_may_still_wait_somewhere_is_not_lost(what: str) -> None:
     living = {"one": engine("one", created=995, reported=1000)}
     broker = FakeBroker(connected={WORK: 1, listener("one"): 1})
     # Two that are gone: one for long, one whose place "one" has taken.
     heat = FakeHeat(books=living | {"dead": engine("dead", host="two"), "before": engine("before", reported=990)})
-    assert is_quiet(heat, broker)
+    assert is_quiet(heat, broker, heat.locks_held)
     if what == "in the queue":
         broker.messages = 1
+    elif what == "in one that says so":
+        heat.held["one"] = {WAIT}
     elif what == "in a busy engine":
         heat.full.add("one")
     elif what == "no engine":
         broker.connected[WORK] = 0
     else:
         del broker.connected[listener("one")]
-    assert not is_quiet(heat, broker)
+    assert not is_quiet(heat, broker, heat.locks_held)
+
+
+def test_an_engine_that_says_that_no_check_waits_is_believed_however_many_locks_it_has() -> None:
+    heat = FakeHeat(books={"one": engine("one", created=995, reported=1000)}, full={"one"})
+    broker = FakeBroker(connected={WORK: 1, listener("one"): 1})
+    assert not is_quiet(heat, broker, heat.locks_held)
+    heat.held["one"] = {NONE_WAIT, "resource 7"}
+    assert is_quiet(heat, broker, heat.locks_held)
 
 
 def test_a_nested_stack_waits_while_the_outer_one_is_rescued(node: Node1) -> None:
