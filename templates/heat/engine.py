@@ -142,10 +142,9 @@ def releasing(method: Any) -> Any:  # noqa: ANN401 # Heat's own
 def locks_held(_self: EngineListener, _context: object) -> list[str]:
     """What the caretaker asks: templates/heat/records.py. Also whether checks wait in this engine for their turn."""
     with _guard:
-        return [
-            *_held,
-            *(["checks wait" if any(gate.waits() for gate in _gates) else "no checks wait"] if paced else []),
-        ]
+        locks = list(_held)
+    wait = any(gate.waits() for gate in _gates)
+    return [*locks, "checks wait" if wait else "no checks wait"] if paced else locks
 
 
 # Checks that may wait in the queue before senders hold back; engines have more in their hands.
