@@ -1,24 +1,174 @@
-"""templates/heat/engine.py on a made-up Heat: which locks an engine says that it holds."""
+"""templates/heat/engine.py on a made-up Heat: which locks an engine says that it holds, and when it begins a check."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pace import Together
 from tests.unit.shipped import shipped_program
+
+WORK = "engine_worker"
 
 
 class DatabaseError(Exception):
     """(1290, 'The MariaDB server is running with the --read-only option')."""
 
 
-def heat(monkeypatch: pytest.MonkeyPatch, release: str) -> SimpleNamespace:
-    """A Heat whose database refuses what `refused` names; what the program makes of it."""
+class Message(dict[str, Any]):
+    """A message as the broker delivers it."""
+
+    def __init__(self, traversal: str = "t", method: str = "check_resource") -> None:
+        super().__init__(method=method, args={"current_traversal": traversal})
+        self.did: list[str] = []
+        self.fails = False
+
+    def acknowledge(self) -> None:
+        if self.fails:
+            raise ConnectionResetError
+        self.did.append("acknowledged")
+
+    def requeue(self) -> None:
+        self.did.append("requeued")
+
+
+class Connection:
+    """oslo.messaging's connection, and what it stands in: reading subscribes, or takes one message in."""
+
+    def __init__(self) -> None:
+        self.connection, self._connection_lock = self, nullcontext()
+        self._consumers: dict[Any, int] = {}
+        self._new_tags: set[int] = set()
+        self.deliveries: list[Callable[[], object]] = []
+        self.waited: list[float | None] = []
+
+    def consume(self, timeout: float | None = None) -> None:
+        if self._new_tags:
+            for consumer, tag in self._consumers.items():
+                consumer.consume(self, tag)
+                self._new_tags.discard(tag)
+            return
+        self.waited.append(timeout)
+        if not self.deliveries:
+            raise TimeoutError
+        self.deliveries.pop(0)()
+
+
+def messaging() -> SimpleNamespace:
+    """What the program changes of oslo.messaging."""
+
+    class Consumer:
+        def __init__(self, queue: str, during: Callable[[], object] = list) -> None:
+            self.queue_name, self.during = queue, during
+
+        def consume(self, _connection: Connection, _tag: object) -> None:
+            self.during()
+
+        def cancel(self, tag: object) -> None:
+            pass
+
+    class AMQPListener:
+        def __init__(self, _driver: object, conn: Connection) -> None:
+            self.conn, self.incoming, self.seen = conn, list[SimpleNamespace](), list[Message]()
+            self._shutdown = threading.Event()
+
+        def __call__(self, message: Message) -> None:
+            if not any(message is one for one in self.seen):
+                self.seen.append(message)
+                self.incoming.append(SimpleNamespace(message=message))
+
+        def stop(self) -> None:
+            self._shutdown.set()
+
+    class RpcAMQPListener(AMQPListener):
+        def __call__(self, message: Message) -> None:
+            try:
+                message.acknowledge()
+            except ConnectionResetError:
+                return
+            super().__call__(message)
+
+    class RPCServer:
+        def __init__(self, work: Callable[[], object]) -> None:
+            self.work = work
+
+        def _process_incoming(self, _incoming: object) -> None:
+            self.work()
+
+    return SimpleNamespace(**{one.__name__: one for one in (Consumer, AMQPListener, RpcAMQPListener, RPCServer)})
+
+
+def engine_parts(release: str) -> dict[str, dict[str, Any]]:
+    """What the program changes of Heat's engine."""
+    scheduler = ModuleType("heat.engine.scheduler")
+
+    class TaskRunner:
+        slept: list[object] = []  # noqa: RUF012
+
+        def _sleep(self, wait_time: object) -> None:
+            self.slept.append(wait_time)
+
+    class Stack:
+        def __init__(self, *sinks: object) -> None:
+            self.env, self.told = SimpleNamespace(get_event_sinks=lambda: sinks), list[object]()
+
+        def _converge_create_or_update(self) -> None:
+            pass
+
+        def dispatch_event(self, event: object) -> None:
+            self.told.append(event)
+
+    class ThreadGroup:
+        def __init__(self, *alive: bool) -> None:
+            self._lock, self.threads = threading.Lock(), [SimpleNamespace(is_alive=lambda a=a: a) for a in alive]
+
+        def add_thread(self, *_words: object) -> int:
+            return len(self.threads)
+
+    class WorkerClient:
+        sent: list[object] = []  # noqa: RUF012
+
+        def check_resource(self, *words: object) -> None:
+            self.sent.append(words)
+
+    vars(scheduler).update(ENABLE_SLEEP=True, TaskRunner=TaskRunner)
+    threads = {"ThreadGroup": ThreadGroup, "ThreadWithCallback": threading.Thread} if release >= "25" else {}
+    sync: Callable[..., None] = lambda *_: None  # noqa: E731
+    return {
+        "heat.common": {},
+        "heat.common.messaging": {"TRANSPORT": None},
+        "heat.engine.scheduler": vars(scheduler),
+        "heat.engine.stack": {"Stack": Stack, "scheduler": scheduler},
+        **({"heat.engine.snapshots": {"scheduler": scheduler}} if release >= "26" else {}),
+        "heat.engine.service": {"EngineListener": type("EngineListener", (), {}), **threads},
+        "heat.engine.sync_point": {
+            "sync": sync,
+            "tenacity": SimpleNamespace(wait_random=lambda low, high: (low, high), wait_random_exponential=None),
+        },
+        "heat.rpc": {},
+        "heat.rpc.worker_client": {"WorkerClient": WorkerClient},
+    }
+
+
+def heat(
+    monkeypatch: pytest.MonkeyPatch, release: str, *, each: str = "", threads: int = 64, read: bool = True
+) -> SimpleNamespace:
+    """A Heat whose database refuses what `refused` names; what the program makes of it.
+
+    Args:
+        monkeypatch: puts it in place.
+        release: of Heat.
+        each: CHECKS_PER_STACK.
+        threads: how many the engine has.
+        read: whether its code is what the program knows.
+    """
     refused: set[str] = set()
 
     def write(what: str) -> None:
@@ -73,47 +223,63 @@ def heat(monkeypatch: pytest.MonkeyPatch, release: str) -> SimpleNamespace:
         ) -> None:
             write("persist")
 
-    class Listener:
-        stop = __call__ = None
-
-    class EngineListener:
-        pass
-
     began: list[str] = []
+    oslo, parts = messaging(), engine_parts(release)
     contents: dict[str, dict[str, Any]] = {
         "heat": {},
         "heat.cmd": {},
         "heat.cmd.engine": {"main": lambda: began.append(sys.argv[0])},
         "heat.engine": {},
+        **parts,
         "heat.engine.resource": {"Resource": Resource},
-        "heat.engine.service": {"EngineListener": EngineListener},
         "heat.objects": {},
         "heat.objects.stack": {"Stack": Stack},
         "heat.objects.stack_lock": {"StackLock": StackLock},
+        "oslo_config": {"cfg": SimpleNamespace(CONF=SimpleNamespace(executor_thread_pool_size=threads))},
         "oslo_messaging": {},
         "oslo_messaging._drivers": {},
-        "oslo_messaging._drivers.amqpdriver": {"AMQPListener": Listener, "RpcAMQPListener": Listener},
-        "oslo_messaging._drivers.impl_rabbit": {"RabbitMessage": object},
+        "oslo_messaging._drivers.amqpdriver": {
+            "AMQPListener": oslo.AMQPListener,
+            "RpcAMQPListener": oslo.RpcAMQPListener,
+        },
+        "oslo_messaging._drivers.common": {"PURPOSE_SEND": "send"},
+        "oslo_messaging._drivers.impl_rabbit": {"Consumer": oslo.Consumer, "RabbitMessage": Message},
+        "oslo_messaging.rpc": {},
+        "oslo_messaging.rpc.server": {"RPCServer": oslo.RPCServer},
     }
     for name, members in contents.items():
         module = ModuleType(name)
         vars(module).update(members)
         monkeypatch.setitem(sys.modules, name, module)
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(sys.modules[parent], child, module)
     monkeypatch.setattr("importlib.metadata.version", lambda _: release)
     monkeypatch.setattr(sys, "argv", ["engine.py"])
-    shipped_program("heat/engine.py")
+    monkeypatch.setenv("CHECKS_PER_STACK", each)
+    with monkeypatch.context() as digests:
+        # The program looks a digest up in a text, where nothing is found always.
+        digest = "" if read else "another release"
+        digests.setattr("hashlib.sha256", lambda _: SimpleNamespace(hexdigest=lambda: digest))
+        program = shipped_program("heat/engine.py")
     assert began == ["heat-engine"]
     return SimpleNamespace(
+        **vars(oslo),
         Resource=Resource,
         StackLock=StackLock,
         Stack=Stack,
-        EngineListener=EngineListener,
         refused=refused,
-        held=lambda: EngineListener().locks_held(None),  # type: ignore[attr-defined]
+        program=program,
+        module=lambda name: sys.modules[f"heat.{name}"],
+        EngineListener=parts["heat.engine.service"]["EngineListener"],
+        held=lambda: parts["heat.engine.service"]["EngineListener"]().locks_held(None),
     )
 
 
-@pytest.fixture(params=["24.0.0", "25.0.2", "26.0.2", "27.0.1"])
+RELEASES = ["24.0.0", "25.0.2", "26.0.2", "27.0.1"]
+
+
+@pytest.fixture(params=RELEASES)
 def known(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> SimpleNamespace:
     return heat(monkeypatch, request.param)
 
@@ -202,3 +368,206 @@ def test_a_lock_that_could_not_be_taken_is_not_held(known: SimpleNamespace) -> N
     with pytest.raises(DatabaseError):
         known.StackLock.create(None, "s", "engine")
     assert known.held() == []
+
+
+@pytest.fixture
+def paced(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """An engine that works on two resources of a stack at once."""
+    return heat(monkeypatch, "27.0.1", each="2")
+
+
+class Worker:
+    """What an engine has for checks: a listener, and a server whose work is what the test says."""
+
+    def __init__(self, made: SimpleNamespace) -> None:
+        self.made, self.conn = made, Connection()
+        self.listener = made.RpcAMQPListener(None, self.conn)
+        for tag, queue in enumerate((WORK, f"{WORK}.one", f"{WORK}_fanout"), 1):
+            self.conn._consumers[made.Consumer(queue)] = tag
+            self.conn._new_tags.add(tag)
+
+    def poll(self, *messages: Message) -> list[Message]:
+        """Take in all that comes, as the polling thread does; what the server is given."""
+        self.conn.deliveries += [partial(self.listener, message) for message in messages]
+        given: list[Message] = []
+        while True:
+            given += [one.message for one in self.listener.incoming]
+            self.listener.incoming.clear()
+            try:
+                self.listener.conn.consume(timeout=5)
+            except TimeoutError:
+                return given
+
+    def work(self, message: Message, what: Callable[[], object] = list) -> None:
+        self.made.RPCServer(what)._process_incoming([SimpleNamespace(message=message)])
+
+
+def messages(number: int, traversal: str = "t") -> list[Message]:
+    return [Message(traversal) for _ in range(number)]
+
+
+def did(them: list[Message]) -> list[list[str]]:
+    return [message.did for message in them]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("method", ["check_resource", "check_resource_delete_snapshot"])
+def test_a_check_waits_unacknowledged_until_it_begins(
+    monkeypatch: pytest.MonkeyPatch, release: str, method: str
+) -> None:
+    worker = Worker(heat(monkeypatch, release, each="2"))
+    checks = [Message("t", method) for _ in range(3)]
+    assert worker.poll(*checks) == checks[:2]
+    assert did(checks) == [["acknowledged"], ["acknowledged"], []]
+    worker.work(checks[0])
+    assert worker.poll() == checks[2:]
+    assert did(checks) == [["acknowledged"]] * 3
+
+
+@pytest.mark.parametrize(
+    "message", [Message("t", "cancel_check_resource"), Message("", "check_resource_delete_snapshot")]
+)
+def test_what_is_no_check_of_a_traversal_is_taken_at_once(paced: SimpleNamespace, message: Message) -> None:
+    worker = Worker(paced)
+    worker.poll(*messages(3))
+    assert worker.poll(message) == [message]
+    worker.work(message)
+    assert worker.poll() == []
+
+
+def test_another_stack_does_not_wait_for_the_first(paced: SimpleNamespace) -> None:
+    worker, other = Worker(paced), messages(2, "other")
+    worker.poll(*messages(5))
+    assert worker.poll(*other) == other
+
+
+def test_the_connection_is_looked_at_often_only_while_checks_wait(paced: SimpleNamespace) -> None:
+    worker = Worker(paced)
+    worker.poll(*messages(3))
+    assert worker.conn.waited == [5, 5, 5, paced.program.LOOK]
+
+
+def test_a_stop_gives_back_what_waits_and_what_still_comes(paced: SimpleNamespace) -> None:
+    worker, checks, late = Worker(paced), messages(3), Message()
+    worker.poll(*checks)
+    worker.listener.stop()
+    worker.listener(late)
+    assert did([*checks, late]) == [["acknowledged"], ["acknowledged"], ["requeued"], ["requeued"]]
+    assert paced.held() == ["no checks wait"]
+
+
+@pytest.mark.parametrize("why", ["unacknowledged", "duplicate"])
+def test_a_check_that_is_not_worked_on_leaves_its_thread(paced: SimpleNamespace, why: str) -> None:
+    worker, checks, last = Worker(paced), messages(2), Message()
+    if why == "duplicate":
+        worker.listener.seen += checks
+    for message in checks:
+        message.fails = why == "unacknowledged"
+    assert worker.poll(*checks, last) == [last]
+
+
+@pytest.mark.parametrize("error", [None, ValueError, SystemExit])
+def test_a_check_leaves_its_thread_at_its_end_whatever_it_is(
+    paced: SimpleNamespace, error: type[BaseException] | None
+) -> None:
+    def work() -> None:
+        if error:
+            raise error
+
+    worker, checks = Worker(paced), messages(4)
+    for message in worker.poll(*checks):
+        with pytest.raises(error) if error else nullcontext():
+            worker.work(message, work)
+    assert worker.poll() == checks[2:]
+
+
+@pytest.mark.parametrize("working", [True, False])
+def test_a_check_that_waits_for_another_service_lets_the_next_begin(paced: SimpleNamespace, working: bool) -> None:
+    worker, checks, found = Worker(paced), messages(4), list[Message]()
+    runner = paced.module("engine.scheduler").TaskRunner()
+    paced.program._sleep = lambda *_: found.extend(worker.poll())
+    worker.poll(*checks)
+    worker.work(checks[0], lambda: runner._sleep(1) if working else None)
+    # The thread has no check now, and others sleep in it.
+    assert worker.poll() == ([] if working else checks[2:3])
+    runner._sleep(1)
+    assert found == (checks[2:3] if working else [])
+
+
+def test_a_thread_that_never_had_a_check_sleeps_as_ever(paced: SimpleNamespace) -> None:
+    runner = paced.module("engine.scheduler").TaskRunner()
+    runner._sleep(1)
+    assert runner.slept == [1]
+
+
+@pytest.mark.parametrize(("sinks", "told"), [((), []), (("a sink",), ["event"])])
+def test_an_event_needs_a_thread_only_where_somebody_hears_it(
+    paced: SimpleNamespace, sinks: tuple[str, ...], told: list[str]
+) -> None:
+    stack = paced.module("engine.stack").Stack(*sinks)
+    stack.dispatch_event("event")
+    assert stack.told == told
+
+
+def test_threads_that_have_ended_do_not_count(paced: SimpleNamespace) -> None:
+    group = paced.module("engine.service").ThreadGroup(False, True, False)
+    assert group.add_thread(print) == 1
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_heat_pauses_no_more_between_checks_and_still_sleeps_between_two_looks(
+    monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    made = heat(monkeypatch, release, each="8")
+    assert made.module("engine.scheduler").ENABLE_SLEEP is True
+    for name in ("stack", *(["snapshots"] if release >= "26" else [])):
+        assert made.module(f"engine.{name}").scheduler.ENABLE_SLEEP is False
+        assert made.module(f"engine.{name}").scheduler.TaskRunner is made.module("engine.scheduler").TaskRunner
+
+
+def test_rows_are_written_together_and_tried_again_soon(paced: SimpleNamespace) -> None:
+    sync_point = paced.module("engine.sync_point")
+    assert isinstance(sync_point.sync, Together)
+    assert sync_point.tenacity.wait_random_exponential(max=60) == (0, paced.program.AGAIN)
+
+
+def test_an_engine_says_whether_checks_wait(paced: SimpleNamespace) -> None:
+    worker, checks = Worker(paced), messages(3)
+    assert paced.held() == ["no checks wait"]
+    worker.poll(*checks)
+    assert paced.held() == ["checks wait"]
+    worker.work(checks[0])
+    worker.poll()
+    assert paced.held() == ["no checks wait"]
+
+
+@pytest.mark.parametrize("each", ["", "0"])
+@pytest.mark.parametrize("release", RELEASES)
+def test_without_a_pace_everything_of_heats_is_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, release: str, each: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own_pace(heat(monkeypatch, release, each=each))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_release_that_was_not_read_keeps_heats_own_pace_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own_pace(heat(monkeypatch, "27.0.1", each="8", read=False))
+    said = capfd.readouterr().err
+    assert said.startswith("Heat's own pace: ")
+    assert "dispatch_event" in said
+
+
+def own_pace(made: SimpleNamespace) -> None:
+    """Messages are taken as they come, checks are sent at once, and Heat pauses as ever."""
+    worker, checks = Worker(made), messages(100)
+    assert worker.poll(*checks) == checks
+    assert made.held() == []
+    assert made.module("engine.stack").scheduler.ENABLE_SLEEP is True
+    assert not isinstance(made.module("engine.sync_point").sync, Together)
+    made.module("rpc.worker_client").WorkerClient().check_resource("sent")
+    assert made.module("rpc.worker_client").WorkerClient.sent == [("sent",)]
+    stack = made.module("engine.stack").Stack()
+    stack.dispatch_event("event")
+    assert stack.told == ["event"]
