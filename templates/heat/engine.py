@@ -147,6 +147,8 @@ def locks_held(_self: EngineListener, _context: object) -> list[str]:
     return [*locks, "checks wait" if wait else "no checks wait"] if paced else locks
 
 
+# The queue of the checks: heat.rpc.worker_api.TOPIC.
+WORK = "engine_worker"
 # Checks that may wait in the queue before senders hold back; engines have more in their hands.
 QUEUED = 8
 # Seconds between two looks at what may begin, while checks wait.
@@ -185,9 +187,13 @@ def listen(self: RpcAMQPListener, *words: object, **named: object) -> None:
 
 
 def consume(listener: RpcAMQPListener, read: Callable[..., None], timeout: float | None = None) -> None:
-    """Begin what may begin; if that is nothing, wait for messages. In the polling thread, where one acknowledges."""
+    """Begin what may begin; if that is nothing, wait for messages. In the polling thread, where one acknowledges.
+
+    Nothing begins on a connection that has broken and is to be subscribed to again: the broker delivers what waits to
+    somebody else, and an acknowledgement would mean nothing, or another message.
+    """
     gate = gate_of(listener)
-    while found := gate.take():
+    while not listener.conn._new_tags and (found := gate.take()):
         begin(listener, gate, *found)
     if not listener.incoming:
         read(timeout=min(timeout or LOOK, LOOK) if gate.waits() else timeout)
@@ -204,8 +210,11 @@ def begin(listener: RpcAMQPListener, gate: Gate[RabbitMessage], stack: str, mess
 
 
 def subscribe(self: Consumer, connection: Any, tag: object) -> None:  # noqa: ANN401 # oslo.messaging's own
-    """Forget what waits: on a new connection the broker delivers all of it once more, here or elsewhere."""
-    if hasattr(connection, "gate"):
+    """Forget what waits: on a new connection the broker delivers all of it once more, here or elsewhere.
+
+    Not at the subscriptions after that of the checks' own queue, which delivers already.
+    """
+    if self.queue_name == WORK and hasattr(connection, "gate"):
         connection.gate.clear()
     _subscribe(self, connection, tag)
 
@@ -238,7 +247,7 @@ def queued() -> int:
     found: list[int] = []
 
     def ask() -> None:
-        found.append(connection.channel.queue_declare("engine_worker", passive=True).message_count)
+        found.append(connection.channel.queue_declare(WORK, passive=True).message_count)
 
     try:
         with messaging.TRANSPORT._driver._get_connection(PURPOSE_SEND) as connection, connection._connection_lock:

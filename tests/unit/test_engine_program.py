@@ -456,6 +456,30 @@ def test_a_stop_gives_back_what_waits_and_what_still_comes(paced: SimpleNamespac
     assert paced.held() == ["no checks wait"]
 
 
+def test_a_new_subscription_forgets_what_waits_and_keeps_what_comes_with_it(paced: SimpleNamespace) -> None:
+    worker, before, after = Worker(paced), messages(3), messages(3, "again")
+    worker.poll(*before)
+    for consumer in worker.conn._consumers:
+        # The broker delivers from the first queue while the others are being subscribed to.
+        if consumer.queue_name != WORK:
+            consumer.during = lambda: worker.listener(after.pop())
+    worker.conn._new_tags.update(worker.conn._consumers.values())
+    assert [message["args"]["current_traversal"] for message in worker.poll()] == ["again", "again"]
+    assert did(before) == [["acknowledged"], ["acknowledged"], []]
+    for message in before[:2]:
+        worker.work(message)
+    assert worker.poll(*after) == []
+
+
+def test_nothing_begins_on_a_connection_that_is_to_be_subscribed_to_again(paced: SimpleNamespace) -> None:
+    worker, checks = Worker(paced), messages(3)
+    worker.poll(*checks)
+    worker.work(checks[0])
+    worker.conn._new_tags.update(worker.conn._consumers.values())
+    assert worker.poll() == []
+    assert did(checks)[2] == []
+
+
 @pytest.mark.parametrize("why", ["unacknowledged", "duplicate"])
 def test_a_check_that_is_not_worked_on_leaves_its_thread(paced: SimpleNamespace, why: str) -> None:
     worker, checks, last = Worker(paced), messages(2), Message()
