@@ -172,8 +172,8 @@ def traversal_of(message: RabbitMessage) -> str:
 def gate_of(listener: AMQPListener) -> Gate[RabbitMessage]:
     """The checks that wait at a listener. They are not acknowledged yet: if this engine dies, another one has them."""
     if not hasattr(listener, "gate"):
-        # One thread is left for what is no check: a cancellation.
-        listener.gate = Gate(cfg.CONF.executor_thread_pool_size - 1, checks_per_stack)
+        # One thread is left for what is no check: a cancellation. Where there is one in all, checks have it.
+        listener.gate = Gate(max(1, cfg.CONF.executor_thread_pool_size - 1), checks_per_stack)
         listener.conn.connection.gate = listener.gate
         _gates.append(listener.gate)
     gate: Gate[RabbitMessage] = listener.gate

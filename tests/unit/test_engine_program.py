@@ -441,6 +441,14 @@ def test_another_stack_does_not_wait_for_the_first(paced: SimpleNamespace) -> No
     assert worker.poll(*other) == other
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_engine_with_hardly_a_thread_still_works(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    worker, checks = Worker(heat(monkeypatch, "27.0.1", each="2", threads=threads)), messages(2)
+    assert worker.poll(*checks) == checks[:1]
+    worker.work(checks[0])
+    assert worker.poll() == checks[1:]
+
+
 def test_the_connection_is_looked_at_often_only_while_checks_wait(paced: SimpleNamespace) -> None:
     worker = Worker(paced)
     worker.poll(*messages(3))
