@@ -1,0 +1,384 @@
+"""templates/heat/pace.py: which check begins next, when one may be sent, and what is written together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import pace
+from pace import Gate, Room, Together
+
+SOON = 10
+
+
+def gate(threads: int, each: int, *stacks: str) -> Gate[int]:
+    """A gate at which these stacks' messages wait, numbered as they came."""
+    made = Gate[int](threads, each)
+    for number, stack in enumerate(stacks):
+        made.put(stack, number)
+    return made
+
+
+def begun(made: Gate[int]) -> str:
+    """The stacks of all that may begin, in turn."""
+    stacks = ""
+    while found := made.take():
+        stacks += found[0]
+    return stacks
+
+
+@pytest.mark.parametrize(
+    ("threads", "each", "waiting", "begins"),
+    [
+        (63, 2, "aaaa", "aa"),
+        (63, 1, "aaaa", "a"),
+        (63, 8, "aaa", "aaa"),
+        (63, 2, "aaabbb", "abab"),
+        (63, 3, "aaaabcc", "abcaca"),
+        (63, 8, "", ""),
+        # A stack leaves as many threads free as it holds, rounded down; the last goes to one that has none.
+        (1, 8, "aaab", "a"),
+        (2, 8, "aaab", "ab"),
+        (3, 8, "aaaa", "aa"),
+        (4, 8, "aaaab", "aba"),
+        (7, 8, "aaaaaaaab", "abaa"),
+        (63, 1000, "a" * 100, "a" * 32),
+    ],
+)
+def test_stacks_take_turns_and_each_is_bounded_and_leaves_threads_to_others(
+    threads: int, each: int, waiting: str, begins: str
+) -> None:
+    assert begun(gate(threads, each, *waiting)) == begins
+
+
+def test_threads_that_one_stack_leaves_are_there_for_one_that_comes_later() -> None:
+    made = gate(8, 1000, *"aaaaaaaa")
+    assert begun(made) == "aaaa"
+    for number, stack in enumerate("bbbb"):
+        made.put(stack, number)
+    assert begun(made) == "bb"
+    made.put("c", 0)
+    assert begun(made) == "c"
+
+
+def test_checks_of_a_stack_begin_as_they_came() -> None:
+    made = gate(63, 8, *"aba")
+    assert [made.take() for _ in range(4)] == [("a", 0), ("b", 1), ("a", 2), None]
+
+
+def test_one_that_leaves_makes_room_for_the_next_of_its_stack() -> None:
+    made = gate(63, 2, *"aaaab")
+    assert begun(made) == "aba"
+    made.leave("b")
+    assert begun(made) == ""
+    made.leave("a")
+    assert begun(made) == "a"
+
+
+def test_one_that_only_waits_lets_another_work_and_keeps_its_thread() -> None:
+    made = gate(4, 1, *"aaaa")
+    assert begun(made) == "a"
+    with made.resting("a"):
+        assert begun(made) == "a"
+        with made.resting("a"):
+            # Two of four threads are held.
+            assert begun(made) == ""
+    assert begun(made) == ""
+    made.leave("a")
+    # The other one still works.
+    assert begun(made) == ""
+    made.leave("a")
+    assert begun(made) == "a"
+
+
+def test_one_that_fails_while_it_waits_works_again() -> None:
+    made = gate(63, 1, *"aa")
+    assert begun(made) == "a"
+    with pytest.raises(ValueError, match="service"), made.resting("a"):
+        raise ValueError("service")
+    assert begun(made) == ""
+
+
+def test_what_waits_can_be_forgotten_and_what_works_is_still_counted() -> None:
+    made = gate(63, 1, *"aabab")
+    assert made.waits()
+    assert begun(made) == "ab"
+    assert sorted(made.clear()) == [1, 3, 4]
+    assert not made.waits()
+    assert made.clear() == []
+    made.put("a", 5)
+    assert begun(made) == ""
+    made.leave("a")
+    assert begun(made) == "a"
+
+
+def test_nothing_is_kept_of_stacks_that_are_done() -> None:
+    made = gate(63, 2, *"aab")
+    for stack in begun(made):
+        with made.resting(stack):
+            pass
+        made.leave(stack)
+    assert (made._waiting, made._working, made._held) == ({}, {}, {})
+
+
+class Clock:
+    """Stands in for the module `time`: sleeping takes no time but its own, and says so."""
+
+    def __init__(self) -> None:
+        self.now, self.slept = 1000.0, list[float]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(pace, "time", made)
+    return made
+
+
+def looking(*waiting: int) -> tuple[Callable[[], int], list[int]]:
+    """What a queue holds at each look, the last for ever; and the looks."""
+    looks: list[int] = []
+
+    def look() -> int:
+        looks.append(waiting[min(len(looks), len(waiting) - 1)])
+        return looks[-1]
+
+    return look, looks
+
+
+def test_as_many_go_as_there_is_room_for_at_one_look(clock: Clock) -> None:
+    look, looks = looking(5)
+    room = Room(look, most=8)
+    for _ in range(3):
+        room.enter()
+    assert (looks, clock.slept) == ([5], [])
+    room.enter()
+    assert (looks, clock.slept) == ([5, 5], [])
+
+
+@pytest.mark.parametrize("waiting", [8, 9, 1000])
+def test_one_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -> None:
+    look, looks = looking(waiting, waiting, 7)
+    Room(look, most=8).enter()
+    assert looks == [waiting, waiting, 7]
+    assert clock.slept == [Room.FIRST, 2 * Room.FIRST]
+
+
+@pytest.mark.parametrize("longest", [0.0, 0.5, 1.0])
+def test_no_one_is_held_back_for_longer_than_heat_would(clock: Clock, longest: float) -> None:
+    before = clock.now
+    Room(lambda: 1000, most=8, longest=longest).enter()
+    assert longest <= clock.now - before < longest + Room.LAST
+    assert max(clock.slept, default=0.0) <= Room.LAST
+
+
+def test_what_was_seen_is_not_believed_for_long(clock: Clock) -> None:
+    look, looks = looking(0)
+    room = Room(look, most=8)
+    room.enter()
+    clock.now += 2 * Room.BELIEVED
+    room.enter()
+    assert looks == [0, 0]
+
+
+def test_a_look_that_fails_lets_the_next_one_look(clock: Clock) -> None:
+    def look() -> int:
+        clock.now += 1
+        raise OSError("broker")
+
+    room = Room(look, most=8)
+    for _ in range(2):
+        with pytest.raises(OSError, match="broker"):
+            room.enter()
+
+
+def test_many_threads_look_one_at_a_time_and_as_often_as_their_number_needs() -> None:
+    lock, looks = threading.Lock(), list[int]()
+
+    def look() -> int:
+        assert lock.acquire(blocking=False)
+        looks.append(4)
+        lock.release()
+        return 4
+
+    room = Room(look, most=8)
+    with ThreadPoolExecutor(16) as threads:
+        results([threads.submit(room.enter) for _ in range(64)])
+    assert len(looks) >= 64 / 4
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Wait for what other threads do."""
+    waited = threading.Event()
+    for _ in range(SOON * 200):
+        if what():
+            return
+        waited.wait(0.005)
+    pytest.fail("it has not come")
+
+
+def results(them: Iterable[Future[Any]]) -> list[Any]:
+    return [one.result(SOON) for one in them]
+
+
+class Row:
+    """A sync point that is written to when `go` is set; `wrote` are the calls."""
+
+    def __init__(self) -> None:
+        self.go, self.began = threading.Event(), threading.Event()
+        self.wrote: list[tuple[Any, ...]] = []
+        self.error: BaseException | None = None
+        self.together = Together(self.sync)
+
+    def sync(self, cnxt: object, entity_id: object, *words: Any, **more: Any) -> None:
+        self.began.set()
+        assert self.go.wait(SOON)
+        self.wrote.append((entity_id, cnxt, words[-1], *([more] if more else [])))
+        if self.error:
+            raise self.error
+
+    def write(self, number: int, entity: object = "row", **more: Any) -> None:
+        self.together(f"context {number}", entity, "traversal", True, None, {1, 2, 3}, {number: "data"}, **more)
+
+    def waiting(self) -> int:
+        """How many data wait in batches that still grow."""
+        return sum(len(batch.data) for batch in self.together._open.values())
+
+
+def first_writes(row: Row, threads: ThreadPoolExecutor, others: int, **more: Any) -> list[Future[None]]:
+    """A thread writes, and so many others wait for it."""
+    futures = [threads.submit(row.write, 0)]
+    assert row.began.wait(SOON)
+    for number in range(1, others + 1):
+        futures.append(threads.submit(row.write, number, **more))
+        wait_for(lambda number=number: row.waiting() == number)  # type: ignore[misc]
+    return futures
+
+
+def test_what_comes_while_a_thread_writes_is_written_by_the_first_of_it() -> None:
+    row = Row()
+    with ThreadPoolExecutor() as threads:
+        futures = first_writes(row, threads, 3)
+        assert not any(one.done() for one in futures)
+        row.go.set()
+        results(futures)
+    assert row.wrote == [
+        ("row", "context 0", {0: "data"}),
+        ("row", "context 1", {1: "data", 2: "data", 3: "data"}),
+    ]
+
+
+def test_one_alone_writes_as_heat_does() -> None:
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    together = Together(lambda *words, **named: calls.append((words, named)))
+    words = ("context", 1, "traversal", False, print, {1}, {(1, True): None})
+    together(*words)
+    together(*words, new_resource_failures=None, is_skip=False)
+    together(*words[:-1], None)
+    assert calls == [
+        (words, {}),
+        (words, {"new_resource_failures": None, "is_skip": False}),
+        ((*words[:-1], {}), {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ([{"new_resource_failures": None, "is_skip": False}] * 2, {"new_resource_failures": None, "is_skip": False}),
+        ([{"is_skip": False}, {"is_skip": True}, {"is_skip": False}], {"is_skip": True}),
+        ([{"new_resource_failures": one} for one in (None, {"a": "x"}, None, {"b": "y"})],
+         {"new_resource_failures": {"a": "x", "b": "y"}}),
+        ([{}, {"new_resource_failures": {"a": "x"}}], {"new_resource_failures": {"a": "x"}}),
+        ([{"new_resource_failures": {"a": "x"}}, {"new_resource_failures": {"a": "z"}}],
+         {"new_resource_failures": {"a": "z"}}),
+    ],
+)  # fmt: skip
+def test_failures_add_up_and_a_skip_holds(said: list[dict[str, Any]], written: dict[str, Any]) -> None:
+    batch = pace._Batch()
+    for number, more in enumerate(said):
+        batch.add({number: None}, more)
+    assert batch.more == written
+    assert list(batch.data) == list(range(len(said)))
+
+
+def test_failures_of_a_batch_are_written_together() -> None:
+    row = Row()
+    with ThreadPoolExecutor() as threads:
+        futures = first_writes(row, threads, 2, new_resource_failures={"server": "failed"}, is_skip=True)
+        row.go.set()
+        results(futures)
+    assert row.wrote[1][-1] == {"new_resource_failures": {"server": "failed"}, "is_skip": True}
+
+
+@pytest.mark.parametrize("error", [LookupError("no row"), KeyboardInterrupt()])
+def test_an_error_reaches_all_that_were_written_with_it_and_the_next_are_written(error: BaseException) -> None:
+    row = Row()
+    row.error = error
+    with ThreadPoolExecutor() as threads:
+        futures = first_writes(row, threads, 3)
+        row.go.set()
+        assert [one.exception(SOON) for one in futures] == [error] * 4
+        row.error = None
+        row.write(4)
+    assert row.wrote[-1] == ("row", "context 4", {4: "data"})
+
+
+def test_nothing_is_kept_of_rows_that_are_written() -> None:
+    row = Row()
+    with ThreadPoolExecutor() as threads:
+        futures = first_writes(row, threads, 2)
+        row.go.set()
+        results(futures)
+        row.error = LookupError("no row")
+        with pytest.raises(LookupError):
+            row.write(3)
+    assert (row.together._open, row.together._rows) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "other", [("other", "traversal", True), ("row", "next traversal", True), ("row", "traversal", False)]
+)
+def test_another_row_does_not_wait(other: tuple[str, str, bool]) -> None:
+    busy, go, wrote = threading.Event(), threading.Event(), list[object]()
+
+    def sync(_context: object, *row: Any) -> None:
+        if row[:3] == ("row", "traversal", True):
+            busy.set()
+            assert go.wait(SOON)
+        wrote.append(row[:3])
+
+    together = Together(sync)
+    with ThreadPoolExecutor() as threads:
+        future = threads.submit(together, None, "row", "traversal", True, None, set(), {})
+        assert busy.wait(SOON)
+        together(None, *other, None, set(), {})
+        assert wrote == [other]
+        go.set()
+        results([future])
+
+
+def test_no_data_of_many_threads_is_lost_and_one_writes_at_a_time() -> None:
+    lock, wrote = threading.Lock(), list[dict[object, object]]()
+
+    def sync(*words: Any) -> None:
+        assert lock.acquire(blocking=False)
+        wrote.append(words[-1])
+        lock.release()
+
+    together = Together(sync)
+    with ThreadPoolExecutor(16) as threads:
+        results([threads.submit(together, None, 1, "t", True, None, set(), {number: None}) for number in range(500)])
+    assert sorted(number for data in wrote for number in data) == list(range(500))  # type: ignore[type-var]
+    assert (together._open, together._rows) == ({}, {})
