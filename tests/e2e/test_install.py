@@ -38,13 +38,15 @@ def stack() -> Iterator[Stack]:
 
 
 def runs_from(stack: Stack, prefix: str) -> None:
-    """Every process has loaded what is below this path, and no other Heat."""
+    """Every process has loaded what is below this path, and no other Heat, and engines know its code."""
     for (node, unit), pid in stack.pids().items():
         loaded = stack.on(
             node, f"runuser -u heat -- grep -o '/opt/heat/[^/]*/' /proc/{pid}/maps | sort -u"
         ).splitlines()
         assert len(loaded) == 1, (unit, loaded)
         assert loaded[0].startswith(prefix), (unit, loaded)
+    # What templates/heat/engine.py says where it changes nothing of the release's pace.
+    assert "Heat's own pace" not in stack.on("node-1", "journalctl --unit heat-engine@1 --output cat")
 
 
 def works(stack: Stack, name: str, *, beside: list[str]) -> None:
