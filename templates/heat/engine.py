@@ -216,6 +216,8 @@ def subscribe(self: Consumer, connection: Any, tag: object) -> None:  # noqa: AN
     """
     if self.queue_name == WORK and hasattr(connection, "gate"):
         connection.gate.clear()
+        # A channel that the broker has closed is opened again by its library, without a limit to what is delivered.
+        connection._set_qos(connection.channel)
     _subscribe(self, connection, tag)
 
 

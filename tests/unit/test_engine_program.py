@@ -43,7 +43,8 @@ class Connection:
     """oslo.messaging's connection, and what it stands in: reading subscribes, or takes one message in."""
 
     def __init__(self) -> None:
-        self.connection, self._connection_lock = self, nullcontext()
+        self.connection, self._connection_lock, self.channel = self, nullcontext(), "channel"
+        self.limited: list[str] = []
         self._consumers: dict[Any, int] = {}
         self._new_tags: set[int] = set()
         self.deliveries: list[Callable[[], object]] = []
@@ -59,6 +60,9 @@ class Connection:
         if not self.deliveries:
             raise TimeoutError
         self.deliveries.pop(0)()
+
+    def _set_qos(self, channel: str) -> None:
+        self.limited.append(channel)
 
 
 def messaging() -> SimpleNamespace:
@@ -477,6 +481,20 @@ def test_a_new_subscription_forgets_what_waits_and_keeps_what_comes_with_it(pace
     for message in before[:2]:
         worker.work(message)
     assert worker.poll(*after) == []
+
+
+def test_a_subscription_limits_what_is_delivered(paced: SimpleNamespace) -> None:
+    worker = Worker(paced)
+    for times in (1, 2):
+        worker.conn._new_tags.update(worker.conn._consumers.values())
+        worker.poll()
+        assert worker.conn.limited == ["channel"] * times
+
+
+def test_a_connection_that_takes_no_checks_is_subscribed_as_ever(paced: SimpleNamespace) -> None:
+    connection, subscribed = Connection(), list[str]()
+    paced.Consumer(WORK, lambda: subscribed.append(WORK)).consume(connection, 1)
+    assert (subscribed, connection.limited) == ([WORK], [])
 
 
 def test_nothing_begins_on_a_connection_that_is_to_be_subscribed_to_again(paced: SimpleNamespace) -> None:
