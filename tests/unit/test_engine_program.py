@@ -544,6 +544,55 @@ def test_a_check_that_waits_for_another_service_lets_the_next_begin(paced: Simpl
     assert found == (checks[2:3] if working else [])
 
 
+class Broker:
+    """oslo.messaging's connection to a broker at whose queue so many checks wait; None where it does not say."""
+
+    def __init__(self, made: SimpleNamespace, waiting: int | None) -> None:
+        self.waiting, self.asked, self.open = waiting, list[tuple[str, bool]](), 0
+        self._connection_lock, self.channel = nullcontext(), self
+        made.module("common.messaging").TRANSPORT = SimpleNamespace(_driver=self)
+
+    @contextmanager
+    def _get_connection(self, purpose: str) -> Iterator[Broker]:
+        assert purpose == "send"
+        self.open += 1
+        try:
+            yield self
+        finally:
+            self.open -= 1
+
+    def ensure(self, ask: Callable[[], None], retry: int) -> None:
+        assert retry == 0
+        ask()
+
+    def queue_declare(self, queue: str, *, passive: bool) -> SimpleNamespace:
+        self.asked.append((queue, passive))
+        if self.waiting is None:
+            raise ConnectionResetError
+        return SimpleNamespace(message_count=self.waiting)
+
+
+@pytest.mark.parametrize(("waiting", "counted"), [(0, 0), (7, 7), (None, 0)])
+def test_the_broker_says_how_many_checks_wait(paced: SimpleNamespace, waiting: int | None, counted: int) -> None:
+    broker = Broker(paced, waiting)
+    assert paced.program.queued() == counted
+    assert broker.asked == [(WORK, True)]
+    assert broker.open == 0
+
+
+def test_a_check_is_sent_when_there_is_room_for_it(paced: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, client = Broker(paced, paced.program.QUEUED), paced.module("rpc.worker_client").WorkerClient()
+
+    def sleep(_seconds: float) -> None:
+        assert client.sent == []
+        broker.waiting = 0
+
+    monkeypatch.setattr("pace.time.sleep", sleep)
+    client.check_resource("context", 7)
+    assert client.sent == [("context", 7)]
+    assert len(broker.asked) == 2
+
+
 def test_a_thread_that_never_had_a_check_sleeps_as_ever(paced: SimpleNamespace) -> None:
     runner = paced.module("engine.scheduler").TaskRunner()
     runner._sleep(1)
