@@ -236,8 +236,11 @@ def process(self: RPCServer, incoming: Any) -> None:  # noqa: ANN401 # oslo.mess
 
 
 def sleep(self: scheduler.TaskRunner, wait_time: float | None) -> None:
-    """Wait between two looks at what another service does; another check of the stack may work meanwhile."""
-    with getattr(_thread, "resting", nullcontext)():
+    """Wait between two looks at what another service does; another check of the stack may work meanwhile.
+
+    Every task sleeps for zero seconds after its first step: one that is about to work is no check that waits.
+    """
+    with getattr(_thread, "resting", nullcontext)() if wait_time else nullcontext():
         _sleep(self, wait_time)
 
 

@@ -531,6 +531,16 @@ def test_a_check_leaves_its_thread_at_its_end_whatever_it_is(
     assert worker.poll() == checks[2:]
 
 
+@pytest.mark.parametrize("wait_time", [0, None])
+def test_a_check_that_sleeps_for_no_time_works(paced: SimpleNamespace, wait_time: int | None) -> None:
+    worker, checks, found = Worker(paced), messages(3), list[Message]()
+    runner = paced.module("engine.scheduler").TaskRunner()
+    paced.program._sleep = lambda *_: found.extend(worker.poll())
+    worker.poll(*checks)
+    worker.work(checks[0], lambda: runner._sleep(wait_time))
+    assert found == []
+
+
 @pytest.mark.parametrize("working", [True, False])
 def test_a_check_that_waits_for_another_service_lets_the_next_begin(paced: SimpleNamespace, working: bool) -> None:
     worker, checks, found = Worker(paced), messages(4), list[Message]()
