@@ -262,10 +262,17 @@ def queued() -> int:
     return found[-1]
 
 
-def send(self: worker_client.WorkerClient, *words: object, **named: object) -> None:
-    """Send a check when there is room for it."""
-    _room.enter()
-    _send(self, *words, **named)
+def send(
+    self: worker_client.WorkerClient,
+    ctxt: object,
+    resource_id: object,
+    current_traversal: str,
+    *words: object,
+    **named: object,
+) -> None:
+    """Send a check when there is room for it: of its stack only a few wait in this engine, and so in the others."""
+    _room.enter(lambda: any(gate.waiting(current_traversal) >= checks_per_stack for gate in _gates))
+    _send(self, ctxt, resource_id, current_traversal, *words, **named)
 
 
 def tell(self: heat.engine.stack.Stack, event: object) -> None:

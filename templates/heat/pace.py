@@ -48,6 +48,11 @@ class Gate(Generic[Message]):
         with self._lock:
             return bool(self._waiting)
 
+    def waiting(self, stack: str) -> int:
+        """How many messages of this stack wait."""
+        with self._lock:
+            return len(self._waiting.get(stack, ()))
+
     def clear(self) -> list[Message]:
         """Forget the messages that wait; which they were."""
         with self._lock:
@@ -108,28 +113,35 @@ class Room:
         longest: seconds that one message is held back at most: Heat's own pace.
     """
 
-    # Seconds between two looks at the queue, the first and the longest; and how long what was seen is believed.
-    FIRST, LAST, BELIEVED = 0.005, 0.1, 0.05
+    # Seconds between two looks, the first and the longest.
+    FIRST, LAST = 0.01, 0.05
+    # Seconds that what was seen is believed: that there is room, and that there is none.
+    FREE, FULL = 0.05, 0.01
 
     def __init__(self, waiting: Callable[[], int], most: int, longest: float = 1.0) -> None:
         self._waiting, self._most, self._longest = waiting, most, longest
         self._lock = threading.Lock()
-        self._credit, self._seen = 0, 0.0
+        self._credit, self._until = 0, 0.0
 
-    def enter(self) -> None:
-        """Return when one more message may go."""
+    def enter(self, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Return when one more message may go: the queue has room, and its stack is not `crowded`."""
         deadline, pause = time.monotonic() + self._longest, self.FIRST
-        while not self._has_room() and time.monotonic() < deadline:
+        while (crowded() or not self._has_room()) and time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(2 * pause, self.LAST)
 
     def _has_room(self) -> bool:
         with self._lock:
-            if self._credit <= 0 or time.monotonic() - self._seen > self.BELIEVED:
+            if time.monotonic() >= self._until:
                 self._credit = self._most - self._waiting()
-                self._seen = time.monotonic()
-            self._credit -= 1
-            return self._credit >= 0
+                self._until = time.monotonic() + (self.FREE if self._credit > 0 else self.FULL)
+            if self._credit > 0:
+                self._credit -= 1
+                # What was seen has been used up.
+                if not self._credit:
+                    self._until = 0.0
+                return True
+            return False
 
 
 class _Batch:

@@ -598,9 +598,26 @@ def test_a_check_is_sent_when_there_is_room_for_it(paced: SimpleNamespace, monke
         broker.waiting = 0
 
     monkeypatch.setattr("pace.time.sleep", sleep)
-    client.check_resource("context", 7)
-    assert client.sent == [("context", 7)]
+    client.check_resource("context", 7, "traversal")
+    assert client.sent == [("context", 7, "traversal")]
     assert len(broker.asked) == 2
+
+
+def test_a_check_of_a_stack_that_waits_here_already_is_held_back(
+    paced: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Broker(paced, 0)
+    worker, client = Worker(paced), paced.module("rpc.worker_client").WorkerClient()
+    worker.poll(*messages(3 * paced.program.checks_per_stack))
+
+    def sleep(_seconds: float) -> None:
+        assert client.sent == [("context", 1, "another")]
+        paced.program.gate_of(worker.listener).clear()
+
+    monkeypatch.setattr("pace.time.sleep", sleep)
+    client.check_resource("context", 1, "another")
+    client.check_resource("context", 2, "t")
+    assert client.sent[1:] == [("context", 2, "t")]
 
 
 def test_a_thread_that_never_had_a_check_sleeps_as_ever(paced: SimpleNamespace) -> None:

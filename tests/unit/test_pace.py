@@ -187,9 +187,28 @@ def test_what_was_seen_is_not_believed_for_long(clock: Clock) -> None:
     look, looks = looking(0)
     room = Room(look, most=8)
     room.enter()
-    clock.now += 2 * Room.BELIEVED
+    clock.now += 2 * Room.FREE
     room.enter()
     assert looks == [0, 0]
+
+
+def test_many_that_are_held_back_look_no_more_often_than_one(clock: Clock) -> None:
+    look, looks = looking(8)
+    room = Room(look, most=8, longest=0)
+    for _ in range(10):
+        room.enter()
+    assert looks == [8]
+    clock.now += Room.FULL
+    room.enter()
+    assert looks == [8, 8]
+
+
+def test_one_whose_stack_is_crowded_is_held_back_and_takes_nobody_elses_place(clock: Clock) -> None:
+    look, looks = looking(7)
+    room, crowd = Room(look, most=8), [True, True, False]
+    room.enter(lambda: crowd.pop(0))
+    assert clock.slept == [Room.FIRST, 2 * Room.FIRST]
+    assert looks == [7]
 
 
 def test_a_look_that_fails_lets_the_next_one_look(clock: Clock) -> None:

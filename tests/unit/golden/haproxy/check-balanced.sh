@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 6c91cfa6e747cda89cc604810f9225ea981c052f5792e768206df74314769ab0
+# What has just been changed: 0db8005550d8f99f2a2c6b43cc5cd39b1d40257a60d59ab42aa1681d24fb54d6
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 2eca9da08f5f193a66969744bf78720088b7a32d082bcba21bfc21bb3679edaa
+# What has just been changed: 533573b31a122205ec896e239ebcf40b78068dacede89d05cb125a8fbe19e645
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 2aea47780d49e3778f662349a57434ff8d5b4db22f2f60d8a555479b667d1bb9
+# The plan and its files: 33b01a5583e048e31c96d1b5f5808c1fe452384bfc9ddc5276062e17f7ce4c3f
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: d74dcec6bcd180d525f02ef0a9debbcac57f9a8ac336ef75156009db01c3aed5
+# The plan and its files: 7a66f6f230d692477af847c36c676e01f0e1bf02d9cc2b99d98e1a45b7015261
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 295e17b72b5628adea120d335546a70b70c8ddf9f57ed9eb64a27739aeea73fe
+# Its files: c36a86b485b5489aaa0c9844d864de49b46610175a15f3af371719553b91860d
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -103,6 +103,7 @@ changed() {
     cmp -s /etc/heat/policy.yaml /etc/heat/processes/heat-engine@1/policy.yaml || return 0
     cmp -s /etc/systemd/system/heat-engine@.service /etc/systemd/system/heat-engine@1.service || return 0
     cmp -s /usr/local/lib/heat-scaleout/engine.py /etc/heat/processes/heat-engine@1/engine.py || return 0
+    cmp -s /usr/local/lib/heat-scaleout/pace.py /etc/heat/processes/heat-engine@1/pace.py || return 0
     cmp -s /etc/heat/processes/heat-engine@1.conf /etc/heat/processes/heat-engine@1/process.conf || return 0
     return 1
 }
@@ -152,6 +153,7 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
     take /etc/heat/policy.yaml /etc/heat/processes/heat-engine@1/policy.yaml
     take /etc/systemd/system/heat-engine@.service /etc/systemd/system/heat-engine@1.service
     take /usr/local/lib/heat-scaleout/engine.py /etc/heat/processes/heat-engine@1/engine.py
+    take /usr/local/lib/heat-scaleout/pace.py /etc/heat/processes/heat-engine@1/pace.py
     take /etc/heat/processes/heat-engine@1.conf /etc/heat/processes/heat-engine@1/process.conf
     # A subshell: it ends where the process is found not to work.
     if ! (start); then
@@ -161,6 +163,7 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         put_back /etc/heat/processes/heat-engine@1/policy.yaml
         put_back /etc/systemd/system/heat-engine@1.service
         put_back /etc/heat/processes/heat-engine@1/engine.py
+        put_back /etc/heat/processes/heat-engine@1/pace.py
         put_back /etc/heat/processes/heat-engine@1/process.conf
         if (start) 2>/dev/null; then
             echo "$unit runs again with what it had before, and so do those whose turn had not come." >&2

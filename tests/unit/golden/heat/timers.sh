@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: a3ca989918497e240c37f80dcfcbde3760c18cafc8e64ee8b1ad6705bff7b387
+# Its files: 99d08da28c0864ed5e139ea5a87abda40532a045e8860329af4304f70f49b8e8
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
