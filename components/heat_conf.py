@@ -87,6 +87,7 @@ class Deployment:
     cfn_url: str
     region: str
     engine_workers: int
+    checks_per_stack: int
     timeouts: Timeouts
     # Whether what is in front of the APIs strips what clients say of themselves.
     strips_headers: bool = True

@@ -35,6 +35,7 @@ _CHECK_POLICY = "/usr/local/lib/heat-scaleout/check_policy.py"
 _ENCRYPTED = "/usr/local/lib/heat-scaleout/encrypted.py"
 _SCHEMA = "/usr/local/lib/heat-scaleout/schema.py"
 _ENGINE = "/usr/local/lib/heat-scaleout/engine.py"
+_PACE = "/usr/local/lib/heat-scaleout/pace.py"
 _API = "/usr/local/lib/heat-scaleout/api.py"
 _MEMBERS = "/usr/local/lib/heat-scaleout/members.py"
 _WORK = "/usr/local/lib/heat-scaleout/engine_work.py"
@@ -234,6 +235,7 @@ class HeatNode(pulumi.ComponentResource):
             check=f"{self.python} {_CHECK_POLICY}",
         )
         self._file("engine-program", _ENGINE, (TEMPLATES / "heat/engine.py").read_text())
+        self._file("engine-pace", _PACE, (TEMPLATES / "heat/pace.py").read_text())
         self._file("engine-work", _WORK, (TEMPLATES / "heat/engine_work.py").read_text())
         self._file("broker-consumers", _CONSUMERS, (TEMPLATES / "heat/broker_consumers.py").read_text())
         self._file("members-program", _MEMBERS, (TEMPLATES / "heat/members.py").read_text())
@@ -270,6 +272,7 @@ class HeatNode(pulumi.ComponentResource):
                     members=_MEMBERS,
                     node=self.host.name,
                     memory=self._memory_of(kind),
+                    checks_per_stack=deployment.checks_per_stack,
                 ),
             )
 
@@ -290,7 +293,7 @@ class HeatNode(pulumi.ComponentResource):
         """The files that every process of a kind reads here, beside its own."""
         files = [heat_conf.CONF, heat_conf.SECRETS, *self._more, heat_conf.POLICY, _unit_path(kind)]
         if kind is Kind.ENGINE:
-            return [*files, _ENGINE]
+            return [*files, _ENGINE, _PACE]
         return [*files, _uwsgi_path(kind), _API] if self._under_uwsgi(kind) else files
 
     def _copies(self, kind: Kind, unit: str, conf: str) -> dict[str, str]:

@@ -407,6 +407,7 @@ FORMATS: Mapping[str, Format | Range] = {
     "nodes": Range(1, MOST_NODES),
     **dict.fromkeys(("engines", "apis", "cfnApis"), Range(1, MOST_PROCESSES)),
     "engineWorkers": Range(1, 1000),
+    "checksPerStack": Range(0, 1000),
     "apiProcesses": Range(1, 1000),
     "apiThreads": Range(1, 10_000),
     "heatVersion": RELEASE,

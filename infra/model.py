@@ -331,6 +331,7 @@ class Settings:
     apis: int = 2
     cfn_apis: int = 2
     engine_workers: int = 1
+    checks_per_stack: int = 8
     api_processes: int = 1
     api_threads: int = 8
     install: str = "pip"
@@ -447,6 +448,7 @@ class Settings:
             cfn_url=f"http://{front}:{self.cfn_port}",
             region=self.region,
             engine_workers=self.engine_workers,
+            checks_per_stack=self.checks_per_stack,
             timeouts=self.chain,
             strips_headers=not self.octavia,
         )

@@ -1,4 +1,4 @@
-"""heat-engine, with two changes. Run by Heat's own Python.
+"""heat-engine, with three changes. Run by Heat's own Python.
 
 It gives back to the broker what it is still sent while it stops.
 
@@ -8,6 +8,9 @@ told to stop is a consumer no longer, and another engine gets what was on its wa
 
 It tells the caretaker, which asks over the broker, what it holds locks of. An engine whose database refuses a write
 leaves a lock behind that it no longer knows of, and nobody else takes a lock from an engine that lives.
+
+It works on a stack as fast as engines have room for it: pace.py says how. CHECKS_PER_STACK in its environment is how
+many resources of one stack it works on at once; 0, or nothing, is Heat's own pace.
 """
 
 import sys
@@ -16,19 +19,32 @@ import sys
 from heat.cmd.engine import main  # isort: skip
 
 import functools
+import hashlib
+import inspect
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any
 
+import heat.engine.stack
+from heat.common import messaging
+from heat.engine import scheduler, service, sync_point
 from heat.engine.resource import Resource
 from heat.engine.service import EngineListener
 from heat.objects.stack import Stack
 from heat.objects.stack_lock import StackLock
+from heat.rpc import worker_client
+from oslo_config import cfg
 from oslo_messaging._drivers.amqpdriver import AMQPListener, RpcAMQPListener
-from oslo_messaging._drivers.impl_rabbit import RabbitMessage
+from oslo_messaging._drivers.common import PURPOSE_SEND
+from oslo_messaging._drivers.impl_rabbit import Consumer, RabbitMessage
+from oslo_messaging.rpc.server import RPCServer
+
+from pace import Gate, Room, Together
 
 _stop = AMQPListener.stop
 _receive = RpcAMQPListener.__call__
@@ -40,12 +56,16 @@ def stop(self: AMQPListener) -> None:
     with self.conn._connection_lock:
         for consumer, tag in self.conn._consumers.items():
             consumer.cancel(tag)
+        for message in gate_of(self).clear():
+            message.requeue()
 
 
 def receive(self: RpcAMQPListener, message: RabbitMessage) -> None:
     """Take a message, or give it back."""
     if self._shutdown.is_set():
         message.requeue()
+    elif (stack := traversal_of(message)) and paced:
+        gate_of(self).put(stack, message)
     else:
         _receive(self, message)
 
@@ -120,11 +140,176 @@ def releasing(method: Any) -> Any:  # noqa: ANN401 # Heat's own
 
 
 def locks_held(_self: EngineListener, _context: object) -> list[str]:
-    """What the caretaker asks: templates/heat/records.py."""
+    """What the caretaker asks: templates/heat/records.py. Also whether checks wait in this engine for their turn."""
     with _guard:
-        return list(_held)
+        return [*_held, *(["waiting checks"] if any(gate.waits() for gate in _gates) else [])]
 
 
+# Checks that may wait in the queue before senders hold back; engines have more in their hands.
+QUEUED = 8
+# Seconds between two looks at what may begin, while checks wait.
+LOOK = 0.01
+# Seconds, at most, until a row is tried again that another engine has written to meanwhile. Heat's own engine waits
+# for up to ten, as each check would write for itself.
+AGAIN = 0.05
+
+checks_per_stack = int(os.environ.get("CHECKS_PER_STACK") or 0)
+paced = False
+_gates: list[Gate[RabbitMessage]] = []
+_thread = threading.local()
+
+
+def traversal_of(message: RabbitMessage) -> str:
+    """The traversal that a message has a check for, which names the stack and what is done to it; else ""."""
+    is_check = message.get("method") in ("check_resource", "check_resource_delete_snapshot")
+    return str(message["args"].get("current_traversal") or "") if is_check else ""
+
+
+def gate_of(listener: AMQPListener) -> Gate[RabbitMessage]:
+    """The checks that wait at a listener. They are not acknowledged yet: if this engine dies, another one has them."""
+    if not hasattr(listener, "gate"):
+        # One thread is left for what is no check: a cancellation.
+        listener.gate = Gate(cfg.CONF.executor_thread_pool_size - 1, checks_per_stack)
+        listener.conn.connection.gate = listener.gate
+        _gates.append(listener.gate)
+    gate: Gate[RabbitMessage] = listener.gate
+    return gate
+
+
+def listen(self: RpcAMQPListener, *words: object, **named: object) -> None:
+    """Begin checks whenever the connection is about to be read."""
+    AMQPListener.__init__(self, *words, **named)
+    self.conn.consume = functools.partial(consume, self, self.conn.consume)
+
+
+def consume(listener: RpcAMQPListener, read: Callable[..., None], timeout: float | None = None) -> None:
+    """Begin what may begin; if that is nothing, wait for messages. In the polling thread, where one acknowledges."""
+    gate = gate_of(listener)
+    while found := gate.take():
+        begin(listener, gate, *found)
+    if not listener.incoming:
+        read(timeout=min(timeout or LOOK, LOOK) if gate.waits() else timeout)
+
+
+def begin(listener: RpcAMQPListener, gate: Gate[RabbitMessage], stack: str, message: RabbitMessage) -> None:
+    """Take a check that waited, as oslo.messaging does when one comes in."""
+    message.leave = functools.partial(gate.leave, stack)
+    message.resting = functools.partial(gate.resting, stack)
+    _receive(listener, message)
+    # One that could not be acknowledged, or has come twice, is not worked on.
+    if not (listener.incoming and listener.incoming[-1].message is message):
+        message.leave()
+
+
+def subscribe(self: Consumer, connection: Any, tag: object) -> None:  # noqa: ANN401 # oslo.messaging's own
+    """Forget what waits: on a new connection the broker delivers all of it once more, here or elsewhere."""
+    if hasattr(connection, "gate"):
+        connection.gate.clear()
+    _subscribe(self, connection, tag)
+
+
+def process(self: RPCServer, incoming: Any) -> None:  # noqa: ANN401 # oslo.messaging's own
+    """Handle a message; what is a check leaves its thread to another one at the end."""
+    message = incoming[0].message
+    if not hasattr(message, "leave"):
+        _process(self, incoming)
+        return
+    _thread.resting = message.resting
+    try:
+        _process(self, incoming)
+    finally:
+        _thread.resting = nullcontext
+        message.leave()
+
+
+def sleep(self: scheduler.TaskRunner, wait_time: float | None) -> None:
+    """Wait between two looks at what another service does; another check of the stack may work meanwhile."""
+    with getattr(_thread, "resting", nullcontext)():
+        _sleep(self, wait_time)
+
+
+def queued() -> int:
+    """How many checks wait in the queue, by a passive declaration; 0 where the broker does not say.
+
+    It does not answer then: what is sent waits for it anyway.
+    """
+    found: list[int] = []
+
+    def ask() -> None:
+        found.append(connection.channel.queue_declare("engine_worker", passive=True).message_count)
+
+    try:
+        with messaging.TRANSPORT._driver._get_connection(PURPOSE_SEND) as connection, connection._connection_lock:
+            connection.ensure(ask, retry=0)
+    except Exception:  # whatever the broker's library raises
+        return 0
+    return found[-1]
+
+
+def send(self: worker_client.WorkerClient, *words: object, **named: object) -> None:
+    """Send a check when there is room for it."""
+    _room.enter()
+    _send(self, *words, **named)
+
+
+def tell(self: heat.engine.stack.Stack, event: object) -> None:
+    """Tell an event to those who want to hear it: where nobody does, no thread is needed for that."""
+    if self.env.get_event_sinks():
+        _tell(self, event)
+
+
+def add_thread(self: Any, *words: object, **named: object) -> object:  # noqa: ANN401 # Heat's own
+    """Start a thread for a stack. Those that have ended do not count: Heat refuses the thousandth."""
+    with self._lock:
+        self.threads[:] = [thread for thread in self.threads if thread.is_alive()]
+    return _add_thread(self, *words, **named)
+
+
+# What is replaced below, or relied upon, each as it has been read: the beginning of SHA-256 of its source.
+READ = (
+    (heat.engine.stack.Stack._converge_create_or_update, "c1a2abb0ff6c bff3d5ad4fa3 0f864423c656"),
+    (heat.engine.stack.Stack.dispatch_event, "ae3ba20ca06d"),
+    (sync_point.sync, "c077d6c02009 5e217150186f"),
+    (scheduler.TaskRunner._sleep, "279b31027a61 042b66177b93"),
+    (AMQPListener, "5b5d6ab91b36 2661eb8d033d"),
+    (RpcAMQPListener, "76e3fb7e99af e067e26720db"),
+    (RPCServer._process_incoming, "970d3b688adf 749d4e736f07 c4b521321581"),
+)
+
+
+def unknown() -> list[str]:
+    """What is written otherwise here than it was read."""
+    sources = ((thing.__qualname__, inspect.getsource(thing), digests) for thing, digests in READ)
+    return [name for name, text, digests in sources if hashlib.sha256(text.encode()).hexdigest()[:12] not in digests]
+
+
+if checks_per_stack:
+    other = unknown()
+    if other:
+        print(f"Heat's own pace: this program does not know {', '.join(other)} of this release", file=sys.stderr)
+    paced = not other
+_subscribe, _process, _sleep = Consumer.consume, RPCServer._process_incoming, scheduler.TaskRunner._sleep
+_send, _tell = worker_client.WorkerClient.check_resource, heat.engine.stack.Stack.dispatch_event
+if paced:
+    _room = Room(queued, QUEUED)
+    RpcAMQPListener.__init__ = listen
+    Consumer.consume = subscribe
+    RPCServer._process_incoming = process
+    scheduler.TaskRunner._sleep = sleep
+    worker_client.WorkerClient.check_resource = send
+    heat.engine.stack.Stack.dispatch_event = tell
+    for name in ("heat.engine.stack", "heat.engine.snapshots"):
+        # Both wait a second where Heat waits at all.
+        if name in sys.modules:
+            vars(sys.modules[name])["scheduler"] = SimpleNamespace(**{**vars(scheduler), "ENABLE_SLEEP": False})
+    sync_point.sync = Together(sync_point.sync)
+    _tenacity = sync_point.tenacity
+    sync_point.tenacity = SimpleNamespace(
+        **{**vars(_tenacity), "wait_random_exponential": lambda **_: _tenacity.wait_random(0, AGAIN)}
+    )
+    if hasattr(service.ThreadGroup, "add_thread") and hasattr(service, "ThreadWithCallback"):
+        _add_thread = service.ThreadGroup.add_thread
+        service.ThreadGroup.add_thread = add_thread
 AMQPListener.stop = stop
 RpcAMQPListener.__call__ = receive
 if version("openstack-heat").partition(".")[0] in KNOWN:

@@ -19,6 +19,7 @@ DEPLOYMENT = Deployment(
     cfn_url=f"http://{A}:8000",
     region="RegionOne",
     engine_workers=2,
+    checks_per_stack=8,
     timeouts=chain({"rpc_response": 60, "engine_graceful": 90})[0],
 )
 SERVICES = Services(keystone_url=f"http://{A}:5000", memcached=(f"{A}:11211",))

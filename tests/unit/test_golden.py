@@ -160,6 +160,7 @@ AS_THEY_ARE = {
     "heat/encrypted.py": "node-1-encrypted-program",
     "heat/api.py": "node-1-api-program",
     "heat/engine.py": "node-1-engine-program",
+    "heat/pace.py": "node-1-engine-pace",
     "heat/caretaker.py": "node-1-caretaker-caretaker",
     "heat/engine_work.py": "node-1-engine-work",
     "heat/check_policy.py": "node-1-check-policy",
