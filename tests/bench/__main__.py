@@ -21,7 +21,7 @@ from tests.bench.heat import FailedError, Heat
 from tests.bench.journal import errors
 from tests.bench.report import Row, Setup, bad, markdown
 from tests.bench.run import Runner
-from tests.bench.share import engines_of, shared
+from tests.bench.share import engines_of, find_controller, shared
 from tests.bench.usage import Process
 from tests.e2e.lab import Stack, engine, wait_for
 from tests.faults.cloud import Cloud
@@ -48,6 +48,7 @@ class Bench:
 
     def run(self) -> None:
         """Measure everything."""
+        self._write()
         say(f"{self._left} cases under {len(self._plan)} settings, {os.cpu_count()} CPUs")
         for path, value in self._choice.settings.items():
             self._stack.pulumi("config", "set", "--path", path, value)
@@ -57,11 +58,11 @@ class Bench:
                 with self._ready(setup) as (runner, containers):
                     for case in cases:
                         say(f"    next: {case}; {self._left} left")
-                        if why := too_long(setup, case, self._choice.limit):
+                        if why := too_long(setup, case, self._choice.pause):
                             self._add(Row(setup=setup, case=case, resources=case.resources, skipped=why))
                         else:
                             self._add(self._measured(runner, containers, setup, cases.index(case)))
-            except (AssertionError, FailedError, OSError, RuntimeError) as error:
+            except (AssertionError, FailedError, OSError, RuntimeError, subprocess.SubprocessError) as error:
                 done = {row.case for row in self.rows if row.setup == setup}
                 for case in cases:
                     if case not in done:
@@ -110,6 +111,9 @@ class Bench:
         say(f"    {row.line()}")
         for line in row.errors[:5]:
             say(f"        {line[:300]}")
+        self._write()
+
+    def _write(self) -> None:
         if self._choice.report:
             told = {"cpus": os.cpu_count(), "rows": [one.as_json() for one in self.rows]}
             self._choice.report.write_text(json.dumps(told, indent=1) + "\n")
@@ -136,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = words.parse_args(arguments)
     try:
         choice = chosen(os.environ)
+        if choice.share and choice.engines and choice.scaling:
+            find_controller()
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

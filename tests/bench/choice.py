@@ -25,6 +25,7 @@ class Choice:
         scaling: cases for each number of engines.
         share: percent of a core that each of these engines has.
         limit: seconds that a creation, or a deletion, may take.
+        pause: seconds beyond which a case is not tried at Heat's own pace.
         settings: further ones, by their paths.
         report: a file for all of it, as JSON.
     """
@@ -36,6 +37,7 @@ class Choice:
     scaling: list[Case]
     share: int
     limit: int
+    pause: int
     settings: dict[str, str]
     report: Path | None
 
@@ -54,8 +56,9 @@ def chosen(env: Mapping[str, str]) -> Choice:
         shapes=cases(env.get("CASES", shapes)),
         engines=numbers("ENGINES", env.get("ENGINES", "1,2" if short else "1,2,4,8"), least=1, most=64),
         scaling=cases(env.get("SCALING", scaling)),
-        share=_one("SHARE", env, 15, least=0, most=100),
+        share=_one("SHARE", env, 15, least=1, most=100),
         limit=_one("LIMIT", env, 120 if short else 420, least=10, most=7200),
+        pause=_one("PAUSE", env, 300, least=0, most=7200),
         settings=dict(_setting(word) for word in env.get("SET", "").split()),
         report=Path(env["REPORT"]) if env.get("REPORT") else None,
     )
@@ -74,10 +77,10 @@ def plan(choice: Choice) -> list[tuple[Setup, list[Case]]]:
     return found
 
 
-def too_long(setup: Setup, case: Case, limit: int) -> str:
+def too_long(setup: Setup, case: Case, pause: int) -> str:
     """Why a case is not tried; "" where it is."""
-    if setup.checks == 0 and case.pause > limit:
-        return f"Heat's own pace makes it wait {case.pause} s at least, and LIMIT is {limit} s"
+    if setup.checks == 0 and case.pause > pause:
+        return f"not tried: it takes {case.pause} s at Heat's own pace, at least"
     return ""
 
 

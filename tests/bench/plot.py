@@ -17,7 +17,7 @@ mpl.use("svg")
 mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "heat-scaleout", "font.size": 10}
 
 from matplotlib import pyplot as plt  # noqa: E402 # after the choice of the output
-from matplotlib.ticker import NullFormatter, ScalarFormatter  # noqa: E402
+from matplotlib.ticker import NullFormatter, StrMethodFormatter  # noqa: E402
 
 from tests.bench.report import Row, from_json, pace, per_second  # noqa: E402
 
@@ -78,7 +78,7 @@ def _draw(
     axes.set_yscale("log", base=2 if ideal else 10)
     axes.set_xticks(sorted({x(row) for row in rows}))
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(ScalarFormatter())
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])

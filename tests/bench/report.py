@@ -69,7 +69,7 @@ class Row:
     def line(self) -> str:
         """For whoever watches the run."""
         if self.skipped:
-            return f"{self.case}: skipped, {self.skipped}"
+            return f"{self.case}: {self.skipped}"
         parts = [
             f"{verb} in {half.seconds:.1f} s (idle CPU {half.idle:.0%})"
             for verb, half in (("created", self.create), ("deleted", self.delete))
@@ -87,6 +87,8 @@ class Row:
     def note(self) -> str:
         """What a table says beside the numbers."""
         notes = [self.skipped or self.failed]
+        if self.alone and not self.beside:
+            notes.append("the large stack was complete before a small one was")
         if self.alone and self.beside:
             notes.append(
                 f"a small stack: {self.beside:.1f} s, alone {self.alone:.1f} s, {self.beside / self.alone:.1f} times"
@@ -168,7 +170,9 @@ def scaling_table(rows: Sequence[Row]) -> str:
         "",
     )
     body = []
-    for row in rows:
+    # One case after the other, each with all its engines.
+    order = list(dict.fromkeys(map(_series, rows)))
+    for row in sorted(rows, key=lambda row: order.index(_series(row))):
         alike = [one for one in rows if _series(one) == _series(row)]
         body.append(
             (

@@ -7,13 +7,15 @@
 #                   "" for none. tests/bench/cases.py says what is measured by default
 #   SCALING="…"     the cases that are measured for each number of engines
 #   ENGINES=1,2,4,8 these numbers; "" for none
-#   SHARE=15        percent of one core that each of these engines has; 0 holds nobody back
+#   SHARE=15        percent of one core that each of these engines has, 1 to 100
 #   PACES=8,0       values of checksPerStack; 0 is Heat's own pace
 #   RELEASES=…      of Heat, with commas; the older ones come first
 #   SET="…"         further settings, with blanks between them: SET="engineWorkers=2 options.all.DEFAULT.debug=true"
+#                   With KEEP=1 they stay for the next run
+#   PAUSE=300       seconds: a case that takes longer at Heat's own pace, by its size, is not tried under it
 #   LIMIT=420       seconds that one creation or deletion may take
 #   SHORT=1         small stacks, one release, one pace, one and two engines: does the benchmark itself work?
-#   REPORT=FILE     all that was measured, as JSON; written anew after each case
+#   REPORT=FILE     all that was measured, as JSON, written anew after each case; .state/bench.json where it is not said
 #   PLOT=DIR        plots, as SVG; once more of the same REPORT: tests/bench/plot.sh REPORT DIR
 set -eu
 cd "$(dirname "$0")/../.."
@@ -27,7 +29,6 @@ export STACK
 
 .venv/bin/python -m tests.bench --stack "$STACK" --check
 
-work=$(mktemp -d)
 sweep() {
     # Cgroups of this machine's go in any case: what is left in them would stay slow.
     .venv/bin/python -m tests.bench.share || true
@@ -35,24 +36,20 @@ sweep() {
     sweep_stack "$STACK" "$subnet"
     tools/remove-images.sh
 }
-finish() {
-    sweep
-    rm -rf "$work"
-}
 
 only_one "$STACK"
-trap finish EXIT
+trap sweep EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 sweep
 [ -z "${PLOT-}" ] || tests/bench/plot.sh --prepare
 tools/new-stack.sh "$STACK" 9>&- >&2
 pulumi config set subnet "$subnet" 9>&-
-REPORT=${REPORT:-$work/report.json}
+REPORT=${REPORT:-.state/bench.json}
 export REPORT
 code=0
 .venv/bin/python -m tests.bench --stack "$STACK" "$@" 9>&- || code=$?
-if [ -n "${PLOT-}" ] && [ -s "$REPORT" ]; then
+if [ -n "${PLOT-}" ]; then
     tests/bench/plot.sh "$REPORT" "$PLOT" || code=$?
 fi
 exit "$code"

@@ -23,6 +23,7 @@ GROUP = "heat-scaleout-bench"
 # Microseconds. Short, so that an engine is slow rather than stopped: the kernel's own, 100,000, would stop one that
 # holds a lock for most of a tenth of a second.
 PERIOD = 20_000
+_WITHOUT = "Run the benchmark without numbers of engines: ENGINES= make bench"
 _V2 = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
@@ -42,7 +43,7 @@ def controller(mounts: str, v2_controllers: str) -> Path | None:
         _, where, kind, options, *_ = line.split()
         if kind == "cgroup" and "cpu" in options.split(","):
             return Path(where)
-    raise ValueError("This machine has no cpu controller, in neither cgroup v1 nor v2: run the benchmark with SHARE=0.")
+    raise ValueError(f"This machine has no cpu controller, in neither cgroup v1 nor v2. {_WITHOUT}")
 
 
 def group_path(cpu: Path, node: str, unit: str) -> Path:
@@ -87,6 +88,9 @@ def shared(stack: Stack, containers: dict[str, str], percent: int) -> Iterator[N
         stack: whose engines.
         containers: its nodes, by their containers' ids.
         percent: of a core; 0 holds nobody back.
+
+    Raises:
+        RuntimeError: no share can be given here.
     """
     if not percent:
         yield
@@ -100,8 +104,8 @@ def shared(stack: Stack, containers: dict[str, str], percent: int) -> Iterator[N
             else:
                 stack.on(node, f"systemctl set-property --runtime {unit} CPUQuota={percent}%")
                 held = _V2.parent / v2_place((PROC / str(its_own[0].pid) / "cgroup").read_text()) / "cpu.max"
-                assert held.exists(), f"{held} is not there: this container has no cpu controller. Run with SHARE=0."
-                assert not held.read_text().startswith("max"), f"{held} says {held.read_text()}. Run with SHARE=0."
+                if not held.exists() or held.read_text().startswith("max"):
+                    raise RuntimeError(f"{held} holds nobody back: the container has no cpu controller. {_WITHOUT}")
         yield
     finally:
         if cpu:
