@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.bench.cases import Case
 from tests.bench.choice import Choice, chosen, plan, too_long
 from tests.bench.heat import FailedError, Heat
 from tests.bench.journal import errors
@@ -45,6 +46,7 @@ class Bench:
         self._plan = plan(choice)
         self._left = sum(len(cases) for _, cases in self._plan)
         self.rows: list[Row] = []
+        self.broken: list[str] = []
 
     def run(self) -> None:
         """Measure everything."""
@@ -54,22 +56,23 @@ class Bench:
             self._stack.pulumi("config", "set", "--path", path, value)
         for setup, cases in self._plan:
             say(f"{setup}: pulumi up; {self._left} cases left")
+            waiting = list(cases)
             try:
                 with self._ready(setup) as (runner, containers):
-                    for case in cases:
-                        say(f"    next: {case}; {self._left} left")
-                        if why := too_long(setup, case, self._choice.pause):
-                            self._add(Row(setup=setup, case=case, resources=case.resources, skipped=why))
-                        else:
-                            self._add(self._measured(runner, containers, setup, cases.index(case)))
+                    while waiting:
+                        say(f"    next: {waiting[0]}; {self._left} left")
+                        row = self._measured(runner, containers, setup, waiting[0])
+                        waiting.pop(0)
+                        self._add(row)
             except (AssertionError, FailedError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-                done = {row.case for row in self.rows if row.setup == setup}
-                for case in cases:
-                    if case not in done:
-                        self._add(Row(setup=setup, case=case, resources=case.resources, failed=str(error)[-1500:]))
+                self.broken.append(str(error))
+                say(f"    FAILED: {error}")
+                for case in waiting:
+                    self._add(Row(setup=setup, case=case, resources=case.resources, failed=str(error)))
 
-    def _measured(self, runner: Runner, containers: dict[str, str], setup: Setup, number: int) -> Row:
-        case = dict(self._plan)[setup][number]
+    def _measured(self, runner: Runner, containers: dict[str, str], setup: Setup, case: Case) -> Row:
+        if why := too_long(setup, case, self._choice.pause):
+            return Row(setup=setup, case=case, resources=case.resources, skipped=why)
         began, before = time.time(), _pids(containers)
         row = runner.measure(setup, case)
         row.errors = errors(self._stack, [node for node in containers.values() if node != "front"], began)
@@ -88,7 +91,10 @@ class Bench:
         ):
             stack.set(key, value)
         done = stack.pulumi("up", "--yes", "--skip-preview", check=False)
-        assert not done.code, f"pulumi up failed: {done.text}"
+        # What is wrong is told at the end, below the list of all that was done.
+        assert not done.code, (
+            f"pulumi up failed: {(done.text.partition('Diagnostics:')[2] or done.text)[-1500:].strip()}"
+        )
         wait_for(lambda: self._consumers() == setup.engines, f"{setup.engines} engines consume", 120)
         say(f"    up took {done.seconds:.0f} s")
         outputs = stack.outputs()
@@ -154,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench.run()
     finally:
         print(markdown(bench.rows), end="", flush=True)
-    return int(bad(bench.rows))
+    return int(bad(bench.rows) or bool(bench.broken))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from typing import Any
 from tests.bench.cases import Case
 from tests.bench.usage import Phase
 
+# Characters of a reason that a table has; the report has all of it.
+_SHOWN = 300
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -86,7 +89,7 @@ class Row:
     @property
     def note(self) -> str:
         """What a table says beside the numbers."""
-        notes = [self.skipped or self.failed]
+        notes = [self.skipped or self.failed[:_SHOWN]]
         if self.alone and not self.beside:
             notes.append("the large stack was complete before a small one was")
         if self.alone and self.beside:
