@@ -9,6 +9,8 @@ from typing import Any
 from tests.bench.cases import Case
 from tests.bench.usage import Phase
 
+# A share of the CPUs that goes to something else than the stack, from which on the numbers say little of Heat.
+_DISTURBED = 0.2
 # Characters of a reason that a table has; the report has all of it.
 _SHOWN = 300
 
@@ -80,11 +82,18 @@ class Row:
         ]
         if self.alone and self.beside:
             parts.append(f"a small stack takes {self.beside:.1f} s, alone {self.alone:.1f} s")
+        if self._disturbed:
+            parts.append(self._disturbed)
         if self.failed:
             parts.append(f"FAILED: {self.failed}")
         if self.errors:
             parts.append(f"{len(self.errors)} error {_plural('line', len(self.errors))} in the engines' journals")
         return f"{self.case}: {', '.join(parts)}"
+
+    @property
+    def _disturbed(self) -> str:
+        others = max((half.others for half in (self.create, self.delete) if half), default=0.0)
+        return f"disturbed: something else had {others:.0%} of the CPUs" if others >= _DISTURBED else ""
 
     @property
     def note(self) -> str:
@@ -96,6 +105,7 @@ class Row:
             notes.append(
                 f"a small stack: {self.beside:.1f} s, alone {self.alone:.1f} s, {self.beside / self.alone:.1f} times"
             )
+        notes.append(self._disturbed)
         if self.errors:
             notes.append(f"{len(self.errors)} error {_plural('line', len(self.errors))}")
         return "; ".join(note for note in notes if note)

@@ -44,12 +44,14 @@ class Phase:
         engines: CPU seconds of the engines.
         carriers: CPU seconds of the database, the broker and the APIs.
         idle: the idle share of all CPUs of the machine.
+        others: the share that went to what is not in the stack's containers, this client among it.
     """
 
     seconds: float
     engines: float
     carriers: float
     idle: float
+    others: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         return {name: round(value, 3) for name, value in asdict(self).items()}
@@ -112,15 +114,16 @@ class Watch:
         seconds = time.monotonic() - self._began
         used, times = self._usage(), times_of((PROC / "stat").read_text())
         total = times.total - self._times.total
-        sums = {"engines": 0.0, "carriers": 0.0}
+        sums = {"engines": 0.0, "carriers": 0.0, "": 0.0}
         for process, now in used.items():
-            if kind := kind_of(process.unit):
-                sums[kind] += now - self._used.get(process, 0.0)
+            sums[kind_of(process.unit)] += now - self._used.get(process, 0.0)
+        idle = times.idle - self._times.idle
         return Phase(
             seconds=seconds,
             engines=sums["engines"],
             carriers=sums["carriers"],
-            idle=(times.idle - self._times.idle) / total if total else 0.0,
+            idle=idle / total if total else 0.0,
+            others=max(total - idle - sum(sums.values()), 0.0) / total if total else 0.0,
         )
 
     def _usage(self) -> dict[Process, float]:
