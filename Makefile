@@ -63,7 +63,7 @@ check: venv ## ruff, mypy, shellcheck
 	@.venv/bin/mypy
 	@# Scripts with blanks to fill in are checked as they are rendered, by tests/unit/test_golden.py.
 	@.venv/bin/shellcheck -x env.sh tools/*.sh tools/*/*.sh tools/command_provider/pulumi-resource-command \
-		.ci/run tests/e2e/*.sh tests/e2e/*/*.sh tests/faults/run.sh tests/openstack/run.sh templates/scripts/heat-scaleout.sh
+		.ci/run tests/e2e/*.sh tests/e2e/*/*.sh tests/faults/run.sh tests/bench/*.sh tests/openstack/run.sh templates/scripts/heat-scaleout.sh
 
 .PHONY: e2e
 e2e: tools engine ## the real thing in containers, from nothing to nothing, under names of its own
@@ -72,6 +72,10 @@ e2e: tools engine ## the real thing in containers, from nothing to nothing, unde
 .PHONY: e2e-faults
 e2e-faults: tools engine ## change and break a stack under load, and count: SEED=, FAULTS=engines,broker, SHORT=1
 	@tests/faults/run.sh
+
+.PHONY: bench
+bench: tools engine ## how fast stacks are made and deleted, by shape, engines and pace: CASES=, ENGINES=, SHORT=1 (tests/bench/run.sh)
+	@tests/bench/run.sh
 
 .PHONY: e2e-openstack
 e2e-openstack: tools engine ## VMs of an OpenStack cloud, from nothing to nothing, in the cloud that `make cloud` starts

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Pin every package anew, with its digests: requirements.txt for the project, and below templates/ a list for each release
-# of Heat, for Keystone, and for the uv that installs them. Read the diff, then run the whole of the tests.
+# Pin every package anew, with its digests: requirements.txt for the project, a list for the benchmark's plots, and below
+# templates/ one for each release of Heat, for Keystone, and for the uv that installs them. Read the diff, then run the
+# whole of the tests.
 #
 #   UV_VERSION=…   another release of the uv on the hosts than the pinned one
 set -eu
@@ -10,6 +11,10 @@ command -v "$uv" >/dev/null || { echo "uv is wanted: pip install uv, or UV=/wher
 
 "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 pyproject.toml \
     -o requirements.txt
+
+# What draws the benchmark's plots, in an environment of its own.
+echo matplotlib | "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 - \
+    -o tests/bench/requirements-plot.txt
 
 uv_lock=templates/scripts/requirements-uv.txt
 echo "uv==${UV_VERSION:-$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$uv_lock")}" |

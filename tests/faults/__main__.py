@@ -20,7 +20,7 @@ from tests.faults.cloud import Cloud
 from tests.faults.cut import Cut, excused, failed_with_the_database
 from tests.faults.faults import FAULTS, FIRST, Fault
 from tests.faults.load import Failure, Life, Load, Window, chance, ends
-from tests.faults.scene import Scene, root
+from tests.faults.scene import Scene, sources
 
 # What a full run has at least, in all.
 REQUESTS, STACKS = 20_000, 200
@@ -140,7 +140,7 @@ def main() -> int:
     load = Load(
         cloud,
         seed=seed,
-        sources=_sources(stack, outputs),
+        sources=sources(stack, outputs, _SOURCES),
         reads=asked.reads,
         stacks=asked.stacks,
         patience=asked.patience,
@@ -190,16 +190,6 @@ def _write(report: Path | None, done: Sequence[Mapping[str, Any]]) -> None:
     """As far as it has come: a run takes an hour, and may be ended."""
     if report:
         report.write_text(json.dumps(done, indent=1))
-
-
-def _sources(stack: Stack, outputs: dict[str, Any]) -> list[str]:
-    """Addresses for the clients, on the containers' bridge; they go with it."""
-    network = outputs["nodes"][0]["address"].rpartition(".")[0]
-    device = stack.bridge()
-    addresses = [f"{network}.{200 + number}" for number in range(_SOURCES)]
-    for address in addresses:
-        root("ip", "address", "replace", f"{address}/32", "dev", device)
-    return addresses
 
 
 if __name__ == "__main__":

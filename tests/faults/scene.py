@@ -35,6 +35,16 @@ def root(*words: str) -> str:
     return done.stdout.strip()
 
 
+def sources(stack: Stack, outputs: Mapping[str, Any], count: int) -> list[str]:
+    """Addresses for so many clients, on the containers' bridge; they go with it. HAProxy sends each to one API."""
+    network = outputs["nodes"][0]["address"].rpartition(".")[0]
+    device = stack.bridge()
+    addresses = [f"{network}.{200 + number}" for number in range(count)]
+    for address in addresses:
+        root("ip", "address", "replace", f"{address}/32", "dev", device)
+    return addresses
+
+
 @dataclass
 class Scene:
     """`chance` is the fault's own; `short`: waits are seconds where they would be minutes."""

@@ -410,7 +410,7 @@ def test_a_host_that_has_all_of_it_installed_needs_no_room_for_it(tmp_path: Path
 def test_no_script_looks_for_several_programs_in_one_command() -> None:
     """`command -v a b` looks at the first name only in dash."""
     root = TEMPLATES.parent
-    tops = ("templates", "tools", "tests/e2e", "tests/faults", "tests/openstack", ".ci")
+    tops = ("templates", "tools", "tests/e2e", "tests/faults", "tests/bench", "tests/openstack", ".ci")
     scripts = [path for top in tops for path in (root / top).rglob("*") if path.is_file()]
     for path in [*scripts, root / "env.sh", root / "Makefile"]:
         if path.suffix in (".sh", ".j2", "") and "__pycache__" not in path.parts:

@@ -1,0 +1,188 @@
+"""The cases of the benchmark: which shapes there are, how they are written, and their templates. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Resources = dict[str, dict[str, Any]]
+
+# Stacks of five resources are made beside a large one.
+SMALL = 5
+# Seconds that a resource of `slow` waits before it is complete, as a server that boots.
+BOOT = 10
+
+DEFAULT = (
+    "wide 20, wide 100, wide 300, wide 1000, group 300, fan 100, chain 20, nested 10 x 20, nested 40 x 22, "
+    "many 50 x 20, beside 300, slow 40"
+)
+SHORT = "wide 10, wide 20, group 10, fan 10, chain 5, nested 3 x 3, many 4 x 5, beside 30, slow 5"
+# What is measured for each number of engines.
+SCALING = "wide 60, many 12 x 10"
+SCALING_SHORT = "wide 20, many 4 x 5"
+
+_WRITTEN = re.compile(r"([a-z]+)[\s:]+(\d+)(?:\s*x\s*(\d+))?")
+
+
+def _random() -> dict[str, Any]:
+    return {"type": "OS::Heat::RandomString"}
+
+
+def _group(count: int, of: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "OS::Heat::ResourceGroup", "properties": {"count": count, "resource_def": of}}
+
+
+def _wide(count: int) -> Resources:
+    return {f"r{number}": _random() for number in range(count)}
+
+
+def _fan(count: int) -> Resources:
+    return {"first": _random()} | {name: one | {"depends_on": "first"} for name, one in _wide(count).items()}
+
+
+def _chain(count: int) -> Resources:
+    made = _wide(count)
+    for number in range(1, count):
+        made[f"r{number}"]["depends_on"] = f"r{number - 1}"
+    return made
+
+
+def _slow(count: int) -> Resources:
+    # With an entity that no client has, a look at the resource takes no second of its own.
+    properties = {
+        "action_wait_secs": {"create": BOOT, "update": 0, "delete": 0},
+        "client_name": "heat",
+        "entity_name": "none",
+    }
+    return {f"r{number}": {"type": "OS::Heat::TestResource", "properties": properties} for number in range(count)}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A kind of case.
+
+    Args:
+        numbers: how many numbers say its size.
+        resources: of one of its stacks.
+        counts: how many resources Heat makes in all, groups included.
+        pause: how many of them Heat's own pace makes wait a second each, one after the other, at creation or deletion.
+    """
+
+    numbers: int
+    resources: Callable[[Sequence[int]], Resources]
+    counts: Callable[[Sequence[int]], int]
+    pause: Callable[[Sequence[int]], int]
+
+
+SHAPES: Mapping[str, Shape] = {
+    "wide": Shape(1, lambda n: _wide(n[0]), lambda n: n[0], lambda n: n[0]),
+    "group": Shape(1, lambda n: {"group": _group(n[0], _random())}, lambda n: n[0] + 1, lambda n: n[0]),
+    "fan": Shape(1, lambda n: _fan(n[0]), lambda n: n[0] + 1, lambda n: n[0]),
+    "chain": Shape(1, lambda n: _chain(n[0]), lambda n: n[0], lambda _: 1),
+    "nested": Shape(
+        2,
+        lambda n: {"groups": _group(n[0], _group(n[1], _random()))},
+        lambda n: 1 + n[0] + n[0] * n[1],
+        lambda n: n[0] + n[1],
+    ),
+    "many": Shape(2, lambda n: _wide(n[1]), lambda n: n[0] * n[1], lambda n: n[1]),
+    "beside": Shape(1, lambda n: _wide(n[0]), lambda n: n[0], lambda n: n[0]),
+    "slow": Shape(1, lambda n: _slow(n[0]), lambda n: n[0], lambda n: n[0]),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is made, and measured. `size` is N, or A and B of "A x B"."""
+
+    shape: str
+    size: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.shape} {' x '.join(map(str, self.size))}"
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """Of each of its stacks."""
+        return {"heat_template_version": "2018-08-31", "resources": SHAPES[self.shape].resources(self.size)}
+
+    @property
+    def stacks(self) -> int:
+        """How many are made at once."""
+        return self.size[0] if self.shape == "many" else 1
+
+    @property
+    def resources(self) -> int:
+        """How many Heat makes in all."""
+        return SHAPES[self.shape].counts(self.size)
+
+    @property
+    def pause(self) -> int:
+        """Seconds that it takes at Heat's own pace, at least."""
+        return SHAPES[self.shape].pause(self.size)
+
+
+def small() -> dict[str, Any]:
+    """The template of a stack that is made beside a large one."""
+    return {"heat_template_version": "2018-08-31", "resources": _wide(SMALL)}
+
+
+def cases(written: str) -> list[Case]:
+    """Read a list of cases, such as "wide 20, nested 10 x 20".
+
+    Raises:
+        ValueError: one of them is no case.
+    """
+    return [_case(one.strip()) for one in written.split(",") if one.strip()]
+
+
+def _case(written: str) -> Case:
+    found = _WRITTEN.fullmatch(written)
+    shape = SHAPES.get(found[1]) if found else None
+    size = tuple(int(one) for one in found.groups()[1:] if one) if found else ()
+    if not shape or len(size) != shape.numbers or not all(size):
+        raise ValueError(f"CASES: {written!r} is not a case. Cases are: {_known()}.")
+    assert found
+    return Case(found[1], size)
+
+
+def _known() -> str:
+    return ", ".join(f"{name} {'A x B' if shape.numbers == 2 else 'N'}" for name, shape in SHAPES.items())
+
+
+def numbers(name: str, written: str, *, least: int, most: int) -> list[int]:
+    """Read a list of whole numbers, such as "1,2,4,8".
+
+    Raises:
+        ValueError: one of them is no number, or out of bounds.
+    """
+    words = [word.strip() for word in written.split(",") if word.strip()]
+    for word in words:
+        if not re.fullmatch(r"\d{1,6}", word) or not least <= int(word) <= most:
+            raise ValueError(f"{name}: {word!r} must be an integer from {least} to {most}.")
+    return unique(int(word) for word in words)
+
+
+def releases(written: str) -> list[str]:
+    """Read a list of releases of Heat, and give them with the oldest first: a database only goes up.
+
+    Raises:
+        ValueError: one of them is no release.
+    """
+    words = [word.strip() for word in written.split(",") if word.strip()]
+    for word in words:
+        if not re.fullmatch(r"\d+(\.\d+)*", word):
+            raise ValueError(f"RELEASES: {word!r} must be a release of Heat, such as 27.0.1.")
+    return sorted(set(words), key=release_key)
+
+
+def release_key(release: str) -> tuple[int, ...]:
+    """What orders releases."""
+    return tuple(map(int, release.split(".")))
+
+
+def unique(found: Iterable[int]) -> list[int]:
+    """Each once, in the order in which they came."""
+    return list(dict.fromkeys(found))

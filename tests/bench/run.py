@@ -1,0 +1,134 @@
+"""Measures one case."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tests.bench.cases import SMALL, Case, small
+from tests.bench.heat import FailedError, Heat
+from tests.bench.report import Row, Setup
+from tests.bench.usage import Watch
+
+PREFIX = "bench-"
+# Small stacks that are made before the large one, and at most beside it.
+_ALONE, _BESIDE = 5, 20
+_SMALL_LIMIT = 120.0
+
+
+class Runner:
+    """Measures cases.
+
+    Args:
+        heat: the client.
+        containers: the stack's hosts, by their containers' ids.
+        limit: seconds that a creation, or a deletion, may take.
+    """
+
+    def __init__(self, heat: Heat, containers: Mapping[str, str], limit: float) -> None:
+        self._heat, self._containers, self._limit = heat, containers, limit
+
+    def measure(self, setup: Setup, case: Case) -> Row:
+        """Make a case's stacks and delete them. Nothing of it is left afterwards, as far as Heat lets it go."""
+        row = Row(setup=setup, case=case, resources=case.resources)
+        try:
+            if case.shape == "beside":
+                self._beside(row)
+            else:
+                self._plain(row)
+        except FailedError as error:
+            row.failed = str(error)
+            self._clear(row)
+        return row
+
+    def warm_up(self, stacks: int) -> None:
+        """Engines and APIs that have just started are slower with their first stacks.
+
+        Raises:
+            FailedError: no stack can be made.
+        """
+        made = self._heat.create(_named("warm", small(), stacks))
+        self._heat.created(made, self._limit)
+        self._heat.delete(made)
+        self._heat.deleted(made, self._limit)
+
+    def clear(self) -> None:
+        """Delete what earlier cases, or a run that was killed, have left.
+
+        Raises:
+            FailedError: something of it stays.
+        """
+        left = self._heat.left(PREFIX)
+        self._heat.delete(left)
+        self._heat.deleted(left, self._limit)
+
+    def _clear(self, row: Row) -> None:
+        try:
+            self.clear()
+        except FailedError as error:
+            row.failed += f"; its deletion: {error}"
+
+    def _plain(self, row: Row) -> None:
+        case = row.case
+        watch = self._watch()
+        made = self._heat.create(_named(str(case), case.template, case.stacks))
+        self._heat.created(made, self._limit)
+        row.create = watch.stop()
+        watch = self._watch()
+        self._heat.delete(made)
+        self._heat.deleted(made, self._limit)
+        row.delete = watch.stop()
+
+    def _beside(self, row: Row) -> None:
+        """The large stack, and small ones beside it, one after the other."""
+        alone = [self._small(f"alone-{number}") for number in range(_ALONE)]
+        over = threading.Event()
+        watch = self._watch()
+        large = self._heat.create(_named(str(row.case), row.case.template, 1))
+        with ThreadPoolExecutor(1) as pool:
+            others = pool.submit(self._small_ones, over)
+            try:
+                self._heat.created(large, self._limit)
+                row.create = watch.stop()
+            finally:
+                over.set()
+            beside = others.result()
+        row.resources += SMALL * len(beside)
+        row.alone = statistics.median(alone)
+        row.beside = statistics.median(beside) if beside else None
+        watch = self._watch()
+        self._heat.delete(large)
+        self._heat.deleted(large, self._limit)
+        row.delete = watch.stop()
+
+    def _small_ones(self, over: threading.Event) -> list[float]:
+        """Seconds of each small stack that was complete before the large one was."""
+        taken: list[float] = []
+        while not over.is_set() and len(taken) < _BESIDE:
+            seconds = self._small(f"beside-{len(taken)}")
+            if not over.is_set():
+                taken.append(seconds)
+        return taken
+
+    def _small(self, name: str) -> float:
+        began = time.monotonic()
+        made = self._heat.create(_named(name, small(), 1))
+        self._heat.created(made, _SMALL_LIMIT)
+        seconds = time.monotonic() - began
+        self._heat.delete(made)
+        self._heat.deleted(made, _SMALL_LIMIT)
+        return seconds
+
+    def _watch(self) -> Watch:
+        return Watch(list(self._containers))
+
+
+def _named(what: str, template: dict[str, Any], count: int) -> dict[str, dict[str, Any]]:
+    """So many stacks with names that no stack of another case has."""
+    stem = f"{PREFIX}{re.sub(r'[^a-z0-9]+', '-', what)}-{time.time_ns() // 1_000_000}"
+    return {f"{stem}-{number}": template for number in range(count)}
