@@ -54,7 +54,8 @@ hostkeys: tools ## the keys of existing hosts: fetched once, shown, and pinned w
 
 .PHONY: test
 test: tools check ## the checks and the fast tests: no root, no hosts
-	@$(PY) -m pytest -q --numprocesses 3 --dist loadfile tests/unit
+	@# Python keeps what it has compiled, whatever the environment says: without that each worker begins 3 s later.
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q --numprocesses 3 --dist loadfile tests/unit
 
 .PHONY: check
 check: venv ## ruff, mypy, shellcheck
