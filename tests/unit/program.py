@@ -254,13 +254,13 @@ class Monitor(MockMonitor):
         self._registered = registered
 
     def RegisterResource(self, request: RegisterResourceRequest) -> RegisterResourceResponse:  # noqa: N802
-        urn = self.make_urn(request.parent, request.type, request.name)  # type: ignore[no-untyped-call]
+        urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
             return RegisterResourceResponse(urn=urn)
         told = json_format.MessageToDict(request.object)
         self._registered.append(Resource(request=request, urn=urn, inputs=_opened(told)))
         identifier, made = self.mocks.new_resource(MockResourceArgs(request.type, request.name, told))
-        answer = RegisterResourceResponse(urn=urn, id=identifier)
+        answer = RegisterResourceResponse(urn=urn, id=identifier or "")
         if identifier:
             # A resource has its inputs as they came; taking them apart and together again takes a tenth of a run.
             answer.object.CopyFrom(request.object)
