@@ -323,6 +323,8 @@ def in_pulumi(
     try:
         return contextvars.copy_context().run(inside)
     finally:
+        # Nor is what a run leaves looked through: 13 MB, until this process ends.
+        gc.freeze()
         gc.enable()
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
