@@ -28,6 +28,7 @@ _DEEPEST, _MOST_VALUES, _MOST_CHARACTERS, _MOST_UNKNOWN = 8, 4000, 500_000, 20
 _MOST_DIGITS = 18
 
 
+@cache
 def camel(name: str) -> str:
     """A field's name as its key in the stack's file: cfn_apis is cfnApis."""
     head, *tail = name.split("_")

@@ -70,7 +70,7 @@ def test_every_process_of_the_plan_has_a_resource_and_a_file_and_no_other_proces
 
 
 GROWTH = [
-    *({"engines": number} for number in range(1, 6)),
+    *({"engines": number} for number in range(1, 4)),
     *({"apis": number} for number in range(1, 4)),
     *({"cfnApis": number} for number in range(1, 4)),
 ]

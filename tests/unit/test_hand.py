@@ -231,7 +231,7 @@ def test_locks_are_in_a_directory_that_only_root_may_enter(hand: Hand) -> None:
     assert (hand.state / "private").stat().st_mode & 0o777 == 0o700
     assert [path.name for path in hand.state.rglob("*.lock")] == ["run-name.lock"]
     for path in TEMPLATES.rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.suffix != ".pyc":
             assert "/run/lock/" not in path.read_text(), path
 
 

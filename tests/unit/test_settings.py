@@ -7,6 +7,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, get_type_hints
 
 import pulumi
@@ -48,6 +49,7 @@ def network(text: str) -> ipaddress.IPv4Network:
     return ipaddress.IPv4Network(text)
 
 
+@cache
 def declared() -> dict[str, dict[str, Any]]:
     keys: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     return keys
@@ -1154,7 +1156,7 @@ def test_a_control_plane_of_others_leaves_its_ports_free_and_has_limits_of_its_o
 
 @pytest.mark.parametrize("size", ["64M", "512M", "2G", "infinity"])
 def test_a_limit_of_memory_is_what_the_unit_gets_and_the_broker_keeps_below_it(size: str) -> None:
-    result = cached(memory={"api": size, "cfnApi": "333M", "broker": size})
+    result = cached(nodes=1, memory={"api": size, "cfnApi": "333M", "broker": size})
     assert f"\nMemoryMax={size}\n" in result.by_name["node-1-heat-api-unit"].text()
     assert f"\nMemoryMax={size}\n" not in result.by_name["node-1-heat-api-cfn-unit"].text()
     said = re.findall(r"vm_memory_high_watermark.absolute = (\d+)MiB", result.by_name["front-rabbitmq-conf"].text())

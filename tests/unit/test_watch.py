@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import threading
 import time
@@ -126,26 +127,31 @@ def test_the_end_of_an_up_does_not_wait_for_a_silent_host() -> None:
         assert warned(port, wait=0) == []
 
 
-def watched(*, preview: bool = False, **config: Any) -> list[tuple[str, str, int]]:
-    """Which hosts the program watches."""
-    seen: list[tuple[str, str, int]] = []
-    with mock.patch.object(program, "NAME_SILENT", side_effect=lambda *words: seen.append(words)):
+@functools.cache
+def seen(*, existing: bool = False, jump: bool = False, preview: bool = False) -> tuple[list[Any], list[str]]:
+    """Which hosts the program watches, and which URLs it asks."""
+    watched: list[Any] = []
+    config: dict[str, Any] = {}
+    if existing:
+        config = {"hosts": "existing", "sshPrivateKey": KEY, "existing": hosts(jump=JUMP) if jump else hosts()}
+    with (
+        mock.patch.object(program, "NAME_SILENT", side_effect=lambda *words: watched.append(words)),
+        mock.patch.object(program, "ASK", return_value="") as ask,
+    ):
         program.run(preview=preview, **config)
-    return seen
+    return watched, sorted(call.args[0] for call in ask.call_args_list)
 
 
 def test_every_host_of_every_kind_is_watched_and_none_in_a_preview() -> None:
     containers = {("front", "10.213.77.10", 22), ("node-1", "10.213.77.11", 22), ("node-2", "10.213.77.12", 22)}
-    assert set(watched()) == containers
-    assert watched(preview=True) == []
-    existing: dict[str, Any] = {"hosts": "existing", "sshPrivateKey": KEY, "existing": hosts()}
-    assert {name for name, _, _ in watched(**existing)} == {"front", "node-b", "node-c"}
-    assert watched(preview=True, **existing) == []
+    assert set(seen()[0]) == containers
+    assert seen(preview=True)[0] == []
+    assert {name for name, _, _ in seen(existing=True)[0]} == {"front", "node-b", "node-c"}
+    assert seen(existing=True, preview=True)[0] == []
 
 
 def test_behind_a_jump_host_the_jump_host_is_what_can_be_seen() -> None:
-    found = watched(hosts="existing", sshPrivateKey=KEY, existing=hosts(jump=JUMP))
-    assert set(found) == {("the jump host", "jump.example", 2222)}
+    assert set(seen(existing=True, jump=True)[0]) == {("the jump host", "jump.example", 2222)}
 
 
 # --- the service ------------------------------------------------------------------------------------------------------
@@ -249,16 +255,10 @@ def test_a_first_failure_is_looked_at_again() -> None:
     assert looked(lambda _: next(answers)) == ([], "")
 
 
-def asked(*, preview: bool) -> list[str]:
-    with mock.patch.object(program, "ASK", return_value="") as ask:
-        program.run(preview=preview)
-    return sorted(call.args[0] for call in ask.call_args_list)
-
-
 def test_the_program_asks_where_clients_do_and_not_in_a_preview() -> None:
     front = "http://10.213.77.10"
-    assert asked(preview=False) == [f"{front}:5000/v3", f"{front}:8000/healthcheck", f"{front}:8004/healthcheck"]
-    assert asked(preview=True) == []
+    assert seen()[1] == [f"{front}:5000/v3", f"{front}:8000/healthcheck", f"{front}:8004/healthcheck"]
+    assert seen(preview=True)[1] == []
 
 
 def test_an_up_fails_where_the_service_is_broken() -> None:
