@@ -563,6 +563,11 @@ def changed_by(**config: object) -> set[str]:
 
 # Settings, what each changes, and what it must not touch.
 EFFECTS: list[tuple[dict[str, Any], set[str], set[str]]] = [
+    (
+        {"checksPerStack": 9},
+        {"node-1-heat-engine-unit", "node-2-heat-engine-1"},
+        {"node-1-heat-conf", "node-1-heat-api-8004"},
+    ),
     ({"engineWorkers": 2}, {"node-1-heat-conf", "node-2-heat-engine-1", "node-1-check"}, {"front-haproxy-cfg"}),
     ({"apiThreads": 4}, {"node-1-heat-api-uwsgi", "node-2-heat-api-cfn-8000"}, {"node-1-heat-engine-1"}),
     ({"apiProcesses": 2}, {"node-1-heat-api-uwsgi", "node-2-heat-api-cfn-8000"}, {"node-1-heat-engine-1"}),

@@ -124,6 +124,7 @@ ADDITIONS = {
         ),
         "stats timeout 30s": "of that socket",
         "tune.bufsize 1736704": "a request is held until all of it has come",
+        "lua-load /etc/haproxy/heat-scaleout-leave.lua": _TWICE,
         "tune.maxrewrite 4096": "the same, and room to change its headers",
     },
     "defaults": {
@@ -133,7 +134,6 @@ ADDITIONS = {
         "option idle-close-on-response": "a reload does not close a connection at the moment a request comes on it",
         "option disable-h2-upgrade": _LIMITS,
         "option http-restrict-req-hdr-names delete": _HEADERS,
-        "default-server on-marked-down shutdown-sessions": _TWICE,
         "default-server maxconn 8": "an API has a thread free for the check, and what it has none for can go elsewhere",
         "default-server source 10.0.0.1": "an API believes what comes from this address, and from no other",
         "option forwardfor if-none": "Heat's log and policies see the client's address",

@@ -132,7 +132,7 @@ def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_diges
     unit = render(
         f"heat/{kind}@.service.j2",
         prefix="p", files=["/f"], title="t", timeouts=DEPLOYMENT.timeouts, members="m", node="n",
-        memory="1G",
+        memory="1G", checks_per_stack=8,
     )  # fmt: skip
     directory = unit.replace("%p", process.kind.value).replace("%i", str(process.instance))
     written = directory.partition("sha256sum /f >")[2].partition('"')[0]

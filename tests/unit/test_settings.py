@@ -932,7 +932,7 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
     )
     unit = {
         "prefix": "p", "files": [], "title": "ReST", "timeouts": deployment.timeouts, "members": "m", "node": "n",
-        "memory": "1G",
+        "memory": "1G", "checks_per_stack": 8,
     }  # fmt: skip
     api_stop, engine_stop = (
         int(re.findall(r"^TimeoutStopSec=(\d+)$", render(f"heat/{kind}@.service.j2", **unit), re.MULTILINE)[0])
