@@ -98,16 +98,20 @@ class Counters:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.read()
+
+    def read(self) -> None:
+        """Begin with what is there; what was counted since the last time is forgotten."""
         self.before: dict[str, float] = {}
         damaged = 0
-        for line in _read(path).split("\n"):
+        for line in _read(self._path).split("\n"):
             known = self._LINE.fullmatch(line)
             if known and (number := _number(known[2])) is not None:
                 self.before[known[1]] = number
             elif line and not line.startswith("# TYPE "):
                 damaged += 1
         if damaged:
-            print(f"{path}: {damaged} lines cannot be read; what they counted begins anew", file=sys.stderr)
+            print(f"{self._path}: {damaged} lines cannot be read; what they counted begins anew", file=sys.stderr)
         self._now = {name: number for name, number in self.before.items() if self._is_total(name)}
 
     @staticmethod
@@ -165,7 +169,11 @@ class Turn:
         self._counters.write()
 
     def missed(self) -> None:
-        """Another node has the run. What this one found in its own last one is no longer so, and is not told on."""
+        """Another node has the run. What this one found in its own last one is no longer so, and is not told on.
+
+        Or another run on this node, by hand, which may have counted since this one began.
+        """
+        self._counters.read()
         if last := self._counters.before.get(self._last):
             self._counters.say(self._last, last)
         self._counters.say(self._leads, 0)

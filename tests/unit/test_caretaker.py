@@ -842,6 +842,16 @@ def test_a_node_that_does_not_have_the_run_no_longer_tells_what_it_found_in_its_
     }
 
 
+def test_what_a_run_by_hand_counts_on_the_same_node_meanwhile_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "rescue.prom"
+    waiting = Turn(Counters(path), "rescue")
+    by_hand = Counters(path)
+    by_hand.add("stacks_rescued_total", 5)
+    Turn(by_hand, "rescue").had(1000.0)
+    waiting.missed()
+    assert Counters(path).before["stacks_rescued_total"] == 5
+
+
 def test_an_engine_is_late_when_two_of_its_reports_are_missing() -> None:
     assert not late(engine("one", reported=1000), 1120)
     assert late(engine("one", reported=1000), 1121)
