@@ -33,10 +33,9 @@ _CACHE_CONNECTIONS = 4096
 # bcrypt, 2 to the power of this. Keystone's own 12 makes a login cost a quarter of a second of a core (8: 0.03 s); it
 # protects passwords that people choose, and the ones made here have 128 random bits.
 _HASH_ROUNDS = 8
+# Each answers one request at a time. With threads, Keystone 30 mixes what it knows of the requests that a process has in
+# work: a user's request was judged by the domain of another user's token. Its proxy keeps slow clients away from it.
 _KEYSTONE_PROCESSES = 4
-# Of each process. One request can wait for a client or the database without holding the others up; Python itself, which
-# is most of a login, runs in one thread of a process at a time.
-_KEYSTONE_THREADS = 4
 _KEYSTONE_PROXY = "/etc/keystone-proxy/haproxy.cfg"
 _KEYSTONE_LIMITS = {
     # What Keystone itself takes at most (oslo.middleware's max_request_body_size), and what uWSGI takes of headers.
@@ -362,7 +361,6 @@ class BundledControlPlane(ControlPlane):
             "public_keystone_url": pulumi.Output.concat(self.public_keystone_url, "/v3"),
             "keystone_port": heat_conf.KEYSTONE_PORT,
             "keystone_processes": _KEYSTONE_PROCESSES,
-            "keystone_threads": _KEYSTONE_THREADS,
             "keystone_proxy": _KEYSTONE_LIMITS,
             "keystone_proxy_conf": _KEYSTONE_PROXY,
             "own_addresses": list(own_addresses),

@@ -25,7 +25,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +40,7 @@ from heat.objects.stack_lock import StackLock
 from heat.rpc import worker_client
 from oslo_config import cfg
 from oslo_messaging._drivers.amqpdriver import AMQPListener, RpcAMQPListener
-from oslo_messaging._drivers.common import PURPOSE_SEND
+from oslo_messaging._drivers.common import PURPOSE_SEND, Timeout
 from oslo_messaging._drivers.impl_rabbit import Consumer, RabbitMessage
 from oslo_messaging.rpc.server import RPCServer
 
@@ -151,8 +151,8 @@ def locks_held(_self: EngineListener, _context: object) -> list[str]:
 WORK = "engine_worker"
 # Checks that may wait in the queue before senders hold back; engines have more in their hands.
 QUEUED = 8
-# Seconds between two looks at what may begin, while checks wait. A look costs most of a millisecond of CPU.
-LOOK = 0.05
+# While checks wait: seconds, at most, between two looks at the connection, and how long one lasts.
+PAUSE, LOOK = 0.05, 0.001
 # Seconds, at most, until a row is tried again that another engine has written to meanwhile. Heat's own engine waits
 # for up to ten, as each check would write for itself.
 AGAIN = 0.05
@@ -193,10 +193,15 @@ def consume(listener: RpcAMQPListener, read: Callable[..., None], timeout: float
     somebody else, and an acknowledgement would mean nothing, or another message.
     """
     gate = gate_of(listener)
+    if not gate.waits() or listener.conn._new_tags:
+        read(timeout=timeout)
+    else:
+        gate.wait(PAUSE)
+        # One of another stack may begin before those that wait.
+        with suppress(Timeout):
+            read(timeout=LOOK)
     while not listener.conn._new_tags and (found := gate.take()):
         begin(listener, gate, *found)
-    if not listener.incoming:
-        read(timeout=min(timeout or LOOK, LOOK) if gate.waits() else timeout)
 
 
 def begin(listener: RpcAMQPListener, gate: Gate[RabbitMessage], stack: str, message: RabbitMessage) -> None:

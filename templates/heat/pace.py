@@ -33,6 +33,7 @@ class Gate(Generic[Message]):
 
     def __init__(self, threads: int, each: int) -> None:
         self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         self._threads, self._each = threads, each
         self._waiting: OrderedDict[str, deque[Message]] = OrderedDict()
         self._working: Counter[str] = Counter()
@@ -60,14 +61,24 @@ class Gate(Generic[Message]):
             self._waiting.clear()
             return gone
 
+    def wait(self, seconds: float) -> None:
+        """Wait until a message may begin, so many seconds at most."""
+        with self._left:
+            self._left.wait_for(lambda: self._next() is not None, seconds)
+
+    def _next(self) -> str | None:
+        """The stack whose turn it is, of those that may have one more check."""
+        free = self._threads - sum(self._held.values())
+        for stack in self._waiting:
+            if self._working[stack] < self._each and self._held[stack] < free:
+                return stack
+        return None
+
     def take(self) -> tuple[str, Message] | None:
         """The next stack and message that may begin, which holds a thread from now on; None where none may."""
         with self._lock:
-            free = self._threads - sum(self._held.values())
-            for stack in self._waiting:
-                if self._working[stack] < self._each and self._held[stack] < free:
-                    break
-            else:
+            stack = self._next()
+            if stack is None:
                 return None
             waiting = self._waiting[stack]
             message = waiting.popleft()
@@ -81,15 +92,17 @@ class Gate(Generic[Message]):
 
     def leave(self, stack: str) -> None:
         """A check of this stack is done: its thread is free."""
-        with self._lock:
+        with self._left:
             _less(self._working, stack)
             _less(self._held, stack)
+            self._left.notify()
 
     @contextmanager
     def resting(self, stack: str) -> Iterator[None]:
         """A check of this stack only waits meanwhile, and another may work."""
-        with self._lock:
+        with self._left:
             _less(self._working, stack)
+            self._left.notify()
         try:
             yield
         finally:

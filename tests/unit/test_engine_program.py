@@ -246,7 +246,7 @@ def heat(
             "AMQPListener": oslo.AMQPListener,
             "RpcAMQPListener": oslo.RpcAMQPListener,
         },
-        "oslo_messaging._drivers.common": {"PURPOSE_SEND": "send"},
+        "oslo_messaging._drivers.common": {"PURPOSE_SEND": "send", "Timeout": TimeoutError},
         "oslo_messaging._drivers.impl_rabbit": {"Consumer": oslo.Consumer, "RabbitMessage": Message},
         "oslo_messaging.rpc": {},
         "oslo_messaging.rpc.server": {"RPCServer": oslo.RPCServer},
@@ -401,6 +401,8 @@ class Worker:
                 self.listener.conn.consume(timeout=5)
             except TimeoutError:
                 return given
+            if not (self.listener.incoming or self.conn.deliveries or self.conn._new_tags):
+                return given
 
     def work(self, message: Message, what: Callable[[], object] = list) -> None:
         self.made.RPCServer(what)._process_incoming([SimpleNamespace(message=message)])
@@ -455,8 +457,14 @@ def test_an_engine_with_hardly_a_thread_still_works(monkeypatch: pytest.MonkeyPa
 
 def test_the_connection_is_looked_at_often_only_while_checks_wait(paced: SimpleNamespace) -> None:
     worker = Worker(paced)
-    worker.poll(*messages(3))
+    begun = worker.poll(*messages(3))
+    # The third one waits, and a look at the connection follows.
+    assert worker.conn.waited == [5, 5, 5]
+    worker.poll()
     assert worker.conn.waited == [5, 5, 5, paced.program.LOOK]
+    worker.work(begun[0])
+    worker.poll()
+    assert worker.conn.waited == [5, 5, 5, *[paced.program.LOOK] * 2, 5]
 
 
 def test_a_stop_gives_back_what_waits_and_what_still_comes(paced: SimpleNamespace) -> None:

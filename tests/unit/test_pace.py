@@ -125,6 +125,20 @@ def test_nothing_is_kept_of_stacks_that_are_done() -> None:
     assert (made._waiting, made._working, made._held) == ({}, {}, {})
 
 
+@pytest.mark.parametrize("rests", [True, False])
+def test_who_waits_for_a_place_is_told_when_there_is_one(rests: bool) -> None:  # noqa: FBT001
+    made = gate(4, 1, "a", "a")
+    made.take()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(made.wait, SOON)
+        if rests:
+            with made.resting("a"):
+                waiting.result(SOON / 2)
+        else:
+            made.leave("a")
+            waiting.result(SOON / 2)
+
+
 class Clock:
     """Stands in for the module `time`: sleeping takes no time but its own, and says so."""
 

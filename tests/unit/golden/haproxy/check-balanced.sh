@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 0db8005550d8f99f2a2c6b43cc5cd39b1d40257a60d59ab42aa1681d24fb54d6
+# What has just been changed: 7bd73de2230397cf8c3bf1cb0b3b2338ad2d02176ac9ca2a5b6c8943d1375fd3
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 33b01a5583e048e31c96d1b5f5808c1fe452384bfc9ddc5276062e17f7ce4c3f
+# The plan and its files: f8ce9f4c86b970b7fefc5e7954799fbe6c098c55cdf2bffd7e67baeff0ec73e4
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

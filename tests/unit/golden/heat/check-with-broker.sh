@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 7a66f6f230d692477af847c36c676e01f0e1bf02d9cc2b99d98e1a45b7015261
+# The plan and its files: 60ee696a9da9b6da9f10f4e1f9559296195242acf9915de6d27d10439e05c41e
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

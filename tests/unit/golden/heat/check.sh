@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 480f0bc505d435537e54eec31e7834111a97887288588b92f09f765936784034
+# The plan and its files: dfe80fe94cf4b13de8720fd56d5ba37600e0a08dfa82a1ffdcfbbb4ad177d56e
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 99d08da28c0864ed5e139ea5a87abda40532a045e8860329af4304f70f49b8e8
+# Its files: 6f0f978838778954941c71396a34e723895ef20ecaf6ecb61a1674c121cc69b3
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
