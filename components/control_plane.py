@@ -33,8 +33,8 @@ _CACHE_CONNECTIONS = 4096
 # bcrypt, 2 to the power of this. Keystone's own 12 makes a login cost a quarter of a second of a core (8: 0.03 s); it
 # protects passwords that people choose, and the ones made here have 128 random bits.
 _HASH_ROUNDS = 8
-# Each answers one request at a time. With threads, Keystone 30 mixes what it knows of the requests that a process has in
-# work: a user's request was judged by the domain of another user's token. Its proxy keeps slow clients away from it.
+# Each answers one request at a time. With threads, Keystone 30 mixes what it knows of the requests that a process works
+# on: a user's request was judged by the domain of another user's token. Its proxy keeps slow clients away from it.
 _KEYSTONE_PROCESSES = 4
 _KEYSTONE_PROXY = "/etc/keystone-proxy/haproxy.cfg"
 _KEYSTONE_LIMITS = {

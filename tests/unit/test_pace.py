@@ -126,7 +126,7 @@ def test_nothing_is_kept_of_stacks_that_are_done() -> None:
 
 
 @pytest.mark.parametrize("rests", [True, False])
-def test_who_waits_for_a_place_is_told_when_there_is_one(rests: bool) -> None:  # noqa: FBT001
+def test_who_waits_for_a_place_is_told_when_there_is_one(rests: bool) -> None:
     made = gate(4, 1, "a", "a")
     made.take()
     with ThreadPoolExecutor(1) as threads:
