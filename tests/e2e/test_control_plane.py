@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,58 @@ def attack(address: str, count: int, start: bytes) -> Iterator[None]:
         over.set()
         for client in clients:
             client.join(20)
+
+
+def token(keystone: Keystone, login: dict[str, Any]) -> str:
+    """Log in, and give the token."""
+    body = json.dumps({"auth": login}).encode()
+    url = f"http://{keystone.address}:{PORT}/v3/auth/tokens"
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        return str(answer.headers["X-Subject-Token"])
+
+
+def password(user: str, word: str, domain: str, scope: dict[str, Any]) -> dict[str, Any]:
+    """A login by name and password; `scope` is what for."""
+    named = {"name": user, "password": word, "domain": {"name": domain}}
+    return {"identity": {"methods": ["password"], "password": {"user": named}}, "scope": scope}
+
+
+def test_requests_at_once_are_each_judged_by_their_own_token(stack: Stack, keystone: Keystone) -> None:
+    """A member makes trusts, which wants a project's token, while another's token is of a domain, as an engine's is."""
+    auth = yaml.safe_load(Path(stack.outputs()["clouds_yaml"]).read_text())["clouds"]["heat"]["auth"]
+    project = {"project": {"name": auth["project_name"], "domain": {"name": auth["project_domain_name"]}}}
+    member = token(keystone, password(auth["username"], auth["password"], auth["user_domain_name"], project))
+    conf = stack.on("node-1", "cat /etc/heat/heat.conf /etc/heat/secrets.conf")
+    (word,) = re.findall(r"^stack_domain_admin_password = (.*)$", conf, re.MULTILINE)
+    of_domain = token(keystone, password("heat_domain_admin", word, "heat", {"domain": {"name": "heat"}}))
+    told = json.loads(keystone.ask("/v3/auth/tokens", X_Auth_Token=member, X_Subject_Token=member)[1])["token"]
+    wanted = {
+        "trustor_user_id": told["user"]["id"],
+        "trustee_user_id": told["user"]["id"],
+        "project_id": told["project"]["id"],
+        "impersonation": False,
+        "roles": [{"name": "member"}],
+    }
+    body = json.dumps({"trust": wanted}).encode()
+    over = threading.Event()
+
+    def of_the_domain() -> None:
+        domain = json.loads(keystone.ask("/v3/auth/tokens", X_Auth_Token=of_domain, X_Subject_Token=of_domain)[1])
+        while not over.is_set():
+            keystone.ask(f"/v3/users?domain_id={domain['token']['domain']['id']}", X_Auth_Token=of_domain)
+
+    others = [threading.Thread(target=of_the_domain) for _ in range(4)]
+    for one in others:
+        one.start()
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            asked = [threads.submit(keystone.ask, "/v3/OS-TRUST/trusts", body, X_Auth_Token=member) for _ in range(200)]
+        assert {one.result()[0] for one in asked} == {201}
+    finally:
+        over.set()
+        for one in others:
+            one.join(30)
 
 
 SLOW_BODY = (
