@@ -161,6 +161,7 @@ checks_per_stack = int(os.environ.get("CHECKS_PER_STACK") or 0)
 paced = False
 _gates: list[Gate[RabbitMessage]] = []
 _thread = threading.local()
+_parsing = threading.Lock()
 
 
 def traversal_of(message: RabbitMessage) -> str:
@@ -280,6 +281,17 @@ def send(
     _send(self, ctxt, resource_id, current_traversal, *words, **named)
 
 
+@functools.lru_cache(maxsize=2**16)
+def unpack(text: str) -> Any:  # noqa: ANN401 # Heat's own
+    """A node of the graph from its text, which each check reads for each other one of its stack.
+
+    One thread at a time: Python 3.11's parser fails now and then when several parse at once (SystemError: AST
+    constructor recursion depth mismatch, https://github.com/python/cpython/issues/106905), and with it the resource.
+    """
+    with _parsing:
+        return _unpack(text)
+
+
 def tell(self: heat.engine.stack.Stack, event: object) -> None:
     """Tell an event to those who want to hear it: where nobody does, no thread is needed for that."""
     if self.env.get_event_sinks():
@@ -298,6 +310,7 @@ READ = (
     (heat.engine.stack.Stack._converge_create_or_update, "c1a2abb0ff6c bff3d5ad4fa3 0f864423c656"),
     (heat.engine.stack.Stack.dispatch_event, "ae3ba20ca06d"),
     (sync_point.sync, "c077d6c02009 5e217150186f"),
+    (sync_point._str_unpack_tuple, "06cd69b2e66c"),
     (scheduler.TaskRunner._sleep, "279b31027a61 042b66177b93"),
     (AMQPListener, "5b5d6ab91b36 2661eb8d033d"),
     (RpcAMQPListener, "76e3fb7e99af e067e26720db"),
@@ -318,6 +331,7 @@ if checks_per_stack:
     paced = not other
 _subscribe, _process, _sleep = Consumer.consume, RPCServer._process_incoming, scheduler.TaskRunner._sleep
 _send, _tell = worker_client.WorkerClient.check_resource, heat.engine.stack.Stack.dispatch_event
+_unpack = sync_point._str_unpack_tuple
 if paced:
     _room = Room(queued, QUEUED)
     RpcAMQPListener.__init__ = listen
@@ -330,6 +344,7 @@ if paced:
         # Both wait a second where Heat waits at all.
         if name in sys.modules:
             vars(sys.modules[name])["scheduler"] = SimpleNamespace(**{**vars(scheduler), "ENABLE_SLEEP": False})
+    sync_point._str_unpack_tuple = unpack
     sync_point.sync = Together(sync_point.sync)
     _tenacity = sync_point.tenacity
     sync_point.tenacity = SimpleNamespace(

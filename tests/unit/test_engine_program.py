@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from types import ModuleType, SimpleNamespace
@@ -109,6 +110,22 @@ def messaging() -> SimpleNamespace:
     return SimpleNamespace(**{one.__name__: one for one in (Consumer, AMQPListener, RpcAMQPListener, RPCServer)})
 
 
+class Parser:
+    """Python 3.11's: two threads may not be in it at once."""
+
+    def __init__(self) -> None:
+        self.busy, self.calls = threading.Lock(), list[str]()
+        # As a function has it.
+        self.__qualname__ = "_str_unpack_tuple"
+
+    def __call__(self, text: str) -> tuple[str, ...]:
+        assert self.busy.acquire(blocking=False)
+        self.calls.append(text)
+        threading.Event().wait(0.001)
+        self.busy.release()
+        return (text,)
+
+
 def engine_parts(release: str) -> dict[str, dict[str, Any]]:
     """What the program changes of Heat's engine."""
     scheduler = ModuleType("heat.engine.scheduler")
@@ -154,6 +171,7 @@ def engine_parts(release: str) -> dict[str, dict[str, Any]]:
         "heat.engine.service": {"EngineListener": type("EngineListener", (), {}), **threads},
         "heat.engine.sync_point": {
             "sync": sync,
+            "_str_unpack_tuple": Parser(),
             "tenacity": SimpleNamespace(wait_random=lambda low, high: (low, high), wait_random_exponential=None),
         },
         "heat.rpc": {},
@@ -663,6 +681,16 @@ def test_rows_are_written_together_and_tried_again_soon(paced: SimpleNamespace) 
     sync_point = paced.module("engine.sync_point")
     assert isinstance(sync_point.sync, Together)
     assert sync_point.tenacity.wait_random_exponential(max=60) == (0, paced.program.AGAIN)
+
+
+def test_a_node_is_parsed_once_and_by_one_thread_at_a_time(paced: SimpleNamespace) -> None:
+    unpack = paced.module("engine.sync_point")._str_unpack_tuple
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(unpack, [f"tuple:({one}, True)" for one in range(20)] * 3))
+    assert found[:20] == [(f"tuple:({one}, True)",) for one in range(20)]
+    before = len(paced.program._unpack.calls)
+    unpack("tuple:(7, True)")
+    assert len(paced.program._unpack.calls) == before
 
 
 def test_an_engine_says_whether_checks_wait(paced: SimpleNamespace) -> None:
