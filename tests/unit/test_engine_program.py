@@ -115,10 +115,8 @@ class Parser:
 
     def __init__(self) -> None:
         self.busy, self.calls = threading.Lock(), list[str]()
-        # As a function has it.
-        self.__qualname__ = "_str_unpack_tuple"
 
-    def __call__(self, text: str) -> tuple[str, ...]:
+    def parse(self, text: str) -> tuple[str, ...]:
         assert self.busy.acquire(blocking=False)
         self.calls.append(text)
         threading.Event().wait(0.001)
@@ -171,7 +169,7 @@ def engine_parts(release: str) -> dict[str, dict[str, Any]]:
         "heat.engine.service": {"EngineListener": type("EngineListener", (), {}), **threads},
         "heat.engine.sync_point": {
             "sync": sync,
-            "_str_unpack_tuple": Parser(),
+            "_str_unpack_tuple": Parser().parse,
             "tenacity": SimpleNamespace(wait_random=lambda low, high: (low, high), wait_random_exponential=None),
         },
         "heat.rpc": {},
@@ -688,9 +686,9 @@ def test_a_node_is_parsed_once_and_by_one_thread_at_a_time(paced: SimpleNamespac
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(unpack, [f"tuple:({one}, True)" for one in range(20)] * 3))
     assert found[:20] == [(f"tuple:({one}, True)",) for one in range(20)]
-    before = len(paced.program._unpack.calls)
+    before = len(paced.program._unpack.__self__.calls)
     unpack("tuple:(7, True)")
-    assert len(paced.program._unpack.calls) == before
+    assert len(paced.program._unpack.__self__.calls) == before
 
 
 def test_an_engine_says_whether_checks_wait(paced: SimpleNamespace) -> None:
