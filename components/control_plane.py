@@ -308,6 +308,8 @@ class BundledControlPlane(ControlPlane):
         self._host = host
         self._memory = memory
         self._installed: list[pulumi.Resource] = []
+        # Of the texts of the files that have been put in place.
+        self._digests: dict[pulumi.Resource, pulumi.Output[str]] = {}
         self._deployment = deployment
         self._passwords = {
             purpose: password(f"secret-{purpose}", self, protect=protect_secrets)
@@ -457,9 +459,7 @@ class BundledControlPlane(ControlPlane):
             ),
             self._limit("rabbitmq-server", self._memory.broker),
         ]
-        text = render_output("control_plane/rabbitmq-definitions.json.j2", {**self._values, **secret})
-        digest = text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest())
-        return self._script("rabbitmq", files, {"digest": digest})
+        return self._script("rabbitmq", files)
 
     def _cache(self) -> pulumi.Resource:
         conf = self._file("memcached-conf", "memcached.conf", "/etc/memcached.conf")
@@ -498,16 +498,19 @@ class BundledControlPlane(ControlPlane):
         check: str = "",
     ) -> pulumi.Resource:
         """Put templates/control_plane/<template>.j2 in place; one with secrets only for root and `group` to read."""
-        return self._host.file(
+        text = render_output(f"control_plane/{template}.j2", {**self._values, **(secrets or {})})
+        put = self._host.file(
             name,
             path,
-            render_output(f"control_plane/{template}.j2", {**self._values, **(secrets or {})}),
+            text,
             parent=self,
             after=self._installed,
             mode="0640" if secrets else "0644",
             owner=f"root:{group or 'root'}",
             check=check,
         )
+        self._digests[put] = text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest())
+        return put
 
     def _script(
         self,
@@ -517,10 +520,12 @@ class BundledControlPlane(ControlPlane):
         *,
         shown: bool = False,
     ) -> command.remote.Command:
-        """Run templates/control_plane/<name>.sh.j2."""
+        """Run templates/control_plane/<name>.sh.j2; again when one of the files that it comes after has changed."""
+        files = pulumi.Output.all(*(self._digests[one] for one in after if one in self._digests))
+        digest = files.apply(lambda known: hashlib.sha256("".join(known).encode()).hexdigest())
         return self._host.script(
             name,
-            render_output(f"control_plane/{name}.sh.j2", {**self._values, **(more or {})}),
+            render_output(f"control_plane/{name}.sh.j2", {**self._values, "digest": digest, **(more or {})}),
             parent=self,
             after=[*self._installed, *after],
             shown=shown,

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
+from components import control_plane
 from components.control_plane import broker_vhost
 from components.install import Installation, Method
 from components.remote import BOOT_DIALS, DIALS
@@ -774,3 +775,18 @@ def test_every_resource_belongs_to_a_component() -> None:
         assert isinstance(resource, Resource)
         kind = resource.request.parent.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2]
         assert kind.startswith("heat:" if resource.request.custom else "pulumi:pulumi:Stack"), resource.name
+
+
+@pytest.mark.parametrize(
+    ("constant", "script"),
+    [("_KEYSTONE_PROCESSES", "front-keystone"), ("_CACHE_CONNECTIONS", "front-memcached")],
+)
+def test_a_service_of_the_control_plane_learns_of_a_change_of_its_files(
+    monkeypatch: pytest.MonkeyPatch, constant: str, script: str
+) -> None:
+    """Its script restarts it when they differ: it has to be run for that."""
+    before = cached().by_name
+    monkeypatch.setattr(control_plane, constant, 5)
+    after = run().by_name
+    assert after[script].text() != before[script].text()
+    assert after["front-mariadb"].text() == before["front-mariadb"].text()

@@ -22,7 +22,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TR
     ON `keystone`.* TO "keystone"@"10.0.0.1";
 '
 
-# What the scripts of this directory share.
+# What the scripts of this directory share. The files that this one is about: 3cf556bc9fcd9453501324769185f43555503c0b9c2a85c2ea025be04d12cb36
 
 # stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
 # starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.

@@ -6,7 +6,7 @@ set -eu
 address=10.0.0.1
 port=11211
 
-# What the scripts of this directory share.
+# What the scripts of this directory share. The files that this one is about: c0f99ae030ec4f0e939748653f6c9cf7201b66f297faf98a8e1c9ed55618f503
 
 # stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
 # starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.

@@ -4,8 +4,6 @@
 # The policy "heat-orphans" (in definitions.json) removes the queues that an engine leaves behind: each of its worker
 # processes has some named by a new id at every start. A queue expires when it has had no consumer for half an hour, as
 # oslo.messaging's own reply queues do; a live engine consumes all of its queues.
-#
-# Those definitions: fe35d157b4c6a31d958debf057bf2d5730c8f369173ee3c493d42ba4ed57eb77
 set -eu
 
 user=heat
@@ -14,7 +12,7 @@ definitions=/etc/rabbitmq/definitions.json
 mapper=/etc/systemd/system/epmd.socket.d/heat-scaleout.conf
 log_file=/var/log/rabbitmq/rabbit@localhost.log
 
-# What the scripts of this directory share.
+# What the scripts of this directory share. The files that this one is about: cd876c776f93f65f97d5cef4a1596d2836046e64309c8c2ec1340ef3899a658b
 
 # stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
 # starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.

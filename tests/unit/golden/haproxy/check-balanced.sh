@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 7bd73de2230397cf8c3bf1cb0b3b2338ad2d02176ac9ca2a5b6c8943d1375fd3
+# What has just been changed: bda72b097e8823e0f66da43c64aa644bbb5fd54691b9b1a53652c80a3fdcb19f
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ff0e5e44b185984108e5ef56191e39ea566297d3408a310e9355a6b4f218ee88
+# What has just been changed: fe8f43431224ae4ed880621c2cae283896c524279aca342154814888b488b817
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 60ee696a9da9b6da9f10f4e1f9559296195242acf9915de6d27d10439e05c41e
+# The plan and its files: 98d8baf68fb26dfeb7881dbc23135a62998996572559058600f66bf6ea7fdcad
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: dfe80fe94cf4b13de8720fd56d5ba37600e0a08dfa82a1ffdcfbbb4ad177d56e
+# The plan and its files: edd20e780cd4b9571ad5fae0d061e9181e41292372e34c0347798ce65bea0885
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
