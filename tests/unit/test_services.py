@@ -34,7 +34,7 @@ def converge(tmp_path: Path, files: dict[str, Path], *, reloads: bool = True) ->
     """Run converge_service once: its exit code, and what it had systemd do."""
     tool(tmp_path, "systemctl", SYSTEMCTL)
     tool(tmp_path, "journalctl", "echo the journal")
-    text = render("control_plane/_service.sh.j2")
+    text = render("control_plane/_service.sh.j2", digest="d")
     for real, here in {
         "/var/lib/heat-scaleout/started": "started", "/run/heat-scaleout": "run", "/etc/systemd/system": "units",
     }.items():  # fmt: skip

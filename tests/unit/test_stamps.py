@@ -58,7 +58,7 @@ class Front:
 
     def converge(self) -> str:
         """Whether it was started."""
-        text = render("control_plane/_service.sh.j2")
+        text = render("control_plane/_service.sh.j2", digest="d")
         done = self.sh(f"{text}\nconverge_service {self.unit}.service {self.conf}\necho $started")
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.strip()
