@@ -91,7 +91,7 @@ class Bench:
         ):
             stack.set(key, value)
         done = stack.pulumi("up", "--yes", "--skip-preview", check=False)
-        # What is wrong is told at the end, below the list of all that was done.
+        # The run reports failures at the end, below the list of cases.
         assert not done.code, (
             f"pulumi up failed: {(done.text.partition('Diagnostics:')[2] or done.text)[-1500:].strip()}"
         )

@@ -1,4 +1,4 @@
-"""What the benchmark is asked for, what it makes of its numbers, and where it holds engines: tests/bench/."""
+"""The pure parts of tests/bench: choices from the environment, tables of results, and cgroup paths."""
 
 from __future__ import annotations
 
