@@ -30,7 +30,7 @@ up: tools engine ## everything: set up, then bring the stack up (STACK=dev; any 
 .PHONY: down
 down: tools ## take the stack and all that it made away (any other than dev asks, or YES=its name); with dev the test cloud too
 	@tools/stack.sh down $(STACK)
-	@[ "$(STACK)" != dev ] || tools/cloud/down.sh
+	@[ "$(STACK)" != dev ] || tools/lab/down.sh
 
 .PHONY: verify
 verify: tools ## are the hosts as they were left? A table of what is not, and exit code 1; changes nothing (STACK=dev)
@@ -42,11 +42,11 @@ repair: tools ## put right what verify finds: the next generation of everything,
 
 .PHONY: cloud
 cloud: tools engine ## an OpenStack cloud in a container, for tests: kept between runs
-	@tools/cloud/up.sh
+	@tools/lab/up.sh
 
 .PHONY: cloud-down
 cloud-down: ## take that cloud away, with all that is in it
-	@tools/cloud/down.sh
+	@tools/lab/down.sh
 
 .PHONY: hostkeys
 hostkeys: tools ## the keys of existing hosts: fetched once, shown, and pinned when you say yes (STACK=dev)
@@ -68,8 +68,8 @@ check: venv ## ruff, mypy, shellcheck
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@# Scripts with blanks to fill in are checked as they are rendered, by tests/unit/test_golden.py.
-	@.venv/bin/shellcheck -x env.sh tools/*.sh tools/*/*.sh tools/command_provider/pulumi-resource-command \
-		.ci/run tests/e2e/*.sh tests/e2e/*/*.sh tests/faults/run.sh tests/bench/*.sh tests/openstack/run.sh templates/scripts/heat-scaleout.sh
+	@.venv/bin/shellcheck -x env.sh tools/*.sh tools/*/*.sh tools/offline/pulumi-build/*.sh tools/offline/command_provider/pulumi-resource-command \
+		.ci/run tests/e2e/*.sh tests/e2e/*/*.sh tests/faults/run.sh tests/bench/*.sh tests/openstack/run.sh programs/hosts/heat-scaleout.sh
 
 .PHONY: e2e
 e2e: tools engine ## the real thing in containers, from nothing to nothing, under names of its own
@@ -100,9 +100,9 @@ translate: venv ## print what an existing CONF=heat.conf becomes, CONTROL= its h
 	@$(PY) tools/translate.py --control "$(CONTROL)" --release "$(RELEASE)" --allow "$(ALLOW)" $(if $(DIFF),--diff) -- $(CONF)
 
 .PHONY: options
-options: ## list anew which options each release of Heat knows: components/heat_options.txt
+options: ## list anew which options each release of Heat knows: components/heat/options.txt
 	@tools/heat-options.sh
 
 .PHONY: lock
-lock: venv ## pin every package anew: requirements.txt and the lock files below templates/
+lock: venv ## pin every package anew: requirements.txt and the lists below locks/
 	@tools/lock.sh

@@ -14,12 +14,12 @@ from typing import Protocol
 
 import pulumi
 
-from components import heat_conf
-from components.control_plane import ControlPlane
-from components.front_proxy import Listener
-from components.heat_node import HeatNode
+from components.control_plane.bundled import ControlPlane
+from components.heat import heat_conf
+from components.heat.node import HeatNode
+from components.proxy.haproxy import Listener
 from components.remote import Host
-from components.rendering import TEMPLATES, render
+from components.rendering import program_text, render
 from components.topology import Kind, Process, of_kind, on_node
 
 _PROGRAM = "/usr/local/lib/heat-scaleout/check_proxy.py"
@@ -136,16 +136,16 @@ class Check(pulumi.ComponentResource):
             )
             return {"socket": proxy.socket, "seconds": _SECONDS, "api": api, "cfn": cfn}
 
-        program_text = (TEMPLATES / "haproxy/check_proxy.py").read_text()
-        program = front.file("check-program", _PROGRAM, program_text, parent=self)
+        source = program_text("proxy/check_proxy.py")
+        program = front.file("check-program", _PROGRAM, source, parent=self)
         certificates = [front.file("ca", path, text, parent=self) for path, text in control.files.items()]
-        plan = "\0".join([proxy.digest, program_text, *(process.name for process in processes)])
+        plan = "\0".join([proxy.digest, source, *(process.name for process in processes)])
         text = pulumi.Output.all(
             control.service, control.keystone_url, control.ca_file, proxy.inside, equal,
             *(node.digest for node in nodes.values()),
         ).apply(
             lambda known: render(
-                "haproxy/check.sh.j2",
+                "proxy/check.sh.j2",
                 digest=hashlib.sha256("\0".join([plan, *known[5:]]).encode()).hexdigest(),
                 program=_PROGRAM,
                 spec={

@@ -1,7 +1,7 @@
 """How a file or a script reaches a host: the only place that knows.
 
 Everything travels on stdin of one `remote.Command` each: content, mode and owner are kept, a file is replaced
-atomically, and a changed text is an update in place. The far end, templates/scripts/heat-scaleout.sh, does nothing
+atomically, and a changed text is an update in place. The far end, programs/hosts/heat-scaleout.sh, does nothing
 before all of a text has arrived. None of them has a `delete`, so that a host that is gone blocks neither `up` nor
 `destroy`; nothing has `triggers`, which replace. What is to be done when a host leaves is a farewell:
 a command of this machine, which gives up on a dead host.
@@ -259,7 +259,7 @@ class Host:
         framed_text = framed(f"{text}\n").removesuffix("\n")
         script = pulumi.Output.all(self.outside, login.host_key, *way).apply(
             lambda known: render(
-                "local/farewell.sh.j2",
+                "scripts/teardown.sh.j2",
                 name=self.name,
                 host=known[0],
                 port=login.port,

@@ -17,9 +17,14 @@ import pulumi
 
 from components.text import escaped, yaml_text
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
-# What installs Python packages on the hosts: templates/scripts/venv.inc.sh. The version is pinned with its digests.
-UV_VERSION = re.findall(r"uv==(\S+)", (TEMPLATES / "scripts/requirements-uv.txt").read_text())[0]
+_ROOT = Path(__file__).resolve().parents[1]
+TEMPLATES = _ROOT / "templates"
+# Programs that run on hosts, shipped as they are.
+PROGRAMS = _ROOT / "programs"
+# Requirement lists, every version pinned with its digests.
+LOCKS = _ROOT / "locks"
+# uv installs Python packages on the hosts: templates/scripts/venv.inc.sh.
+UV_VERSION = re.findall(r"uv==(\S+)", (LOCKS / "uv.txt").read_text())[0]
 
 
 def _sh(value: object) -> str:
@@ -29,7 +34,7 @@ def _sh(value: object) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader([TEMPLATES, PROGRAMS, LOCKS]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -51,7 +56,7 @@ def render(template: str, **values: object) -> str:
     """Render `templates/<template>`.
 
     Args:
-        template: path below templates/, such as "haproxy/haproxy.cfg.j2".
+        template: path below templates/, such as "proxy/haproxy.cfg.j2".
         values: the names that the template uses.
 
     Raises:
@@ -59,6 +64,11 @@ def render(template: str, **values: object) -> str:
         jinja2.TemplateNotFound: there is no such template.
     """
     return _ENVIRONMENT.get_template(template).render(**values)
+
+
+def program_text(path: str) -> str:
+    """Return the text of `programs/<path>`, such as "heat/engine.py"."""
+    return (PROGRAMS / path).read_text()
 
 
 def render_output(template: str, values: Mapping[str, pulumi.Input[Any]]) -> pulumi.Output[str]:

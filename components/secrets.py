@@ -11,7 +11,7 @@ import shlex
 import pulumi
 import pulumi_command as command
 
-from components.rendering import TEMPLATES
+from components.rendering import program_text
 
 # Whatever of a secret's recipe changes, the secret does not: a later run repeats what the first one made.
 _KEEP = 'printf %s "$PULUMI_COMMAND_STDOUT"'
@@ -35,7 +35,7 @@ class KeyPair:
 
     def __init__(self, name: str, parent: pulumi.Resource, *, protect: bool = False) -> None:
         # ssh-keygen would write files. Not this interpreter by its path: another checkout would be another text.
-        create = shlex.join(["python3", "-I", "-c", (TEMPLATES / "local/keypair.py").read_text()])
+        create = shlex.join(["python3", "-I", "-c", program_text("hosts/keypair.py")])
         both = _generated(name, create, parent, protect=protect)
         self.private_key = both.apply(lambda text: text.rpartition("ssh-ed25519 ")[0])
         self.public_key = pulumi.Output.unsecret(

@@ -12,20 +12,20 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from components.caretaker import Caretaker  # noqa: E402
 from components.check import Check  # noqa: E402
-from components.client_config import ClientConfig  # noqa: E402
-from components.heat_node import run_in_turn, same_messages  # noqa: E402
-from components.host_firewall import HostFirewall  # noqa: E402
+from components.control_plane.client_config import ClientConfig  # noqa: E402
+from components.heat.caretaker import Caretaker  # noqa: E402
+from components.heat.node import run_in_turn, same_messages  # noqa: E402
 from components.hosts.containers import machine_routes  # noqa: E402
+from components.hosts.firewall import HostFirewall  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
-from infra import settings as configured  # noqa: E402
-from infra.control import find_control_plane  # noqa: E402
-from infra.hosts import find_place  # noqa: E402
-from infra.look import look  # noqa: E402
-from infra.nodes import make_nodes  # noqa: E402
-from infra.proxy import make_proxy, plan_listeners  # noqa: E402
+from infra.build.control_plane import find_control_plane  # noqa: E402
+from infra.build.inventory import find_place  # noqa: E402
+from infra.build.nodes import make_nodes  # noqa: E402
+from infra.build.proxy import make_proxy, plan_listeners  # noqa: E402
+from infra.build.watch import look  # noqa: E402
+from infra.settings import load as configured  # noqa: E402
 
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = machine_routes(Path("/proc/net/route").read_text())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pulumi
 
-from infra.hosts import Place
-from infra.model import Settings
+from infra.build.inventory import Place
+from infra.settings.model import Settings
 
 
 def describe(

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Lists anew which options each release of Heat knows: components/heat_options.txt. Installs the releases for that, in a
+# Lists anew which options each release of Heat knows: components/heat/options.txt. Installs the releases for that, in a
 # directory that it removes. Read the diff, then run the tests.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 lists=
 for release in $releases; do
-    lock=templates/heat/requirements-$release.txt
+    lock=locks/heat-$release.txt
     "$uv" venv --quiet --python 3.11 "$work/$release"
     if [ -f "$lock" ]; then
         "$uv" pip install --quiet --python "$work/$release" --require-hashes -r "$lock"
@@ -25,4 +25,4 @@ for release in $releases; do
 done
 # shellcheck disable=SC2086 # a list of files
 python3 tools/heat_options.py merge $lists >"$work/options.txt"
-mv "$work/options.txt" components/heat_options.txt
+mv "$work/options.txt" components/heat/options.txt

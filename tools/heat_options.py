@@ -1,4 +1,4 @@
-"""Which options each release of Heat knows: makes components/heat_options.txt.
+"""Which options each release of Heat knows: makes components/heat/options.txt.
 
 `list` prints what the Heat in whose environment this runs knows; `merge` makes one table of several such lists. Run by
 tools/heat-options.sh, which installs the releases.

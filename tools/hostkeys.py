@@ -16,9 +16,9 @@ from typing import Any
 # Run as a file, this finds the program beside its own directory.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from infra.formats import HOST_KEY
-from infra.model import HostSettings, Settings
-from infra.reader import Reader
+from infra.settings.formats import HOST_KEY
+from infra.settings.model import HostSettings, Settings
+from infra.settings.reader import Reader
 
 
 def _pinned(host: object) -> str:

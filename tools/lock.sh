@@ -1,7 +1,6 @@
 #!/bin/sh
-# Pin every package anew, with its digests: requirements.txt for the project, a list for the benchmark's plots, and below
-# templates/ one for each release of Heat, for Keystone, and for the uv that installs them. Read the diff, then run the
-# whole of the tests.
+# Pin every package anew, with its digests: requirements.txt for the project, and below locks/ a list for each release of
+# Heat, for Keystone, for the uv that installs them, and for the benchmark's plots. Read the diff, then run all tests.
 #
 #   UV_VERSION=…   another release of the uv on the hosts than the pinned one
 set -eu
@@ -14,9 +13,9 @@ command -v "$uv" >/dev/null || { echo "uv is wanted: pip install uv, or UV=/wher
 
 # What draws the benchmark's plots, in an environment of its own.
 echo matplotlib | "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 - \
-    -o tests/bench/requirements-plot.txt
+    -o locks/plot.txt
 
-uv_lock=templates/scripts/requirements-uv.txt
+uv_lock=locks/uv.txt
 echo "uv==${UV_VERSION:-$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$uv_lock")}" |
     "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 - -o "$uv_lock"
 
@@ -40,13 +39,13 @@ tested_with() {
     esac
 }
 
-for file in templates/heat/requirements-*.txt; do
-    release=${file##*requirements-}
+for file in locks/heat-*.txt; do
+    release=${file##*/heat-}
     release=${release%.txt}
     # shellcheck disable=SC2046 # words
     lock "$file" "openstack-heat==$release" $(tested_with "${release%%.*}")
 done
-for file in templates/control_plane/requirements-keystone-*.txt; do
-    release=${file##*requirements-keystone-}
+for file in locks/keystone-*.txt; do
+    release=${file##*/keystone-}
     lock "$file" "keystone==${release%.txt}"
 done

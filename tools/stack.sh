@@ -141,7 +141,7 @@ remove_leftovers() {
             $sudo "$engine" rm -f "$container" >/dev/null
         done
         made_here network "$engine" | while read -r network; do
-            # Its route that leads nowhere: templates/containers/network.sh.j2.
+            # Its route that leads nowhere: templates/hosts/containers/network.sh.j2.
             $sudo "$engine" network inspect "$network" | sed -n 's/.*"[Ss]ubnet": *"\([0-9./]*\)".*/\1/p' |
                 while read -r subnet; do $sudo ip route del blackhole "$subnet" metric 4294967295 2>/dev/null || true; done
             $sudo "$engine" network rm "$network" >/dev/null

@@ -8,8 +8,8 @@
 #      only if this repository lists its digest, or the mirror's SHA256SUMS does and PULUMI_MIRROR_SHA256 is the digest
 #      of that list.
 #   3. the official downloads, verified by the release's own checksums, and by this repository's list where it has them
-#   4. package registries: the CLI is built from its Go modules (tools/pulumi-build/), which takes minutes, once. The
-#      command plugin is in no registry, so the stand-in in tools/command_provider/ takes its place, until a later run
+#   4. package registries: the CLI is built from its Go modules (tools/offline/pulumi-build/), which takes minutes, once. The
+#      command plugin is in no registry, so the stand-in in tools/offline/command_provider/ takes its place, until a later run
 #      finds the real one. There is none for the OpenStack plugin.
 #
 # usage: tools/toolchain.sh [--openstack]
@@ -42,8 +42,8 @@ root=$PWD
 cli_dir=$root/.tools/pulumi
 home=$root/.tools/pulumi-home
 # Digests of release archives, as sha256sum writes them: of Pulumi's own releases, and of builds from their sources.
-official=tools/toolchain-official.sha256
-built=tools/toolchain-built.sha256
+official=tools/offline/official.sha256
+built=tools/offline/built.sha256
 cli_files='pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python'
 
 pinned() { # the version that requirements.txt pins for package $1
@@ -249,12 +249,12 @@ cli_from_archive() {
 }
 
 cli_from_registries() {
-    if ! grep -q "github.com/pulumi/pulumi/pkg/v3 v$cli_version\b" tools/pulumi-build/cli/go.mod; then
-        failed "build from registries" "tools/pulumi-build/cli/go.mod is for another version"
+    if ! grep -q "github.com/pulumi/pulumi/pkg/v3 v$cli_version\b" tools/offline/pulumi-build/cli/go.mod; then
+        failed "build from registries" "tools/offline/pulumi-build/cli/go.mod is for another version"
         return 1
     fi
     say "building pulumi $cli_version from its Go modules, once, because it could not be had otherwise:$tried"
-    { tools/venv.sh && tools/pulumi-build/build.sh "$work/built" "$root/.tools/build" "$root/.venv/bin/python"; } 2>&1 |
+    { tools/venv.sh && tools/offline/pulumi-build/build.sh "$work/built" "$root/.tools/build" "$root/.venv/bin/python"; } 2>&1 |
         tee "$work/log" >&2
     source="a build from its Go modules"
     accept_cli "$work/built" pulumi-language-python-host 2>/dev/null || {
@@ -340,9 +340,9 @@ get_command() {
     tools/venv.sh
     directory=$(plugin_dir command "$command_version")
     mkdir -p "$directory"
-    install -m 0755 tools/command_provider/pulumi-resource-command "$directory/"
+    install -m 0755 tools/offline/command_provider/pulumi-resource-command "$directory/"
     touch "$stand_in"
-    say "pulumi-command $command_version: the stand-in in tools/command_provider, because the real one could not be had$(
+    say "pulumi-command $command_version: the stand-in in tools/offline/command_provider, because the real one could not be had$(
         printf '%s' "$tried" | sed 's/^  - /; /' | tr -d '\n' | sed 's/^;/:/'
     )"
 }

@@ -14,10 +14,10 @@ from pathlib import Path
 # Run as a file, this finds the program beside its own directory.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from components.adoption.translation import Fate, Listener, Translation, label, translate
 from components.rendering import render
 from components.text import escaped
-from components.translation import Fate, Listener, Translation, label, translate
-from infra.files import read_text
+from infra.settings.files import read_text
 
 _WIDE = 60
 _MOST_FILES = 1000

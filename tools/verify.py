@@ -26,11 +26,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from components.host_firewall import RULES, TABLE, UNIT  # noqa: E402
+from components.hosts.firewall import RULES, TABLE, UNIT  # noqa: E402
 from components.remote import unframed  # noqa: E402
 from components.rendering import render  # noqa: E402
-from tools.command_provider import remote  # noqa: E402
-from tools.command_provider.operation import CommandError, Operation, Outputs  # noqa: E402
+from tools.offline.command_provider import remote  # noqa: E402
+from tools.offline.command_provider.operation import CommandError, Operation, Outputs  # noqa: E402
 
 _COMMAND = "command:remote:Command"
 # How Pulumi marks a secret in a stack's exported state.

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pulumi
 from pulumi_openstack import Provider, blockstorage, compute, identity, images, loadbalancer, networking
 
-from components.hosts.wanted import NEW, NONE, Wanted
+from components.hosts.spec import NEW, NONE, Wanted
 
 _Found = TypeVar("_Found")
 # How a quota says that it has no end.

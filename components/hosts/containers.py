@@ -80,7 +80,7 @@ class ContainerHosts(pulumi.ComponentResource):
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
         self._owner, self._keeps = str(owner), protect
-        recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
+        recipe = hashlib.sha256((TEMPLATES / "hosts/containers/image.sh.j2").read_bytes()).hexdigest()
         found = self._script("image", "image", {"cache": str(cache), "debian_mirror": debian_mirror, "recipe": recipe})
         self._engine = found.stdout.apply(lambda lines: lines.split("\n")[0].strip())
         self._image = found.stdout.apply(lambda lines: lines.split("\n")[1])
@@ -158,7 +158,7 @@ class ContainerHosts(pulumi.ComponentResource):
             name,
             create="sh -s create" if lasting else "sh -s",
             delete="sh -s delete" if lasting else None,
-            stdin=render_output(f"containers/{template}.sh.j2", values),
+            stdin=render_output(f"hosts/containers/{template}.sh.j2", values),
             environment=environment,
             triggers=list(identity) or None,
             logging=command.local.Logging.NONE,
@@ -196,8 +196,8 @@ def free_subnet(routes: Iterable[tuple[ipaddress.IPv4Network, str]]) -> str:
     return next((str(candidate) for candidate in candidates if not overlapping(candidate, known)), "")
 
 
-# How the kernel names the device of a route that leads nowhere: templates/containers/network.sh.j2 makes one, which
-# tells a network of ours from a stranger's.
+# How the kernel names the device of a blackhole route. templates/hosts/containers/network.sh.j2 adds one, so a bridge
+# network of this project can be told from any other.
 _BLACKHOLE = "*"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.hosts.firewall import FRONT
+from components.hosts.ingress import FRONT
 from components.remote import Host, Login
 
 

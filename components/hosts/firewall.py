@@ -1,109 +1,127 @@
-"""Who may reach whom on which port. Pure.
+"""The hosts' own firewall: nftables, and a unit that loads the rules before the network is up.
 
-One list of openings serves two firewalls. A cloud's security groups close every other port of a host. The hosts' own
-firewall (`closed`) closes those ports alone that only the deployment's hosts use, on every kind of host.
-What leaves a host may go anywhere: packages come from wherever they are.
+It has a table of its own, which refuses what is not for everybody and has no word on anything else.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from components.topology import Process
+import pulumi
 
-# The two groups of hosts: the front host, and those that run Heat.
-FRONT, NODES = "front", "nodes"
-SSH_PORT = 22
+from components.hosts.ingress import FRONT, Closed
+from components.remote import Host
+from components.rendering import render
 
-
-@dataclass(frozen=True, kw_only=True)
-class Opening:
-    """One TCP port of a group's hosts, open to `source`: the hosts of a group, or an IPv4 network.
-
-    `inside`: what connects is a part of the deployment, and never a client or an operator.
-    """
-
-    at: str
-    port: int
-    source: str
-    inside: bool = False
-
-    @property
-    def name(self) -> str:
-        """Unique among openings."""
-        return f"{self.at}-{self.port}-from-{self.source.replace('/', '-')}"
+TABLE = "heat_scaleout"
+RULES = "/etc/heat-scaleout/firewall.nft"
+UNIT = "/etc/systemd/system/heat-scaleout-firewall.service"
 
 
-def openings(
-    processes: Iterable[Process],
-    *,
-    client_ports: Sequence[int],
-    node_ports: Sequence[int],
-    stats_port: int,
-    clients_from: Sequence[str],
-    stats_from: Sequence[str],
-    ssh_from: Sequence[str],
-    requests_from: str,
-) -> tuple[Opening, ...]:
-    """Every opening that a deployment needs, each once.
+def script(name: str, closed: Closed, sources: Sequence[str]) -> str:
+    """What closes the ports of a host. Pure.
 
     Args:
-        processes: the plan.
-        client_ports: what clients reach on the front host.
-        node_ports: what Heat reaches there, such as the broker.
-        stats_port: the proxy's statistics.
-        clients_from: where clients are, as networks.
-        stats_from: who may see the statistics. HAProxy listens on IPv4 alone, and so nothing is opened to others.
-        ssh_from: from where hosts are logged in to. Nodes are so from the front host alone.
-        requests_from: from where the proxy reaches the APIs: a group of hosts, or a network.
+        name: of the host.
+        closed: its ports.
+        sources: the addresses and networks that are let in.
     """
-    apis = sorted({process.port for process in processes if process.port is not None})
-    readers = [network for network in stats_from if ipaddress.ip_network(network).version == 4]  # noqa: PLR2004
-    wanted = [
-        *(Opening(at=FRONT, port=port, source=network) for network in clients_from for port in client_ports),
-        *(Opening(at=FRONT, port=stats_port, source=network) for network in readers),
-        *(Opening(at=FRONT, port=port, source=NODES, inside=True) for port in node_ports),
-        *(Opening(at=FRONT, port=SSH_PORT, source=network) for network in ssh_from),
-        *(Opening(at=NODES, port=port, source=requests_from, inside=True) for port in apis),
-        Opening(at=NODES, port=SSH_PORT, source=FRONT),
-    ]
-    return tuple(dict.fromkeys(wanted))
+    unique = sorted(set(sources), key=ipaddress.IPv4Network)
+    return render(
+        "hosts/firewall/close.sh.j2",
+        name=name,
+        address=closed.address,
+        ports=closed.ports,
+        sources=unique,
+        networks=[source for source in unique if "/" in source],
+        table=TABLE,
+        rules=RULES,
+        unit=UNIT,
+    )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Closed:
-    """The ports of one host that its own firewall closes to everybody but the host itself and `sources`.
+class HostFirewall(pulumi.ComponentResource):
+    """One firewall for each host that has ports to close.
 
-    A source is another host of the deployment, by its name, or an IPv4 network.
+    The front host's is there before its control plane is, and a node's before its processes are. A node that leaves is
+    let in until its farewell is done.
     """
 
-    address: str
-    ports: tuple[int, ...]
-    sources: tuple[str, ...]
+    def __init__(
+        self,
+        name: str,
+        *,
+        hosts: Mapping[str, Host],
+        closed: Mapping[str, Closed],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Close no port yet.
 
+        Args:
+            name: the component's name.
+            hosts: each by its name.
+            closed: what each of them closes, by its name.
+            opts: of the component.
+        """
+        super().__init__("heat:hosts:HostFirewall", name, {}, opts)
+        self._hosts, self._closed = hosts, closed
+        self._texts: dict[str, pulumi.Output[str]] = {}
+        self._farewells: dict[str, pulumi.Resource] = {}
+        self.register_outputs({})
 
-def closed(opened: Iterable[Opening], processes: Iterable[Process], addresses: Mapping[str, str]) -> dict[str, Closed]:
-    """What each host closes by itself. A port that clients or operators use is closed on no host.
+    def close_front(self) -> None:
+        """Close the ports of the front host's control plane, before anything else is done on any host."""
+        front, ready = self._hosts[FRONT], [self._close(FRONT)]
+        for host in self._hosts.values():
+            host.use_after(ready)
+        last = front.farewell(
+            "firewall-leave",
+            render("hosts/firewall/teardown-front.sh.j2"),
+            undone="should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: "
+            "systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall",
+            parent=self,
+        )
+        self._farewells = {
+            node: front.farewell(
+                f"forget-{node}",
+                render("hosts/firewall/teardown-node.sh.j2", node=node),
+                undone=f"should it come back, it lets {node} in until it boots. To end that, type there: "
+                "systemctl reload heat-scaleout-firewall",
+                parent=self,
+                after=[last],
+            )
+            for node in self._closed
+            if node != FRONT
+        }
 
-    Every node is among the hosts, even one without an API; the front host is where it has such ports.
+    def close_nodes(self) -> None:
+        """Close the nodes' ports, after all that may still refuse the whole deployment."""
+        for node in self._closed:
+            if node != FRONT:
+                self._hosts[node].use_after([self._close(node)])
 
-    Args:
-        opened: the openings of the deployment.
-        processes: the plan. A node closes the ports of its own APIs and no others: another service may use them there.
-        addresses: of each host, by its name.
-    """
-    inside = [opening for opening in opened if opening.inside]
-    public = {(opening.at, opening.port) for opening in opened if not opening.inside}
-    nodes = tuple(name for name in addresses if name != FRONT)
-    found = {}
-    for name, address in addresses.items():
-        at = FRONT if name == FRONT else NODES
-        own = {process.port for process in processes if process.node == name}
-        here = [one for one in inside if one.at == at and (at, one.port) not in public]
-        ports = sorted({one.port for one in here if at == FRONT or one.port in own})
-        sources = {source for one in here for source in (nodes if one.source == NODES else (one.source,))}
-        if at == NODES or ports:
-            found[name] = Closed(address=address, ports=tuple(ports), sources=tuple(sorted(sources)))
-    return found
+    def needed_by(self, node: str) -> list[pulumi.Resource]:
+        """What a node's teardown has to come before.
+
+        All nodes' teardowns, not only this node's own: the first of them lets in the planned hosts only, and another
+        node that leaves at the same time may still need the database and the broker.
+        """
+        return [*self._farewells.values()] if node in self._farewells else []
+
+    def digest(self, node: str) -> pulumi.Output[str]:
+        """Of the rules of a node: what depends on them runs again when they change."""
+        return self._texts[node].apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
+
+    def _close(self, name: str) -> pulumi.Resource:
+        closed = self._closed[name]
+        found = [
+            self._hosts[source].source if source in self._hosts else pulumi.Output.from_input(source)
+            for source in closed.sources
+        ]
+        planned = [self._hosts[source].address for source in closed.sources if source in self._hosts]
+        self._texts[name] = pulumi.Output.all(*found).apply(
+            lambda known: script(name, closed, [*planned, *filter(None, known)])
+        )
+        return self._hosts[name].script("firewall", self._texts[name], parent=self)

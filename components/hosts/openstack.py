@@ -13,9 +13,9 @@ import pulumi
 from pulumi_openstack import Provider, compute, loadbalancer, networking
 
 from components.hosts.cloud import Cloud
-from components.hosts.firewall import FRONT, NODES, Opening
-from components.hosts.wanted import NEW, NONE, Balanced, Wanted
-from components.octavia import Balancer
+from components.hosts.ingress import FRONT, NODES, Opening
+from components.hosts.spec import NEW, NONE, Balanced, Wanted
+from components.proxy.octavia import Balancer
 from components.remote import Host, Jump, Login
 from components.rendering import render_output
 from components.secrets import KeyPair
@@ -240,7 +240,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             delete_on_termination=True,
         )
         user_data = render_output(
-            "openstack/user-data.yaml.j2",
+            "hosts/openstack/user-data.yaml.j2",
             {
                 "user": wanted.user,
                 "host_key": self._keys[host].private_key,
@@ -351,7 +351,7 @@ class OpenstackHosts(pulumi.ComponentResource):
     def _await(self, front: Host, host: str, machine: compute.Instance, identity: pulumi.Input[str]) -> pulumi.Resource:
         """Have the front host wait until a node has booted: the login over it would fail at the first refusal."""
         text = render_output(
-            "openstack/await.sh.j2",
+            "hosts/openstack/await.sh.j2",
             {
                 "name": host,
                 "server": f"{self._prefix}-{host}",

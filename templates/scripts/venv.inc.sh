@@ -26,7 +26,7 @@ python_packages() {
         # uv verifies the digests of everything else, so its own is verified first.
         /opt/uv/{{ uv_version }}/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
             --require-hashes --only-binary :all: -r /dev/stdin <<'END_OF_UV'
-{% include "scripts/requirements-uv.txt" %}
+{% include "uv.txt" %}
 END_OF_UV
     fi
     [ -x "$1/bin/python" ] || "$uv" --quiet venv --allow-existing --python '>=3.11,<3.14' "$1"

@@ -6,7 +6,7 @@
 #   tests/bench/plot.sh --prepare     only make the environment
 set -eu
 cd "$(dirname "$0")/../.."
-list=tests/bench/requirements-plot.txt
+list=locks/plot.txt
 stamp=.venv-plot/requirements.txt
 if ! cmp -s "$list" "$stamp"; then
     echo "bench: installing $list into .venv-plot" >&2

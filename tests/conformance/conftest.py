@@ -36,7 +36,7 @@ def _real_plugin() -> Path | str:
 def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stand-in's launcher, as toolchain.sh installs it."""
     launcher = tmp_path_factory.mktemp("stand-in") / "pulumi-resource-command"
-    launcher.write_text(f'#!/bin/sh\nexec "{ROOT}/.venv/bin/python" -I "{ROOT}/tools/command_provider" "$@"\n')
+    launcher.write_text(f'#!/bin/sh\nexec "{ROOT}/.venv/bin/python" -I "{ROOT}/tools/offline/command_provider" "$@"\n')
     launcher.chmod(0o755)
     return launcher
 

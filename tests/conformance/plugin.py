@@ -16,7 +16,7 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, provider_pb2_grpc
 
-from tools.command_provider.properties import Properties, from_wire, to_wire
+from tools.offline.command_provider.properties import Properties, from_wire, to_wire
 
 LOCAL = "command:local:Command"
 REMOTE = "command:remote:Command"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import asyncssh
 
-from tools.command_provider.properties import Properties
+from tools.offline.command_provider.properties import Properties
 
 # Debian has it where only root's PATH looks.
 BINARY = shutil.which("sshd", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.conftest import Compare
 from tests.conformance.plugin import LOCAL, REMOTE, Plugin
 from tests.conformance.values import UNKNOWN, secret
-from tools.command_provider.properties import Marked, Properties
+from tools.offline.command_provider.properties import Marked, Properties
 
 DEFAULTS = {"user": "root", "port": 22.0, "dialErrorLimit": 10.0, "perDialTimeout": 15.0}
 

@@ -15,7 +15,7 @@ from tests.conformance.conftest import Compare
 from tests.conformance.plugin import REMOTE, Plugin, in_background
 from tests.conformance.sshd import Sshd, free_port
 from tests.conformance.test_remote import Checked, _outputs, checked
-from tools.command_provider.properties import Properties
+from tools.offline.command_provider.properties import Properties
 
 __all__ = ["checked"]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.conftest import Compare
 from tests.conformance.plugin import LOCAL, REMOTE, Answer, Plugin
 from tests.conformance.values import UNKNOWN, secret
-from tools.command_provider.properties import Properties
+from tools.offline.command_provider.properties import Properties
 
 BASE: Properties = {
     "create": "a",

@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.conftest import Compare
 from tests.conformance.plugin import LOCAL, Answer, Plugin
 from tests.conformance.values import UNKNOWN, secret
-from tools.command_provider.properties import Properties
+from tools.offline.command_provider.properties import Properties
 
 
 def _state(inputs: Properties, stdout: str = "", stderr: str = "") -> Properties:

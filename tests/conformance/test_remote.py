@@ -24,7 +24,7 @@ from tests.conformance.conftest import Compare, Start
 from tests.conformance.plugin import REMOTE, Answer, Plugin
 from tests.conformance.sshd import Key, Sshd, free_port
 from tests.conformance.values import UNKNOWN, secret
-from tools.command_provider.properties import Properties, bare
+from tools.offline.command_provider.properties import Properties, bare
 
 Checked = Callable[..., Properties]
 

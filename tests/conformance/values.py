@@ -1,6 +1,6 @@
 """Values with marks, as cases write them."""
 
-from tools.command_provider.properties import Marked, Value
+from tools.offline.command_provider.properties import Marked, Value
 
 UNKNOWN = Marked(unknown=True)
 

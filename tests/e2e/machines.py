@@ -50,12 +50,14 @@ def machines(
         more: flags that the container engine gets for some of them.
     """
     network = f"heat-{stack}"
-    recipe = hashlib.sha256((TEMPLATES / "containers/image.sh.j2").read_bytes()).hexdigest()
-    image_script = render("containers/image.sh.j2", cache=str(ROOT / ".state/cache"), debian_mirror="", recipe=recipe)
+    recipe = hashlib.sha256((TEMPLATES / "hosts/containers/image.sh.j2").read_bytes()).hexdigest()
+    image_script = render(
+        "hosts/containers/image.sh.j2", cache=str(ROOT / ".state/cache"), debian_mirror="", recipe=recipe
+    )
     command, image = sh(image_script).splitlines()
-    flags = sh(render("containers/flags.sh.j2", engine=command, image=image)).split()
+    flags = sh(render("hosts/containers/flags.sh.j2", engine=command, image=image)).split()
     subnet = next(iter(addresses.values())).rpartition(".")[0] + ".0/24"
-    bridge = render("containers/network.sh.j2", engine=command, name=network, subnet=subnet, owner=stack)
+    bridge = render("hosts/containers/network.sh.j2", engine=command, name=network, subnet=subnet, owner=stack)
     try:
         sh(bridge, "create")
         for name, address in addresses.items():

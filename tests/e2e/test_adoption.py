@@ -17,7 +17,7 @@ from typing import Any
 import openstack
 import pytest
 
-from components.rendering import TEMPLATES
+from components.rendering import LOCKS
 from tests.e2e.lab import ROOT, Stack, wait_for
 from tests.e2e.machines import container, key_pair, machines
 
@@ -87,8 +87,8 @@ def cloud(hosts: None) -> Any:  # noqa: ARG001 # they have to be there
     there = f"{NETWORK}-front:/root/by-hand/"
     Stack(NAME).on("front", "mkdir -p /root/by-hand")
     container("cp", f"{ROOT}/tests/e2e/single_machine/.", there)
-    container("cp", str(TEMPLATES / "heat/requirements-27.0.1.txt"), f"{there}heat.txt")
-    container("cp", str(TEMPLATES / "control_plane/requirements-keystone-30.0.0.txt"), f"{there}keystone.txt")
+    container("cp", str(LOCKS / "heat-27.0.1.txt"), f"{there}heat.txt")
+    container("cp", str(LOCKS / "keystone-30.0.0.txt"), f"{there}keystone.txt")
     Stack(NAME).on("front", f"sh /root/by-hand/setup.sh {A}")
     print(f"A was made in {time.monotonic() - began:.0f} s")
     return openstack.connect(

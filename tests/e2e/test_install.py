@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.install import lock_file
+from components.heat.install import lock_file
 from tests.e2e.lab import ROOT, Stack, connected
 
 NAME = "e2e-install"
@@ -45,7 +45,7 @@ def runs_from(stack: Stack, prefix: str) -> None:
         ).splitlines()
         assert len(loaded) == 1, (unit, loaded)
         assert loaded[0].startswith(prefix), (unit, loaded)
-    # What templates/heat/engine.py says where it changes nothing of the release's pace.
+    # What programs/heat/engine.py says where it changes nothing of the release's pace.
     assert "Heat's own pace" not in stack.on("node-1", "journalctl --unit heat-engine@1 --output cat")
 
 

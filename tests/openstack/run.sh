@@ -15,11 +15,11 @@ tools/toolchain.sh --openstack || {
     exit 0
 }
 only_one "$STACK"
-tools/cloud/up.sh 9>&-
+tools/lab/up.sh 9>&-
 
 # The lab's project is there for this suite alone: a stack that a killed run left goes with all that is in it.
 sweep() {
-    .venv/bin/python -m tools.cloud.contents clear --clouds .state/cloud/clouds.yaml 9>&-
+    .venv/bin/python -m tools.lab.contents clear --clouds .state/cloud/clouds.yaml 9>&-
     if [ -d .state/.pulumi ]; then
         pulumi cancel --yes --stack "$STACK" >/dev/null 2>&1 || true
         pulumi stack rm --yes --force "$STACK" >/dev/null 2>&1 || true
@@ -37,8 +37,8 @@ trap 'exit 130' INT
 OS_CLIENT_CONFIG_FILE=$PWD/.state/cloud/clouds.yaml
 export OS_CLIENT_CONFIG_FILE
 tools/new-stack.sh "$STACK" 9>&-
-# shellcheck source=tools/cloud/lab.inc.sh
-. tools/cloud/lab.inc.sh
+# shellcheck source=tools/lab/lab.inc.sh
+. tools/lab/lab.inc.sh
 pulumi config set hosts openstack 9>&-
 pulumi config set protect false 9>&-
 # Inside the cloud; the machine has no route to it.

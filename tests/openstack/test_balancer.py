@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tools.cloud.contents import leftovers
+from tools.lab.contents import leftovers
 
 PROGRAM = Path(__file__).parent / "balancer"
 STACK = "e2e-openstack-balancer"

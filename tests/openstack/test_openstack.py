@@ -8,7 +8,7 @@ from typing import Any
 import openstack
 
 from tests.e2e.lab import Stack, connected
-from tools.cloud.contents import leftovers
+from tools.lab.contents import leftovers
 
 WAIT = 180
 NAME = "heat-e2e-openstack"

@@ -34,9 +34,9 @@ from pulumi.runtime.stack import Stack, run_pulumi_func
 from components import watch
 from components.hosts import containers
 from components.remote import unframed
-from infra.model import Settings
-from infra.reader import camel
-from infra.settings import SECRETS
+from infra.settings.load import SECRETS
+from infra.settings.model import Settings
+from infra.settings.reader import camel
 from tests.unit.fake_cloud import FakeCloud, unlimited
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ BALANCER_IP, BALANCER_VIP = "203.0.113.8", "10.0.0.5"
 # How Pulumi marks a secret between a program and its engine.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
-# What templates/heat/installed.py would tell.
+# What programs/heat/installed.py would tell.
 INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
 # What looks at hosts and at the service while the program runs; a test that wants to know has it say something.
 NAME_SILENT, ASK = mock.Mock(), mock.Mock(return_value="")
@@ -72,7 +72,7 @@ def fake_password(purpose: str) -> str:
 
 
 def fake_keys(name: str) -> str:
-    """A key pair in the form of templates/local/keypair.py."""
+    """A key pair in the form of programs/hosts/keypair.py."""
     private = f"-----BEGIN PRIVATE KEY-----\n{MARK}.{name}\n-----END PRIVATE KEY-----\n"
     return f"{private}ssh-ed25519 {public_key(name)}"
 
@@ -87,7 +87,7 @@ FILES = {"/etc/heat/policy.yaml": '"stacks:index": "role:reader"\n', "/etc/ssl/c
 
 
 def original() -> dict[str, Any]:
-    """What templates/adoption/original.py tells of a host: a Heat by old names and loopback addresses."""
+    """What programs/adoption/original.py tells of a host: a Heat by old names and loopback addresses."""
     conf = f"""
 [DEFAULT]
 rabbit_host = localhost

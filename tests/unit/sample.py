@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import configparser
 
-from components.heat_conf import Deployment, Secrets, Services, merge, options, service_options
-from components.install import Installation
+from components.heat.heat_conf import Deployment, Secrets, Services, merge, options, service_options
+from components.heat.install import Installation
 from components.timeouts import chain
 from components.topology import Node, Process, place
-from infra.model import Settings
+from infra.settings.model import Settings
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 NODES = (Node(name="node-1", address=B), Node(name="node-2", address=C))

@@ -12,12 +12,12 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import adoption
-from components.adopted_control_plane import keystone_known, reached, service_login
-from components.adoption import AUTH, Adopted, AdoptionError, Original, Wanted, adopt
-from components.heat_conf import merge, options
-from components.install import Installation
-from infra.settings import SettingsError, load
+from components.adoption import merge as adoption
+from components.adoption.merge import AUTH, Adopted, AdoptionError, Original, Wanted, adopt
+from components.control_plane.adopted import keystone_known, reached, service_login
+from components.heat.heat_conf import merge, options
+from components.heat.install import Installation
+from infra.settings.load import SettingsError, load
 from tests.unit import program
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import FILES, MARK, Secret, cached, fake_password, original

@@ -1,4 +1,4 @@
-"""templates/heat/api.py: when an API answers by itself that no engine is there, with a made-up Heat and broker."""
+"""programs/heat/api.py: when an API answers by itself that no engine is there, with a made-up Heat and broker."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class LowerCase(http.server.BaseHTTPRequestHandler):
 
 
 def test_a_token_is_found_however_keystones_proxy_writes_its_header() -> None:
-    program = shipped_program("haproxy/check_proxy.py")
+    program = shipped_program("proxy/check_proxy.py")
     login = dict.fromkeys(("user", "password", "project", "domain", "domain_id", "project_domain"), "")
     with http.server.HTTPServer(("127.0.0.1", 0), LowerCase) as keystone:
         threading.Thread(target=keystone.handle_request, daemon=True).start()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.hosts.cloud import short
-from infra.settings import SettingsError
+from infra.settings.load import SettingsError
 from tests.unit.fake_cloud import FakeCloud, unlimited
 from tests.unit.program import Run, run
 

@@ -1,4 +1,4 @@
-"""templates/heat/engine.py on a made-up Heat: which locks an engine says that it holds, and when it begins a check."""
+"""programs/heat/engine.py on a made-up Heat: which locks an engine says that it holds, and when it begins a check."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.existing_control_plane import database_url, transport_url
+from components.control_plane.existing import database_url, transport_url
 from tests.unit.program import MARK, ROOT, Secret, existing_control_plane, fake_password
 from tests.unit.sample import parsed
 

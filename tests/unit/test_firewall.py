@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.hosts.firewall import Opening, openings
-from infra.settings import load
+from components.hosts.ingress import Opening, openings
+from infra.settings.load import load
 from tests.unit.program import STACK
 
 OPERATOR, CLIENTS, MONITOR = "198.51.100.7/32", "192.0.2.0/24", "203.0.113.0/28"

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from components.front_proxy import Limits, configuration, listeners
-from components.rendering import TEMPLATES
+from components.proxy.haproxy import Limits, configuration, listeners
+from components.rendering import PROGRAMS
 from components.topology import Kind, Process
-from infra.model import Settings
-from infra.settings import SettingsError, load
+from infra.settings.load import SettingsError, load
+from infra.settings.model import Settings
 
 HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 ADDRESS, API_PORT, CFN_PORT = "127.0.0.1", 18004, 18000
@@ -111,7 +111,7 @@ def front(tmp_path: Path, haproxy: dict[str, object], limits: Limits = LIMITS) -
         at_once=8,
         stats_port=18404,
         stats_allow=[],
-        leave=str(TEMPLATES / "haproxy/leave.lua"),
+        leave=str(PROGRAMS / "proxy/leave.lua"),
     )
     # Only root may change the user and the root directory.
     text = re.sub(r"(?m)^    (user|group|chroot|stats socket) .*\n", "", text)

@@ -18,9 +18,9 @@ import jinja2.meta
 import pytest
 import yaml
 
-from components.install import lock_file, locked_releases
-from components.rendering import TEMPLATES, _environment
-from infra.model import Settings
+from components.heat.install import lock_file, locked_releases
+from components.rendering import LOCKS, PROGRAMS, TEMPLATES, _environment
+from infra.settings.model import Settings
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import (
     ROOT,
@@ -41,10 +41,10 @@ CASES = {
     "adoption/fetch.sh": "front-original-files",
     "adoption/place.sh": "node-b-adopted-files",
     "adoption/read.sh": "front-original",
-    "containers/flags.sh": "flags",
-    "containers/host.sh": "node-1-machine",
-    "containers/image.sh": "image",
-    "containers/network.sh": "network",
+    "hosts/containers/flags.sh": "flags",
+    "hosts/containers/host.sh": "node-1-machine",
+    "hosts/containers/image.sh": "image",
+    "hosts/containers/network.sh": "network",
     "control_plane/epmd-socket.conf": "front-rabbitmq-epmd",
     "control_plane/identity.sh": "node-1-identity",
     "control_plane/dump.sh": "front-dump",
@@ -67,13 +67,13 @@ CASES = {
     "control_plane/rabbitmq.sh": "front-rabbitmq",
     "control_plane/reach.sh": "node-1-reach",
     "control_plane/keystone-check.sh": "node-1-keystone-check",
-    "firewall/close-the-front-host.sh": "front-firewall",
-    "firewall/close-a-node.sh": "node-1-firewall",
-    "haproxy/check.sh": "front-check",
-    "haproxy/haproxy.cfg": "front-haproxy-cfg",
-    "haproxy/install.sh": "front-haproxy-install",
-    "haproxy/run.sh": "front-haproxy",
-    "haproxy/take-over.sh": "front-take-over",
+    "hosts/firewall/close-the-front-host.sh": "front-firewall",
+    "hosts/firewall/close-a-node.sh": "node-1-firewall",
+    "proxy/check.sh": "front-check",
+    "proxy/haproxy.cfg": "front-haproxy-cfg",
+    "proxy/install.sh": "front-haproxy-install",
+    "proxy/run.sh": "front-haproxy",
+    "proxy/take-over.sh": "front-take-over",
     "heat/check-options.sh": "node-1-check-options",
     "heat/check.sh": "node-2-check",
     "heat/check-with-broker.sh": "node-1-check",
@@ -100,25 +100,25 @@ CASES = {
     "heat/timers.sh": "node-1-caretaker",
     "heat/uwsgi-heat-api-cfn.ini": "node-1-heat-api-cfn-uwsgi",
     "heat/uwsgi-heat-api.ini": "node-1-heat-api-uwsgi",
-    "local/clouds.yaml": "clouds-yaml",
-    "local/farewell-of-a-node.sh": "node-1-leave",
-    "local/farewell-of-the-firewall.sh": "front-firewall-leave",
-    "local/forget-a-node.sh": "front-forget-node-1",
-    "local/farewell-of-the-proxy.sh": "front-haproxy-leave",
+    "control_plane/clouds.yaml": "clouds-yaml",
+    "scripts/teardown-node.sh": "node-1-leave",
+    "scripts/teardown-firewall.sh": "front-firewall-leave",
+    "scripts/teardown-node-in-firewall.sh": "front-forget-node-1",
+    "scripts/teardown-proxy.sh": "front-haproxy-leave",
     "scripts/ready.sh": "node-1-ready",
 }
 # The same of the sample on VMs, for what only they have.
 VM_CASES = {
-    "openstack/await.sh": "front-await-node-1",
-    "openstack/user-data.yaml": "node-1-machine",
+    "hosts/openstack/await.sh": "front-await-node-1",
+    "hosts/openstack/user-data.yaml": "node-1-machine",
 }
 # And of the same behind Octavia.
 BALANCED_CASES = {
-    "firewall/close-a-balanced-node.sh": "node-1-firewall",
+    "hosts/firewall/close-a-balanced-node.sh": "node-1-firewall",
     "heat/check-balanced.sh": "node-2-check",
     "heat/process-balanced-api.sh": "node-1-heat-api-8004",
     "heat/uwsgi-balanced-heat-api.ini": "node-1-heat-api-uwsgi",
-    "haproxy/check-balanced.sh": "front-check",
+    "proxy/check-balanced.sh": "front-check",
 }
 # Other deployments, and those of their files that differ from the sample's in more than values.
 OTHERS: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
@@ -153,10 +153,10 @@ AS_THEY_ARE = {
     "control_plane/identity.py": "node-1-identity-program",
     "control_plane/keystone_check.py": "node-1-keystone-check-program",
     "control_plane/reach.py": "node-1-reach-program",
-    "control_plane/requirements-keystone-30.0.0.txt": "front-keystone-requirements",
-    "haproxy/check_proxy.py": "front-check-program",
-    "haproxy/leave.lua": "front-haproxy-leave-program",
-    "haproxy/take_over.py": "front-take-over-program",
+    "keystone-30.0.0.txt": "front-keystone-requirements",
+    "proxy/check_proxy.py": "front-check-program",
+    "proxy/leave.lua": "front-haproxy-leave-program",
+    "proxy/take_over.py": "front-take-over-program",
     "heat/broker_consumers.py": "node-1-broker-consumers",
     "heat/encrypted.py": "node-1-encrypted-program",
     "heat/api.py": "node-1-api-program",
@@ -174,7 +174,7 @@ AS_THEY_ARE = {
     "heat/upkeep.py": "node-1-caretaker-upkeep",
 }
 # Run on the operator's machine, by its text: the `create` of this resource.
-RUN_HERE = {"local/keypair.py": "ssh-key"}
+RUN_HERE = {"hosts/keypair.py": "ssh-key"}
 # No part of the program: tests/unit/test_verify.py runs it.
 NOT_SHIPPED = {"scripts/verify.sh.j2"}
 
@@ -226,11 +226,16 @@ def written(name: str, directory: Path) -> Path:
     return path
 
 
+def source(name: str) -> Path:
+    """Where a text is that is rendered, included or shipped under this name."""
+    return next(path for path in (top / name for top in (TEMPLATES, PROGRAMS, LOCKS)) if path.exists())
+
+
 def includes(template: str) -> Iterator[str]:
     """A template and all that it includes, at first or second hand."""
     yield template
-    source = (TEMPLATES / template).read_text()
-    for name in jinja2.meta.find_referenced_templates(_environment().parse(source)):
+    text = source(template).read_text()
+    for name in jinja2.meta.find_referenced_templates(_environment().parse(text)):
         assert name is not None, f"{template} includes a file whose name is made up when it is rendered"
         yield from includes(name)
 
@@ -247,12 +252,12 @@ def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
 
 @pytest.mark.parametrize("name", sorted(AS_THEY_ARE))
 def test_a_file_without_blanks_to_fill_in_is_shipped_as_it_is(name: str) -> None:
-    assert recipe(AS_THEY_ARE[name]).text() == (TEMPLATES / name).read_text()
+    assert recipe(AS_THEY_ARE[name]).text() == source(name).read_text()
 
 
 @pytest.mark.parametrize("name", sorted(RUN_HERE))
 def test_a_script_for_the_operators_machine_is_run_as_it_is(name: str) -> None:
-    assert shlex.split(recipe(RUN_HERE[name]).text("create"))[-1] == (TEMPLATES / name).read_text()
+    assert shlex.split(recipe(RUN_HERE[name]).text("create"))[-1] == source(name).read_text()
 
 
 @pytest.mark.parametrize("release", locked_releases())
@@ -261,7 +266,7 @@ def test_the_list_of_packages_of_each_release_is_shipped_as_it_is(release: str) 
     assert text == lock_file(release).read_text()
 
 
-def test_every_file_below_templates_is_looked_at() -> None:
+def test_every_file_that_is_rendered_or_shipped_is_looked_at() -> None:
     texts = [recipe(resource, **config).text() for config, resource in WHERE.values()]
     # A text may be within another one: a script for a host in one for this machine.
     rendered = {name for inner, name in templates().items() if any(inner in text for text in texts)}
@@ -269,8 +274,10 @@ def test_every_file_below_templates_is_looked_at() -> None:
     seen = (
         {part for template in rendered for part in includes(template)} | set(AS_THEY_ARE) | set(RUN_HERE) | NOT_SHIPPED
     )
-    seen |= {f"heat/{lock_file(release).name}" for release in locked_releases()}
-    there = {str(path.relative_to(TEMPLATES)) for path in TEMPLATES.rglob("*") if path.is_file()}
+    seen |= {lock_file(release).name for release in locked_releases()} | {"plot.txt"}
+    there = {
+        str(path.relative_to(top)) for top in (TEMPLATES, PROGRAMS, LOCKS) for path in top.rglob("*") if path.is_file()
+    }
     assert seen == {name for name in there if "__pycache__" not in name}
 
 
@@ -281,7 +288,7 @@ def test_every_golden_file_is_compared_with_something() -> None:
 def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:
     """A second use of a template may differ in its values alone."""
     looked_at = {templates()[recipe(resource).text()] for resource in CASES.values()}
-    as_they_are = {(TEMPLATES / name).read_text() for name in AS_THEY_ARE}
+    as_they_are = {source(name).read_text() for name in AS_THEY_ARE}
     as_they_are.add(lock_file(Settings.heat_version).read_text())
     for resource in commands():
         if "stdin" in resource.inputs:
@@ -310,7 +317,12 @@ def shellcheck(*paths: Path) -> None:
 
 def test_every_script_passes_shellcheck(tmp_path: Path) -> None:
     rendered = [written(name, tmp_path) for name in SCRIPTS]
-    static = [path for path in TEMPLATES.rglob("*.sh") if "{{" not in path.read_text() and ".inc" not in path.name]
+    static = [
+        path
+        for top in (TEMPLATES, PROGRAMS)
+        for path in top.rglob("*.sh")
+        if "{{" not in path.read_text() and ".inc" not in path.name
+    ]
     assert static
     shellcheck(*rendered, *static)
 
@@ -335,7 +347,7 @@ def test_every_script_stops_at_its_first_error(name: str) -> None:
     assert options == ("set -u" if name == "heat/check-options.sh" else "set -eu")
 
 
-@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(PROGRAMS.rglob("*.py")), ids=lambda path: path.name)
 def test_every_program_for_a_host_can_be_compiled(path: Path) -> None:
     compile(path.read_text(), path, "exec", dont_inherit=True)
 
@@ -353,8 +365,8 @@ def test_python_within_a_script_can_be_compiled(name: str) -> None:
         "control_plane/identity.sh",
         "control_plane/keystone-check.sh",
         "control_plane/reach.sh",
-        "haproxy/check.sh",
-        "haproxy/take-over.sh",
+        "proxy/check.sh",
+        "proxy/take-over.sh",
     ],
 )
 def test_what_a_program_is_told_on_stdin_is_json(name: str) -> None:
@@ -365,9 +377,9 @@ def test_what_a_program_is_told_on_stdin_is_json(name: str) -> None:
 def test_json_and_yaml_can_be_read() -> None:
     definitions = json.loads(shipped("control_plane/rabbitmq-definitions.json"))
     assert definitions["policies"][0]["definition"] == {"expires": 1800000}
-    clouds = yaml.safe_load(shipped("local/clouds.yaml"))["clouds"]
+    clouds = yaml.safe_load(shipped("control_plane/clouds.yaml"))["clouds"]
     assert {cloud["auth"]["auth_url"] for cloud in clouds.values()} == {"http://10.0.0.1:5000/v3"}
-    user_data = yaml.safe_load(shipped("openstack/user-data.yaml"))
+    user_data = yaml.safe_load(shipped("hosts/openstack/user-data.yaml"))
     assert user_data["ssh_keys"]["ed25519_private"].startswith("-----BEGIN PRIVATE KEY-----\n")
     policy = yaml.safe_load(shipped("heat/policy.yaml"))
     assert all(name.startswith("cloudformation:") for name in policy)
@@ -388,7 +400,7 @@ def test_an_ini_file_can_be_read(name: str) -> None:
     assert parsed(shipped(name))
 
 
-@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("requirements-*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted([*LOCKS.glob("heat-*.txt"), *LOCKS.glob("keystone-*.txt")]), ids=lambda path: path.name)
 def test_every_package_on_a_host_has_one_version_and_its_digests(path: Path) -> None:
     entries = path.read_text().replace("\\\n", " ").splitlines()
     assert len(entries) > 50 or path.name == "requirements-uv.txt"
@@ -403,17 +415,17 @@ HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/
 
 
 @pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here; on the front host it checks every file itself")
-@pytest.mark.parametrize("name", ["haproxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
+@pytest.mark.parametrize("name", ["proxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
 def test_haproxy_takes_its_configuration_without_a_warning(name: str, tmp_path: Path) -> None:
     assert HAPROXY
     path = written(name, tmp_path)
-    path.write_text(path.read_text().replace(LEAVE, str(TEMPLATES / "haproxy/leave.lua")))
+    path.write_text(path.read_text().replace(LEAVE, str(PROGRAMS / "proxy/leave.lua")))
     checked = subprocess.run([HAPROXY, "-c", "-dW", "-f", path], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
 @pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here; on the front host it checks every file itself")
-@pytest.mark.parametrize("name", ["haproxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
+@pytest.mark.parametrize("name", ["proxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
 def test_haproxy_takes_as_many_addresses_as_there_may_be(name: str, tmp_path: Path) -> None:
     """A line of HAProxy's has 64 words at most."""
     assert HAPROXY
@@ -423,7 +435,7 @@ def test_haproxy_takes_as_many_addresses_as_there_may_be(name: str, tmp_path: Pa
     assert listed, "one line for each address"
     more = "".join(f"    acl {listed[1]} src {address}\n" for address in many)
     path = tmp_path / "haproxy.cfg"
-    path.write_text(text.replace(listed[0], listed[0] + more).replace(LEAVE, str(TEMPLATES / "haproxy/leave.lua")))
+    path.write_text(text.replace(listed[0], listed[0] + more).replace(LEAVE, str(PROGRAMS / "proxy/leave.lua")))
     checked = subprocess.run([HAPROXY, "-c", "-dW", "-f", path], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 

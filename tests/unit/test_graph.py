@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 import pytest
 
-from components import control_plane
-from components.control_plane import broker_vhost
-from components.install import Installation, Method
+from components.control_plane import bundled as control_plane
+from components.control_plane.bundled import broker_vhost
+from components.heat.install import Installation, Method
 from components.remote import BOOT_DIALS, DIALS
 from components.topology import Kind
-from infra.settings import SettingsError
+from infra.settings.load import SettingsError
 from tests.unit.program import LOCAL, MARK, REMOTE, ROOT, Resource, Run, Secret, cached, public_key, run
 
 SHAPES: list[dict[str, Any]] = [
@@ -729,7 +729,7 @@ def test_components_know_nothing_of_the_program_and_its_configuration(path: Path
     assert not calls(path, "export")
 
 
-@pytest.mark.parametrize("module", ["topology", "heat_conf", "timeouts"])
+@pytest.mark.parametrize("module", ["topology", "heat/heat_conf", "timeouts"])
 def test_what_can_be_pure_knows_nothing_of_pulumi(module: str) -> None:
     assert not {name for name in imported(ROOT / f"components/{module}.py") if name.split(".")[0].startswith("pulumi")}
 
@@ -739,7 +739,7 @@ def test_one_module_reads_the_configuration() -> None:
     assert [ast.unparse(call) for call in calls(main, "read")] == ["configured.read(pulumi.Config())"]
     assert len(calls(main, "Config")) == 1
     for path in sources("infra"):
-        if path.name not in ("settings.py", "__main__.py"):
+        if path.name not in ("load.py", "__main__.py"):
             assert not re.search(r"pulumi\.Config\b|import Config\b", path.read_text())
 
 

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.front_proxy import configuration, listeners
-from components.heat_conf import process_options, secret_options
+from components.heat.heat_conf import process_options, secret_options
+from components.proxy.haproxy import configuration, listeners
 from components.rendering import render
 from components.topology import Kind, of_kind, on_node
-from infra.model import HaproxySettings, Settings
+from infra.settings.model import HaproxySettings, Settings
 from tests.unit.program import guide_sample
 from tests.unit.sample import CONF, NODES, SECRETS, A, B, C, parsed, processes
 

@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 
 from components.remote import framed, unframed
-from components.rendering import TEMPLATES
+from components.rendering import PROGRAMS, TEMPLATES, program_text
 
 SECRET = "the first half\nand the second\n"  # noqa: S105
 
 
 class Hand:
-    """templates/scripts/heat-scaleout.sh with its state below a directory of the test's."""
+    """programs/hosts/heat-scaleout.sh with its state below a directory of the test's."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.program, self.state = tmp_path / "heat-scaleout", tmp_path / "run"
-        text = (TEMPLATES / "scripts/heat-scaleout.sh").read_text()
+        text = program_text("hosts/heat-scaleout.sh")
         self.program.write_text(
             text.replace("/run/heat-scaleout", str(self.state))
             .replace("/run/lock", str(tmp_path))
@@ -230,7 +230,7 @@ def test_locks_are_in_a_directory_that_only_root_may_enter(hand: Hand) -> None:
     assert hand.state.stat().st_mode & 0o777 == 0o755
     assert (hand.state / "private").stat().st_mode & 0o777 == 0o700
     assert [path.name for path in hand.state.rglob("*.lock")] == ["run-name.lock"]
-    for path in TEMPLATES.rglob("*"):
+    for path in [*TEMPLATES.rglob("*"), *PROGRAMS.rglob("*")]:
         if path.is_file() and path.suffix != ".pyc":
             assert "/run/lock/" not in path.read_text(), path
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.heat_conf import (
+from components.heat.heat_conf import (
     Deployment,
     broker,
     known_to,
@@ -20,8 +20,8 @@ from components.heat_conf import (
     secret_options,
     service_options,
 )
-from components.heat_options import catalogue
-from components.install import Installation, locked_releases
+from components.heat.install import Installation, locked_releases
+from components.heat.options import catalogue
 from components.rendering import TEMPLATES, render
 from components.timeouts import Timeouts, chain
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.host_firewall import script
-from components.hosts.firewall import Closed
-from infra.settings import load
+from components.hosts.firewall import script
+from components.hosts.ingress import Closed
+from infra.settings.load import load
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import STACK, Run, balanced_sample, cached, existing_control_plane, guide_sample, vm_sample
 from tests.unit.test_existing_hosts import existing

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.adoption import AdoptionError, Original, Wanted, adopt
+from components.adoption.merge import AdoptionError, Original, Wanted, adopt
+from components.adoption.translation import Translation, translate
 from components.text import control_character
-from components.translation import Translation, translate
 from tests.unit.sample import DEPLOYMENT, A, B
 from tools import hostkeys
 from tools import translate as command

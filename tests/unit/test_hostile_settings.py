@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 
 from components.rendering import render
 from components.text import control_character, escaped
-from infra import settings as configured
-from infra.files import read_text
-from infra.formats import FORMATS, SECRET_FORMATS, Format, Range
-from infra.model import KEY_SECRET, Settings
-from infra.reader import camel
-from infra.settings import SECRETS, SettingsError, load
+from infra.settings import load as configured
+from infra.settings.files import read_text
+from infra.settings.formats import FORMATS, SECRET_FORMATS, Format, Range
+from infra.settings.load import SECRETS, SettingsError, load
+from infra.settings.model import KEY_SECRET, Settings
+from infra.settings.reader import camel
 from tests.unit.program import PROJECT
 from tests.unit.test_settings import existing
 
@@ -66,7 +66,7 @@ LISTS = {"existing.nodes"}
 
 
 def test_every_setting_has_a_format() -> None:
-    """A new setting needs a line in infra/formats.py."""
+    """A new setting needs a line in infra/settings/formats.py."""
     wanted = {form for form, kind, _ in ALL if kind is not bool}
     assert wanted == set(FORMATS)
     for form, kind, _ in ALL:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from components.install import (
+from components.heat.install import (
     Installation,
     Method,
     PackageSource,
@@ -23,9 +23,9 @@ from components.install import (
     refuse_mixed,
     understand_each_other,
 )
-from components.rendering import TEMPLATES
+from components.rendering import PROGRAMS
 from components.topology import Kind
-from infra.settings import SettingsError, load
+from infra.settings.load import SettingsError, load
 from tests.unit import program
 from tests.unit.program import guide_sample
 
@@ -226,7 +226,7 @@ def test_options_are_left_to_the_hosts_where_they_say_which_release_it_is(way: d
 
 
 def installed(tmp_path: Path, *, worker: str, options: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run templates/heat/installed.py where there is just as much of Heat as it looks at."""
+    """Run programs/heat/installed.py where there is just as much of Heat as it looks at."""
     engine = tmp_path / "heat/engine"
     engine.mkdir(parents=True)
     for package in (tmp_path / "heat", engine):
@@ -249,7 +249,7 @@ def installed(tmp_path: Path, *, worker: str, options: list[str]) -> subprocess.
         f"    Path(output.partition('=')[2]).write_text({json.dumps(known)!r})\n"
     )
     return subprocess.run(
-        [sys.executable, TEMPLATES / "heat/installed.py", tmp_path / "options.json"],
+        [sys.executable, PROGRAMS / "heat/installed.py", tmp_path / "options.json"],
         env={"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,

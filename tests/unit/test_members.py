@@ -1,4 +1,4 @@
-"""Which nodes belong to the deployment, as the broker keeps it: templates/heat/members.py, on a made-up broker."""
+"""Which nodes belong to the deployment, as the broker keeps it: programs/heat/members.py, on a made-up broker."""
 
 from __future__ import annotations
 

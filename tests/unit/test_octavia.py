@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra.model import HaproxySettings
-from infra.settings import SettingsError, load
+from infra.settings.load import SettingsError, load
+from infra.settings.model import HaproxySettings
 from tests.unit.fake_cloud import FakeCloud
 from tests.unit.program import BALANCER, BALANCER_IP, BALANCER_VIP, FLOATING_IP, Resource, balanced_sample, vm_sample
 from tests.unit.sample import parsed

@@ -17,9 +17,9 @@ import pytest
 import yaml
 
 from components.remote import BOOT_DIALS, DIALS
-from infra.model import OpenstackSettings
-from infra.reader import camel
-from infra.settings import load
+from infra.settings.load import load
+from infra.settings.model import OpenstackSettings
+from infra.settings.reader import camel
 from tests.unit.fake_cloud import FakeCloud, unlimited
 from tests.unit.program import (
     FLOATING_IP,
@@ -531,7 +531,9 @@ def test_no_secret_is_in_a_plain_input_of_the_cloud() -> None:
 
 
 def test_other_stacks_do_not_even_load_what_a_cloud_needs() -> None:
-    program = "import sys; import infra.hosts, infra.settings; sys.exit('pulumi_openstack' in sys.modules)"
+    program = (
+        "import sys; import infra.build.inventory, infra.settings.load; sys.exit('pulumi_openstack' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.model import KEY_PLAIN, KEY_SECRET, Settings
-from infra.settings import SettingsError, load
+from infra.settings.load import SettingsError, load
+from infra.settings.model import KEY_PLAIN, KEY_SECRET, Settings
 
 STACK = "dev"
 

@@ -13,15 +13,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.heat_conf import merge
-from components.overrides import Layers
+from components.heat.heat_conf import merge
+from components.heat.overrides import Layers
 from components.rendering import render
 from components.text import shortened
-from infra.model import KEY_PLAIN, KEY_SECRET, ControlSettings, Settings
-from infra.reader import camel
-from infra.rules import options as rules
-from infra.rules.lines import UWSGI
-from infra.settings import load
+from infra.settings.load import load
+from infra.settings.model import KEY_PLAIN, KEY_SECRET, ControlSettings, Settings
+from infra.settings.reader import camel
+from infra.settings.rules import options as rules
+from infra.settings.rules.lines import UWSGI
 from tests.unit.program import MARK, Run, Secret, cached
 from tests.unit.sample import parsed, processes
 from tests.unit.test_graph import plain

@@ -1,4 +1,4 @@
-"""templates/heat/pace.py: which check begins next, when one may be sent, and what is written together."""
+"""programs/heat/pace.py: which check begins next, when one may be sent, and what is written together."""
 
 from __future__ import annotations
 

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from oslo_config import cfg
 
 from components import loopback
-from components.client_config import Login
-from components.heat_conf import Secrets, merge, secret_options
+from components.control_plane.client_config import Login
+from components.heat.heat_conf import Secrets, merge, secret_options
 from components.remote import Jump
 from components.rendering import render
 from components.text import control_character
-from infra.formats import LINE, PASSWORD
-from infra.model import Settings
-from infra.policy import read_policy
-from infra.rules.lines import _not_haproxys, _not_uwsgis
-from infra.settings import SettingsError, load
+from infra.settings.formats import LINE, PASSWORD
+from infra.settings.load import SettingsError, load
+from infra.settings.model import Settings
+from infra.settings.policy import read_policy
+from infra.settings.rules.lines import _not_haproxys, _not_uwsgis
 from tests.unit.program import cached
 from tests.unit.sample import CONF, SECRETS
 
@@ -156,7 +156,9 @@ def test_logins_come_back_from_clouds_yaml(user: str, project: str, password: st
     texts = (user, project, password)
     assume(not any(0xD800 <= ord(char) <= 0xDFFF for text in texts for char in text))
     login = Login(user=user, project=project, password=password)
-    text = render("local/clouds.yaml.j2", keystone_url="http://10.0.0.1:5000", region="no", logins={"on": login})
+    text = render(
+        "control_plane/clouds.yaml.j2", keystone_url="http://10.0.0.1:5000", region="no", logins={"on": login}
+    )
     (name, cloud), *more = yaml.safe_load(text)["clouds"].items()
     assert not more
     assert (name, cloud["region_name"]) == ("on", "no")
@@ -249,7 +251,7 @@ def test_no_key_and_no_user_is_a_command_of_the_operators_machine(tmp_path: Path
     ssh.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$OUT/ssh"\ncat >/dev/null\n')
     ssh.chmod(0o755)
     text = render(
-        "local/farewell.sh.j2",
+        "scripts/teardown.sh.j2",
         name="node-1", host=hostile, port=22, user=hostile.replace("AAAA", ""), host_key=hostile,
         jump=Jump(address="j", host_key=hostile, user=hostile), jump_host=hostile, jump_key=hostile,
         command="heat-scaleout run x", script="true", undone=hostile,

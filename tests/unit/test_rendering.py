@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.install import PackageSource
-from components.rendering import TEMPLATES, UV_VERSION, _environment, render, render_output
+from components.heat.install import PackageSource
+from components.rendering import LOCKS, PROGRAMS, TEMPLATES, UV_VERSION, _environment, render, render_output
 from components.topology import Process
 from tests.unit.program import ROOT, Monitor, Outputs, in_pulumi
 from tests.unit.sample import DEPLOYMENT, processes
@@ -112,7 +112,7 @@ def test_every_package_of_the_project_has_its_digests() -> None:
 
 def test_no_environment_is_made_without_verifying_digests() -> None:
     """Every `pip install` of a list: on the hosts, here, and for the build of the toolchain."""
-    for path in [*TEMPLATES.rglob("*"), *(ROOT / "tools").rglob("*.sh")]:
+    for path in [*TEMPLATES.rglob("*"), *PROGRAMS.rglob("*"), *LOCKS.rglob("*"), *(ROOT / "tools").rglob("*.sh")]:
         if path.suffix in (".sh", ".j2"):
             text = path.read_text().replace("\\\n", "")
             for line in re.findall(r".*\bpip\b.* (?:install|sync)\b.*", text):

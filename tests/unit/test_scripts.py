@@ -17,7 +17,7 @@ import pulumi
 import pytest
 import yaml
 
-from components.client_config import ClientConfig, Login
+from components.control_plane.client_config import ClientConfig, Login
 from components.rendering import TEMPLATES, render
 from components.secrets import KeyPair
 from tests.unit.program import Monitor, Outputs, Resource, cached, in_pulumi
@@ -203,7 +203,7 @@ def test_a_farewell_logs_in_with_the_pinned_key_and_runs_its_script(fake_ssh: Pa
     assert "StrictHostKeyChecking yes" in config
     assert re.search(r"(?m)^10\.213\.77\.11 ssh-ed25519 AAAA", config)
     assert (told / "arguments").read_text().endswith("; heat-scaleout run leave\n")
-    # The far end takes it for whole: templates/scripts/heat-scaleout.sh.
+    # The far end takes it for whole: programs/hosts/heat-scaleout.sh.
     first, _, text = (told / "stdin").read_text().partition("\n")
     assert first == f"heat-scaleout-input {len(text)}"
     assert "systemctl --quiet disable --now" in text
@@ -410,7 +410,7 @@ def test_a_host_that_has_all_of_it_installed_needs_no_room_for_it(tmp_path: Path
 def test_no_script_looks_for_several_programs_in_one_command() -> None:
     """`command -v a b` looks at the first name only in dash."""
     root = TEMPLATES.parent
-    tops = ("templates", "tools", "tests/e2e", "tests/faults", "tests/bench", "tests/openstack", ".ci")
+    tops = ("templates", "programs", "tools", "tests/e2e", "tests/faults", "tests/bench", "tests/openstack", ".ci")
     scripts = [path for top in tops for path in (root / top).rglob("*") if path.is_file()]
     for path in [*scripts, root / "env.sh", root / "Makefile"]:
         if path.suffix in (".sh", ".j2", "") and "__pycache__" not in path.parts:

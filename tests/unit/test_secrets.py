@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import heat_conf, loopback
-from components.install import NETRC
-from infra.model import KEY_PLAIN, KEY_SECRET, Settings
-from infra.reader import camel
-from infra.rules.secret import SECRETS, logins, may_hold_login
-from infra.settings import SettingsError, load, read
+from components import loopback
+from components.heat import heat_conf
+from components.heat.install import NETRC
+from infra.settings.load import SettingsError, load, read
+from infra.settings.model import KEY_PLAIN, KEY_SECRET, Settings
+from infra.settings.reader import camel
+from infra.settings.rules.secret import SECRETS, logins, may_hold_login
 from tests.unit import program
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import (

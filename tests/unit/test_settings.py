@@ -16,13 +16,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.heat_conf import options
+from components.heat.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.rendering import render
 from components.text import shortened
 from components.timeouts import LINKS
-from infra import settings
-from infra.model import (
+from infra.settings import load as settings
+from infra.settings.load import SettingsError, load
+from infra.settings.model import (
     KEY_AGENT,
     KEY_PLAIN,
     KEY_SECRET,
@@ -31,9 +32,8 @@ from infra.model import (
     Settings,
     TimeoutSettings,
 )
-from infra.reader import camel, seconds
-from infra.rules import Routes, together, values
-from infra.settings import SettingsError, load
+from infra.settings.reader import camel, seconds
+from infra.settings.rules import Routes, together, values
 from tests.unit.program import PROJECT, ROOT, cached
 
 STACK = "dev"

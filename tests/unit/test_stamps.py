@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.rendering import TEMPLATES, render
+from components.rendering import PROGRAMS, TEMPLATES, render
 from tests.unit.program import cached
 from tests.unit.test_scripts import tool
 from tools.verify import _SERVICES, _stamp
@@ -126,13 +126,13 @@ class Proxy(Front):
         tool(tmp_path / "bin", "cat", 'case "$1" in /proc/*) echo "99999999 " ;; *) exec /bin/cat "$@" ;; esac')
         self.listens("haproxy.service")
         self.conf.write_text("listen a\n    bind 10.0.0.1:8004\n")
-        assert self.sh(render("haproxy/install.sh.j2")).returncode == 0
+        assert self.sh(render("proxy/install.sh.j2")).returncode == 0
 
     def listens(self, unit: str) -> None:
         tool(self.path / "bin", "ss", f"echo 'LISTEN 0 4096 10.0.0.1:8004 0.0.0.0:* cgroup:/c/system.slice/{unit}'")
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return self.sh(render("haproxy/run.sh.j2", digest="d", leave_timeout=1, memory="1G"))
+        return self.sh(render("proxy/run.sh.j2", digest="d", leave_timeout=1, memory="1G"))
 
 
 @pytest.fixture
@@ -196,8 +196,8 @@ def test_make_verify_looks_where_each_service_has_its_stamp() -> None:
 
 def test_root_writes_and_believes_nothing_in_a_directory_of_another_users() -> None:
     """Runtime directories of units with a user of their own, and Heat's: state of root's is elsewhere."""
-    for path in TEMPLATES.rglob("*"):
-        if path.is_file() and path.suffix not in (".txt", ".pyc"):
+    for path in [*TEMPLATES.rglob("*"), *PROGRAMS.rglob("*")]:
+        if path.is_file() and path.suffix != ".pyc":
             # By this last line an earlier version's farewell is known to be whole; nothing is done with the path.
             text = path.read_text().replace('"the script haproxy-leave: rm -f /run/haproxy/loaded.sha256"', "")
             assert not re.search(r"/run/(%p|\{\{|\$\(echo|haproxy/loaded)", text), path

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from components.take_over import TakeOver
+from components.proxy.take_over import TakeOver
 from tests.unit.shipped import shipped_program
 
 # An HTTP server by whose command line it could be Heat's, or not.
@@ -40,7 +40,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="/pro
 
 @pytest.fixture
 def program() -> ModuleType:
-    return shipped_program("haproxy/take_over.py")
+    return shipped_program("proxy/take_over.py")
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ class Project:
     def pin(self, archive: str, digest: str = "") -> None:
         """Have the repository list an archive: with the digest that it has, or another one."""
         found = hashlib.sha256((self.mirror / archive).read_bytes()).hexdigest()
-        with (self.directory / "tools/toolchain-official.sha256").open("a") as listed:
+        with (self.directory / "tools/offline/official.sha256").open("a") as listed:
             listed.write(f"{digest or found}  {archive}\n")
 
     def on_path(self, version: str) -> Path:
@@ -115,12 +115,12 @@ class Project:
 def project(tmp_path: Path) -> Project:
     directory, mirror = tmp_path / "project", tmp_path / "mirror"
     mirror.mkdir()
-    copied = ("toolchain.sh", "pulumi-build/cli/go.mod", "command_provider/pulumi-resource-command")
+    copied = ("toolchain.sh", "offline/pulumi-build/cli/go.mod", "offline/command_provider/pulumi-resource-command")
     for name in copied:
         _program(directory / "tools" / name, (ROOT / "tools" / name).read_text())
     _program(directory / "tools/venv.sh", "#!/bin/sh\n")
     for kind in ("official", "built"):
-        (directory / f"tools/toolchain-{kind}.sha256").write_text("# none of this version\n")
+        (directory / f"tools/offline/{kind}.sha256").write_text("# none of this version\n")
     pins = (f"{name}=={VERSION}\n" for name in ("pulumi", "pulumi-command", "pulumi-openstack"))
     (directory / "requirements.txt").write_text("".join(pins))
     return Project(directory, mirror)
@@ -197,12 +197,12 @@ def test_an_archive_whose_digest_the_repository_lists_needs_no_other_proof(proje
         project.pin(archive)
     (project.mirror / "SHA256SUMS").unlink()
     status, said = project.run()
-    assert (status, said.count("verified by tools/toolchain-official.sha256")) == (0, 2)
+    assert (status, said.count("verified by tools/offline/official.sha256")) == (0, 2)
 
 
 def test_the_repository_lists_the_cli_that_requirements_txt_pins() -> None:
     version = re.findall(r"(?m)^pulumi==(\S+)", (ROOT / "requirements.txt").read_text())[0]
-    listed = (ROOT / "tools/toolchain-official.sha256").read_text()
+    listed = (ROOT / "tools/offline/official.sha256").read_text()
     for platform_name in ("x64", "arm64"):
         assert re.search(rf"(?m)^[0-9a-f]{{64}}  pulumi-v{re.escape(version)}-linux-{platform_name}\.tar\.gz$", listed)
 
@@ -228,7 +228,7 @@ def test_an_official_download_that_is_not_what_was_pinned_is_refused(project: Pr
     project.pin(CLI, digest="0" * 64)
     status, said = project.run(path=_official(project), mirror=False)
     assert status != 0
-    assert f"{CLI} does not have the digest that tools/toolchain-official.sha256 lists" in said
+    assert f"{CLI} does not have the digest that tools/offline/official.sha256 lists" in said
     assert not (project.directory / ".tools/pulumi").exists()
 
 
@@ -237,7 +237,7 @@ def test_an_official_download_says_what_it_was_verified_by(project: Project) -> 
     project.pin(CLI)
     status, said = project.run(path=_official(project), mirror=False)
     assert status == 0
-    assert f"pulumi {VERSION}: from official download, verified by tools/toolchain-official.sha256" in said
+    assert f"pulumi {VERSION}: from official download, verified by tools/offline/official.sha256" in said
     assert f"pulumi-command {VERSION}: from official download, verified by the release's own checksums alone" in said
 
 
@@ -256,7 +256,9 @@ def test_the_stand_in_takes_the_plugins_place_until_there_is_one(project: Projec
     status, said = project.run()
     assert status == 0
     (line,) = (line for line in said.splitlines() if "stand-in" in line)
-    assert line.startswith(f"toolchain: pulumi-command {VERSION}: the stand-in in tools/command_provider, because")
+    assert line.startswith(
+        f"toolchain: pulumi-command {VERSION}: the stand-in in tools/offline/command_provider, because"
+    )
     assert os.access(project.plugin, os.X_OK)
     assert project.run() == (0, "")
     project.put(COMMAND)
@@ -282,7 +284,7 @@ def test_there_is_no_stand_in_for_the_openstack_plugin(project: Project) -> None
 
 def test_what_is_built_and_imitated_has_the_pinned_versions() -> None:
     pins = dict(re.findall("^([a-z-]+)==([^ \n]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
-    module = (ROOT / "tools/pulumi-build/cli/go.mod").read_text()
+    module = (ROOT / "tools/offline/pulumi-build/cli/go.mod").read_text()
     assert f"github.com/pulumi/pulumi/pkg/v3 v{pins['pulumi']} " in module
-    service = (ROOT / "tools/command_provider/service.py").read_text()
+    service = (ROOT / "tools/offline/command_provider/service.py").read_text()
     assert f'VERSION = "{pins["pulumi-command"]}"' in service

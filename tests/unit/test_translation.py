@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import heat_conf, loopback
-from components.heat_options import Name, catalogue, looks_secret
-from components.oslo_files import read
+from components import loopback
+from components.adoption.oslo_files import read
+from components.adoption.translation import Fate, Listener, Outcome, Translation, translate
+from components.heat import heat_conf
+from components.heat.options import Name, catalogue, looks_secret
 from components.rendering import render
-from components.translation import Fate, Listener, Outcome, Translation, translate
 from tests.unit.sample import CONF, SECRETS, A
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104

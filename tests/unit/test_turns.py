@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.monitor import Monitor
+from components.proxy.monitor import Monitor
 from components.rendering import TEMPLATES, render
 from tests.unit.sample import A, B
 from tests.unit.test_scripts import tool

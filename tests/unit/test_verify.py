@@ -106,7 +106,7 @@ def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on
 
 def test_the_shipped_hand_is_the_one_of_the_checkout() -> None:
     (hand,) = [file for file in expected(exported())["front"].files if file.path == "/usr/local/sbin/heat-scaleout"]
-    assert hand.digest == hashlib.sha256(render("scripts/heat-scaleout.sh").encode()).hexdigest()
+    assert hand.digest == hashlib.sha256(render("hosts/heat-scaleout.sh").encode()).hexdigest()
 
 
 def test_the_firewall_s_rules_and_its_unit_are_expected_as_its_script_has_them() -> None:

@@ -9,9 +9,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from pulumi_openstack import Provider, loadbalancer, networking
 
-from components.octavia import Balancer, OctaviaProxy
-from infra.proxy import plan_listeners
-from infra.settings import load
+from components.proxy.octavia import Balancer, OctaviaProxy
+from infra.build.proxy import plan_listeners
+from infra.settings.load import load
 
 config = pulumi.Config()
 wanted = load(

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: edd20e780cd4b9571ad5fae0d061e9181e41292372e34c0347798ce65bea0885
+# The plan and its files: 29488c4a4cc1fe5da6614a8ffce02aa202d1de74281a6370307cd1cf0463b1b1
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

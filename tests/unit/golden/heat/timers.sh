@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: 6f0f978838778954941c71396a34e723895ef20ecaf6ecb61a1674c121cc69b3
+# Its files: d5244cdff4b9d67ef99065234da0c91d1e89d89205cfbe2f65155b7f0534bed9
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 

@@ -1,0 +1,1 @@
+"""What Heat leans on: database, broker, cache, Keystone. A module for each kind: bundled, existing, adopted."""

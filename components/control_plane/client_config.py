@@ -1,0 +1,70 @@
+"""What a client needs to log in: a clouds.yaml on the operator's machine, readable by the operator alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_command as command
+
+from components.rendering import render_output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """A user of Keystone, in the domain Default, with the project to work in."""
+
+    user: str
+    project: str
+    password: str
+
+
+class ClientConfig(pulumi.ComponentResource):
+    """A clouds.yaml, taken away on `destroy`.
+
+    Attributes:
+        path: where it is, once it is there.
+    """
+
+    path: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: Path,
+        keystone_url: pulumi.Input[str],
+        region: str,
+        logins: pulumi.Input[Mapping[str, Login]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Write it.
+
+        Args:
+            name: the component's name.
+            path: where.
+            keystone_url: without version.
+            region: Keystone's.
+            logins: by the name of the cloud in the file.
+            opts: of the component.
+        """
+        super().__init__("heat:client:ClientConfig", name, {}, opts)
+        quoted = shlex.quote(str(path))
+        text = render_output(
+            "control_plane/clouds.yaml.j2",
+            {"keystone_url": keystone_url, "region": region, "logins": pulumi.Output.secret(logins)},
+        )
+        written = command.local.Command(
+            "clouds-yaml",
+            create=f"umask 077 && mkdir -p {shlex.quote(str(path.parent))} && rm -f {quoted} && cat >{quoted}",
+            delete=f"rm -f {quoted}",
+            stdin=text,
+            logging=command.local.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.path = written.id.apply(lambda _: str(path))
+        self.register_outputs({"path": self.path})

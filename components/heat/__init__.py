@@ -1,0 +1,1 @@
+"""Heat on its nodes: heat.conf, options, install methods, processes, the caretaker."""

@@ -1,0 +1,106 @@
+"""What looks after Heat's leftovers: stacks whose engine died, rows of dead engines, stacks that were deleted long ago.
+
+A program with timers on every node, where one node at a time does the work: programs/heat/caretaker.py says how. There
+is no leader to be made or moved, and a node that is gone is not missed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.heat import heat_conf
+from components.heat.node import HeatNode
+from components.rendering import program_text, render
+
+_DIRECTORY = "/usr/local/lib/heat-scaleout"
+# The last is the program; the others are its parts, and find each other by being in one directory.
+_PROGRAMS = ("traversal", "upkeep", "records", "caretaker")
+# Where the counters are: what Prometheus' node exporter is told by --collector.textfile.directory.
+COUNTERS = "/var/lib/heat/caretaker"
+_UNITS = "/etc/systemd/system"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When the caretaker does what; 0 is never. `grace_seconds`: how long a stack must stand still to be stuck."""
+
+    rescue_minutes: int
+    grace_seconds: int
+    clean_hours: int
+    purge_days: int
+    purge_at: str
+
+    @property
+    def calendar(self) -> dict[str, tuple[str, str]]:
+        """Each task that there is to be, with when (as systemd writes it) and what for."""
+        every = {
+            "rescue": (self.rescue_minutes, f"*:0/{self.rescue_minutes}", "rescue stacks whose engine is gone"),
+            "clean": (self.clean_hours, f"0/{self.clean_hours}:30", "remove dead engines from the table of services"),
+            "purge": (self.purge_days, self.purge_at, f"remove stacks that were deleted {self.purge_days} days ago"),
+        }
+        return {task: (when, purpose) for task, (number, when, purpose) in every.items() if number}
+
+
+class Caretaker(pulumi.ComponentResource):
+    """The program and its timers, on every node.
+
+    Attributes:
+        running: done when the timers of a node run, by its name.
+    """
+
+    running: dict[str, pulumi.Resource]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        nodes: Mapping[str, HeatNode],
+        schedule: Schedule,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Put everything in place and start the timers.
+
+        Args:
+            name: the component's name.
+            nodes: by name.
+            schedule: when what is done.
+            after: what must be done before the timers start, such as the engines.
+            opts: of the component.
+        """
+        super().__init__("heat:caretaker:Caretaker", name, {}, opts)
+        self.running = {name: self._on(node, schedule, after) for name, node in nodes.items()}
+        self.register_outputs({})
+
+    def _on(self, node: HeatNode, schedule: Schedule, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        files = {part: (f"{_DIRECTORY}/{part}.py", program_text(f"heat/{part}.py")) for part in _PROGRAMS}
+        files["unit"] = (
+            f"{_UNITS}/heat-caretaker@.service",
+            render(
+                "heat/caretaker@.service.j2",
+                python=node.python,
+                program=f"{_DIRECTORY}/{_PROGRAMS[-1]}.py",
+                node=node.host.name,
+                directory=COUNTERS,
+                grace=schedule.grace_seconds,
+                days=schedule.purge_days,
+                conf=heat_conf.CONF,
+                secrets=heat_conf.SECRETS,
+                memory=node.memory.caretaker,
+            ),
+        )
+        timers = {task: f"heat-caretaker@{task}.timer" for task in schedule.calendar}
+        for task, (calendar, purpose) in schedule.calendar.items():
+            text = render("heat/caretaker.timer.j2", calendar=calendar, purpose=purpose)
+            files[f"{task}-timer"] = (f"{_UNITS}/{timers[task]}", text)
+        there = [
+            node.host.file(f"caretaker-{name}", path, text, parent=self, after=[node.installed])
+            for name, (path, text) in files.items()
+        ]
+        digest = hashlib.sha256("\0".join(text for _, text in files.values()).encode()).hexdigest()
+        script = render("heat/timers.sh.j2", digest=digest, timers=list(timers.values()))
+        return node.host.script("caretaker", script, parent=self, after=[*there, *node.files, *after])

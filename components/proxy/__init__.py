@@ -1,0 +1,1 @@
+"""What clients reach: HAProxy or Octavia, and the addresses that are taken over from a running Heat."""

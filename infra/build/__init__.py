@@ -1,0 +1,1 @@
+"""From settings to components: inventory, control plane, nodes, proxy. Each module knows every kind of its concept."""

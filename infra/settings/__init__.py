@@ -1,0 +1,1 @@
+"""The stack's configuration: read, typed and checked."""

@@ -1,0 +1,471 @@
+"""What each setting may look like: a format for every text, limits for every number. Pure.
+
+`infra.settings.reader` applies the format before any rule sees the value. A new setting needs one line in `FORMATS`:
+its path as in the stack's file, without list indexes, with `*` for the keys of an object that the operator chooses.
+A test fails for a setting without a format.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from components.text import control_character
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way in which a text may be written.
+
+    Attributes:
+        rule: what a refusal says of a text that does not fit.
+        fits: whether a text of one line does. A regular expression has to match all of it.
+        longest: how many characters it may have.
+        example: what to type instead, where the setting has no default.
+        remedy: the command to type instead, with {stack}, where it is not `pulumi config set`.
+        mended: the same text as it should be written; empty where that is not known.
+        lines: whether it may have several lines.
+    """
+
+    rule: str
+    fits: Callable[[str], object] = lambda _: True
+    longest: int = 255
+    example: str = ""
+    remedy: str = ""
+    mended: Callable[[str], str] = lambda _: ""
+    lines: bool = False
+
+    def refusal(self, text: str) -> str:
+        """Why a text cannot be; empty where it can."""
+        if len(text) > self.longest:
+            return f"must have at most {self.longest} characters, and has {len(text)}"
+        if found := control_character(text, but="\n" if self.lines else ""):
+            return f"must be {'printable text' if self.lines else 'one line of printable text'}, and has {found}"
+        return "" if self.fits(text) else self.rule
+
+
+@dataclass(frozen=True)
+class Range:
+    """The integers that a setting may be."""
+
+    least: int
+    most: int
+
+    @property
+    def rule(self) -> str:
+        """What a refusal says of another one."""
+        return f"must be an integer from {self.least} to {self.most}"
+
+
+def _pattern(text: str) -> Callable[[str], object]:
+    """A regular expression that has to match the whole of a text; digits and letters are those of ASCII."""
+    compiled = re.compile(text, re.ASCII)
+    return compiled.fullmatch
+
+
+_PORT = r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = rf"{_LABEL}(?:\.{_LABEL})*\.?"
+_SIX = r"\[[0-9A-Fa-f:.]{2,45}\]"
+_SERVER = rf"(?:{_NAME}|{_SIX})"
+_URL_PATH = r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
+
+
+def _host(text: str) -> bool:
+    """A name or an address, without brackets and without a scope."""
+    if ":" in text:
+        return _address(text) is not None
+    if re.fullmatch(r"[0-9.]+", text):
+        return _address(text) is not None
+    # What the resolver takes for a number, such as 0x7f.1, is an address that nobody can read.
+    if re.fullmatch(r"(?:.*\.)?(?:0[xX][0-9A-Fa-f]*|[0-9]+)\.?", text):
+        return False
+    return len(text) <= 253 and bool(re.fullmatch(_NAME, text, re.ASCII))  # noqa: PLR2004 # as DNS has it
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return None if "%" in text else found
+
+
+def _server_and_port(text: str) -> bool:
+    server, colon, port = text.rpartition(":")
+    host = server[1:-1] if server.startswith("[") and server.endswith("]") else server
+    bracketed = host != server
+    return bool(colon and re.fullmatch(_PORT, port) and _host(host) and bracketed == (":" in host))
+
+
+def _url(schemes: str, *, login: bool = False, query: bool = False) -> Callable[[str], bool]:
+    """A URL of one of these schemes, `https?` for two of them; with its host and its port as they can be."""
+    who = r"(?:[A-Za-z0-9._~!$&'()*+,;=:%-]*@)?" if login else ""
+    what = r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?(?:#[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?" if query else ""
+    shape = re.compile(
+        rf"(?:{schemes})://{who}(?P<host>{_SERVER})(?::{_PORT})?{_URL_PATH}{what}",
+        re.ASCII,
+    )
+
+    def fits(text: str) -> bool:
+        found = shape.fullmatch(text)
+        return bool(found) and _host(found["host"].strip("[]")) if found else False
+
+    return fits
+
+
+def _network(kind: Callable[[str], object], *, single: bool) -> Callable[[str], object]:
+    """Addresses with a prefix (10.0.0.0/8); with `single` one address too. No netmask, no scope."""
+
+    def fits(text: str) -> bool:
+        _, slash, prefix = text.partition("/")
+        if not (re.fullmatch(r"[0-9]{1,3}", prefix) if slash else single):
+            return False
+        try:
+            kind(text)
+        except ValueError:
+            return False
+        return "%" not in text
+
+    return fits
+
+
+def _with_prefix(text: str) -> str:
+    """The network of an address with a prefix or a netmask, as it should be written."""
+    try:
+        return str(ipaddress.ip_network(text, strict=False)) if "%" not in text else ""
+    except ValueError:
+        return ""
+
+
+def _host_key(text: str) -> bool:
+    """A public key as ssh-keyscan prints it: its kind and the key, whose parts are as long as they have to be."""
+    found = re.fullmatch(r"(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})", text)
+    if not found:
+        return False
+    try:
+        blob = base64.b64decode(found[2], validate=True)
+    except binascii.Error:
+        return False
+    parts = []
+    while blob:
+        length = int.from_bytes(blob[:4], "big")
+        parts.append(blob[4 : 4 + length])
+        if len(blob) < 4 + length:
+            return False
+        blob = blob[4 + length :]
+    kind = found[1].encode()
+    if kind == b"ssh-ed25519":
+        return [len(part) for part in parts[1:]] == [32] and parts[0] == kind
+    curve = kind.removeprefix(b"ecdsa-sha2-")
+    point = {b"nistp256": 65, b"nistp384": 97, b"nistp521": 133}[curve]
+    return parts[:2] == [kind, curve] and [len(part) for part in parts[2:]] == [point]
+
+
+_DURATION = re.compile(r"([0-9]{1,10})(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
+# HAProxy counts milliseconds in 31 bits, which is 24.8 days, and refuses what is longer.
+LONGEST = 7 * 24 * 3600
+
+
+def seconds(duration: str) -> float | None:
+    """A duration as HAProxy writes them ("90s", "1m"), in seconds; None where it is not one.
+
+    A unit is required: HAProxy takes a bare number for milliseconds, and people mean seconds.
+    """
+    match = _DURATION.fullmatch(duration)
+    return int(match[1]) * _SECONDS[match[2]] if match else None
+
+
+# The formats.
+
+# A name in Keystone or in a cloud.
+NAME = Format("must be a name, without a blank at its beginning or end", lambda text: text and text == text.strip())
+ADDRESS = Format(
+    "must be an IPv4 address, such as 10.0.0.1",
+    lambda text: isinstance(_address(text), ipaddress.IPv4Address),
+    example="<its address>",
+)
+HOST = Format("must be an address or a name", _host, example="<its address>")
+HOST_NAME = Format(
+    "must be a name of lower-case letters, digits and -, at most 63 of them",
+    _pattern(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
+    example="node-1",
+)
+SERVER = Format("must be a server and its port, such as 10.0.0.1:11211", _server_and_port, example="10.0.0.1:11211")
+NETWORK4 = Format(
+    "must be an IPv4 network with its prefix, such as 10.0.0.0/24",
+    _network(ipaddress.IPv4Network, single=False),
+    example="<address>/32",
+    mended=lambda text: _with_prefix(text) if ":" not in text else "",
+)
+NETWORK = Format(
+    "must be an address or a network with its prefix, such as 10.0.0.0/24 or 2001:db8::/32",
+    _network(ipaddress.ip_network, single=True),
+    mended=_with_prefix,
+)
+TRUSTED = Format(
+    "must be an address or a network with its prefix, such as 192.0.2.0/24, and not everybody's",
+    lambda text: _network(ipaddress.ip_network, single=True)(text) and ipaddress.ip_network(text).prefixlen,
+    example="<the proxy's address>",
+)
+USER = Format(
+    "must be root or a Unix user's name: lower-case letters, digits and _-., not - first",
+    _pattern(r"[a-z_][a-z0-9_.-]{0,31}"),
+)
+REGION = Format("must be letters, digits and _.-", _pattern(r"[A-Za-z0-9_.-]+"))
+HOST_KEY = Format(
+    "must be a public key as ssh-keyscan prints it, after the address: ssh-ed25519 AAAA…",
+    _host_key,
+    longest=400,
+    remedy="make hostkeys STACK={stack}",
+)
+PATH = Format("must be a path, not - first", lambda text: not text.startswith("-"), longest=1000)
+ABSOLUTE = Format(
+    "must be a path on the host, from its root",
+    _pattern(r"/[^ ].*"),
+    longest=1000,
+    example="/etc/heat/heat.conf",
+)
+URL = Format(
+    "must be a URL, http or https, with a host and, if needed, a port from 1 to 65535",
+    _url("https?", login=True, query=True),
+    longest=2000,
+    example="https://<host>/<path>",
+)
+KEYSTONE = Format(
+    "must be Keystone's URL, http or https, without a login and without a query",
+    _url("https?"),
+    longest=1000,
+    example="http://10.0.0.1:5000",
+)
+PACKAGES = Format(
+    "must be a directory on each host (/…) or a URL, http or https",
+    lambda text: URL.fits(text) or re.fullmatch(r"/[^\s]+", text),
+    longest=1000,
+)
+_GIT = _url("https?|ssh|git", login=True)
+GIT = Format(
+    "must be a URL that git clones: https, http, ssh, git or file, or user@host:path",
+    lambda text: (
+        _GIT(text) or re.fullmatch(rf"(?:file://)?/[A-Za-z0-9._~+@%/-]+|[a-z0-9_.-]+@{_NAME}:[A-Za-z0-9._~/-]+", text)
+    ),
+    longest=1000,
+)
+REF = Format("must be a tag, a branch or a commit", _pattern(r"[A-Za-z0-9][A-Za-z0-9._/-]*"), longest=200)
+RELEASE = Format("must be a release, three numbers such as 27.0.1", _pattern(r"[0-9A-Za-z.]{1,32}"))
+DURATION = Format(
+    "must be a duration with its unit (ms, s, m, h), from 1ms to 168h",
+    lambda text: 0 < (seconds(text) or 0) <= LONGEST,
+)
+TIME = Format("must be a time of the day, 00:00 to 23:59", _pattern(r"([01][0-9]|2[0-3]):[0-5][0-9]"))
+TAG = Format("must be 1 to 60 characters, without comma and slash", _pattern(r"[^,/]{1,60}"))
+LINE = Format("must be one line", str.strip, longest=1000)
+SECTION = Format(
+    "must be a section: DEFAULT, or lower-case letters, digits and _.:-, as oslo.config reads every other one",
+    lambda text: text == "DEFAULT" or (re.fullmatch(r"[a-z0-9_][a-z0-9_.:-]*", text) and text != "default"),
+    longest=100,
+)
+OPTION = Format(
+    "must be an option's name: letters, digits and _.-, a letter or _ first",
+    _pattern(r"[A-Za-z_][A-Za-z0-9_.-]*"),
+    longest=100,
+)
+VALUE = Format("must be one line of printable text", longest=4096)
+ALLOWED = Format(
+    "must be an option with its section, such as my_plugin.colour",
+    lambda text: SECTION.fits(text.rpartition(".")[0]) and OPTION.fits(text.rpartition(".")[2]),
+    longest=200,
+    example="my_plugin.colour",
+)
+# Below 64 MB no unit starts.
+MEMORY = Format(
+    "must be at least 64M, a number with M or G such as 512M or 2G; or infinity for no limit",
+    _pattern(r"(6[4-9]|[7-9][0-9]|[1-9][0-9]{2,5})M|[1-9][0-9]{0,5}G|infinity"),
+    example="2G",
+)
+# A word that stands for a secret, or one of a list that a rule knows.
+WORD = Format("must be one of a few words", longest=64)
+
+# The secrets themselves, which are looked at and never shown.
+PRIVATE_KEY = Format(
+    "must be a private key as ssh-keygen writes it, from its BEGIN line to its END line",
+    _pattern(r"-----BEGIN [A-Z0-9 ]+-----\n(?:[\x20-\x7e]+\n)+-----END [A-Z0-9 ]+-----\n?"),
+    longest=20_000,
+    lines=True,
+)
+PASSWORD = Format("must be one line of printable text", longest=1024)
+NETRC = Format("must be lines of printable text", longest=20_000, lines=True)
+ENCRYPTION_KEY = Format("must have exactly 32 characters of ASCII", lambda text: text.isascii(), longest=1024)
+
+
+def _servers_of(text: str) -> bool:
+    """Whether a URL with a login has no blank, and servers and ports that can be."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or not re.fullmatch(r"[\x21-\x7e]+", text):
+        return False
+    if scheme.startswith("mysql"):
+        # SQLAlchemy takes a slash in a password.
+        servers = [re.split(r"[/?]", rest.rpartition("@")[2] if "@" in rest else rest)[0]]
+    else:
+        servers = [piece.rpartition("@")[2] for piece in re.split(r"[/?#]", rest)[0].split(",") if piece]
+    return all(not server or re.fullmatch(rf"{_SERVER}?(?::{_PORT}?)?", server, re.ASCII) for server in servers)
+
+
+SERVICE_URL = Format(
+    "must be a URL without blanks, with hosts and ports that can be; percent-encode what is special in its password",
+    _servers_of,
+    longest=4096,
+)
+SECRET_FORMATS: Mapping[str, Format] = {
+    "sshPrivateKey": PRIVATE_KEY,
+    "databaseUrl": SERVICE_URL,
+    "transportUrl": SERVICE_URL,
+    "databaseAdminUrl": SERVICE_URL,
+    "brokerAdminUrl": SERVICE_URL,
+    "servicePassword": PASSWORD,
+    "stackDomainAdminPassword": PASSWORD,
+    "keystoneAdminPassword": PASSWORD,
+    "authEncryptionKey": ENCRYPTION_KEY,
+    "netrc": NETRC,
+}
+
+PORT = Range(1, 65535)
+# What a timeout may be: HAProxy's, uWSGI's and systemd's are all made from these.
+_TIMEOUT = Range(1, LONGEST)
+# More than these has not been tried by anybody, and would be planned process by process.
+MOST_NODES, MOST_PROCESSES = 200, 2000
+# Of a request's body, in bytes.
+LARGEST_BODY = 64 * 1024 * 1024
+
+
+def _login(path: str, address: Format) -> dict[str, Format | Range]:
+    """The formats of a host that is there already."""
+    return {f"{path}.address": address, f"{path}.user": USER, f"{path}.port": PORT, f"{path}.hostKey": HOST_KEY}
+
+
+def _options(path: str) -> dict[str, Format | Range]:
+    """The formats of options of heat.conf, by whom they are for; a key's format stands under the object's path."""
+    scopes = {f"{path}.all": "", f"{path}.nodes.*": "nodes", f"{path}.kinds.*": "kinds", f"{path}.processes.*": ""}
+    found: dict[str, Format | Range] = {f"{path}.{whom}": NAME for whom in ("nodes", "kinds", "processes")}
+    for scope in scopes:
+        found |= {scope: SECTION, f"{scope}.*": OPTION, f"{scope}.*.*": VALUE}
+    return found
+
+
+FORMATS: Mapping[str, Format | Range] = {
+    **dict.fromkeys(("hosts", "controlPlane", "install", "apiRunner", "loadBalancer", "protect"), WORD),
+    **dict.fromkeys(SECRET_FORMATS, WORD),
+    "existing.user": USER,
+    **_login("existing.front", ADDRESS),
+    **_login("existing.nodes", ADDRESS),
+    **_login("existing.jump", HOST),
+    "existing.nodes.name": HOST_NAME,
+    "existing.nodes.engines": Range(0, MOST_PROCESSES),
+    "existing.nodes.apis": Range(0, MOST_PROCESSES),
+    "existing.nodes.cfnApis": Range(0, MOST_PROCESSES),
+    "openstack.cloud": NAME,
+    "openstack.image": NAME,
+    "openstack.frontFlavor": NAME,
+    "openstack.nodeFlavor": NAME,
+    "openstack.bootVolume": Range(0, 65536),
+    "openstack.externalNetwork": NAME,
+    "openstack.floatingIp": WORD,
+    "openstack.network": NAME,
+    "openstack.firstAddress": ADDRESS,
+    "openstack.dnsServers": ADDRESS,
+    "openstack.availabilityZones": NAME,
+    "openstack.antiAffinity": WORD,
+    "openstack.sshFrom": NETWORK4,
+    "openstack.clientsFrom": NETWORK4,
+    "openstack.keyPair": NAME,
+    "openstack.user": USER,
+    "openstack.tags": TAG,
+    "openstack.loadBalancerProvider": NAME,
+    "openstack.loadBalancerFloatingIp": WORD,
+    "openstack.rebuild": HOST_NAME,
+    "control.keystoneUrl": KEYSTONE,
+    "control.memcached": SERVER,
+    "control.manage": WORD,
+    "control.tls": WORD,
+    "control.ca": PATH,
+    **dict.fromkeys(
+        (
+            "control.user", "control.project", "control.domain", "control.stackDomain", "control.stackDomainAdmin",
+            "control.adminUser", "control.adminProject",
+        ),
+        NAME,
+    ),
+    "adoptHost": HOST_NAME,
+    "adoptFrom": ABSOLUTE,
+    "adoptAllow": ALLOWED,
+    "adoptRevision": Range(0, 10**9),
+    "nodes": Range(1, MOST_NODES),
+    **dict.fromkeys(("engines", "apis", "cfnApis"), Range(1, MOST_PROCESSES)),
+    "engineWorkers": Range(1, 1000),
+    "checksPerStack": Range(0, 1000),
+    "apiProcesses": Range(1, 1000),
+    "apiThreads": Range(1, 10_000),
+    "heatVersion": RELEASE,
+    "gitUrl": GIT,
+    "gitRef": REF,
+    "constraints": PATH,
+    "wheelhouse": PACKAGES,
+    "region": REGION,
+    "subnet": NETWORK4,
+    **dict.fromkeys(("apiPort", "cfnPort", "statsPort"), PORT),
+    "statsAllow": NETWORK,
+    **dict.fromkeys(
+        (
+            "timeouts.rpcResponse", "timeouts.uwsgi", "timeouts.proxyServer", "timeouts.apiStop",
+            "timeouts.engineGraceful", "timeouts.engineStop",
+        ),
+        _TIMEOUT,
+    ),
+    "rollingBatch": Range(1, MOST_PROCESSES),
+    "caretaker.rescueMinutes": Range(0, 59),
+    "caretaker.graceSeconds": _TIMEOUT,
+    "caretaker.cleanHours": Range(0, 23),
+    # Beyond a hundred years purge_deleted counts to a day that Python does not have.
+    "caretaker.purgeDays": Range(0, 36_500),
+    "caretaker.purgeAt": TIME,
+    # Two descriptors for each connection, of the 524,288 that systemd lets a service have.
+    "haproxy.globalMaxconn": Range(1, 200_000),
+    "haproxy.maxconn": Range(1, 200_000),
+    **dict.fromkeys(("haproxy.retries", "haproxy.checkFall", "haproxy.checkRise"), Range(1, 100)),
+    "haproxy.balance": WORD,
+    "haproxy.trustedProxies": TRUSTED,
+    # HAProxy holds a whole request in memory.
+    "haproxy.maxBody": Range(16_384, LARGEST_BODY),
+    # Any token of Keystone's has room in the least, and a URL of 7000 is left by the most: uWSGI takes 65535 in all.
+    "haproxy.maxHeader": Range(8192, 49_152),
+    "haproxy.clientConnections": Range(1, 200_000),
+    **dict.fromkeys(
+        (
+            "haproxy.timeoutHttpRequest", "haproxy.timeoutQueue", "haproxy.timeoutConnect", "haproxy.timeoutClient",
+            "haproxy.timeoutServer", "haproxy.timeoutCheck", "haproxy.checkInterval", "haproxy.checkFastInterval",
+        ),
+        DURATION,
+    ),
+    **dict.fromkeys(
+        ("haproxy.extraGlobal", "haproxy.extraDefaults", "haproxy.apiExtra", "haproxy.cfnExtra", "uwsgiExtra"), LINE
+    ),
+    **dict.fromkeys(
+        (
+            "memory.engine", "memory.api", "memory.cfnApi", "memory.caretaker", "memory.haproxy", "memory.keystone",
+            "memory.keystoneProxy", "memory.database", "memory.broker", "memory.cache",
+        ),
+        MEMORY,
+    ),
+    **_options("options"),
+    **_options("secretOptions"),
+    "allowOptions": ALLOWED,
+    "policy": PATH,
+    "pipIndexUrl": URL,
+    "debianMirror": URL,
+    "generation": Range(1, 10**9),
+}  # fmt: skip

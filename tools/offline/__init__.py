@@ -1,0 +1,1 @@
+"""What replaces downloads where only package registries are reachable."""
