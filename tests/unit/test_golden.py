@@ -400,7 +400,10 @@ def test_an_ini_file_can_be_read(name: str) -> None:
     assert parsed(shipped(name))
 
 
-@pytest.mark.parametrize("path", sorted([*LOCKS.glob("heat-*.txt"), *LOCKS.glob("keystone-*.txt")]), ids=lambda path: path.name)
+PACKAGES = sorted([*LOCKS.glob("heat-*.txt"), *LOCKS.glob("keystone-*.txt")])
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: path.name)
 def test_every_package_on_a_host_has_one_version_and_its_digests(path: Path) -> None:
     entries = path.read_text().replace("\\\n", " ").splitlines()
     assert len(entries) > 50 or path.name == "requirements-uv.txt"
