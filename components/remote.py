@@ -237,7 +237,7 @@ class Host:
         say = f"[ -e {_HAND} ] || echo {shlex.quote(lost)} >&2"
         return f"{self._sudo}heat-scaleout {words} || {{ code=$?; {say}; exit $code; }}"
 
-    def farewell(
+    def on_destroy(
         self, name: str, text: str, *, undone: str, parent: pulumi.Resource, after: Sequence[pulumi.Resource] = ()
     ) -> command.local.Command:
         """Have a script run as root when the host leaves the deployment: by `destroy`, or as a node too many.

@@ -164,7 +164,7 @@ def of_kind(processes: Iterable[Process], kind: Kind) -> tuple[Process, ...]:
     return tuple(process for process in processes if process.kind is kind)
 
 
-def turns(processes: Sequence[Process], batch: int) -> list[tuple[Process, ...]]:
+def rolling_batches(processes: Sequence[Process], batch: int) -> list[tuple[Process, ...]]:
     """Who restarts together: the first alone, to be seen to work before another is touched, then `batch` at a time."""
     rest = processes[1:]
     return [tuple(processes[:1]), *(tuple(rest[at : at + batch]) for at in range(0, len(rest), batch))]

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pulumi
 
-from infra.build.inventory import Place
+from infra.build.inventory import Inventory
 from infra.settings.model import Settings
 
 
 def describe(
-    settings: Settings, place: Place, *, keystone_url: pulumi.Input[str], clouds_yaml: pulumi.Input[str]
+    settings: Settings, inventory: Inventory, *, keystone_url: pulumi.Input[str], clouds_yaml: pulumi.Input[str]
 ) -> dict[str, pulumi.Input[object]]:
     """The stack's outputs.
 
     Args:
         settings: the deployment.
-        place: where clients find it.
+        inventory: where clients find it.
         keystone_url: Keystone, version 3.
         clouds_yaml: the file with the logins of clients, on the operator's machine.
     """
-    deployment = place.entrance.apply(settings.deployment_at)
-    stats = place.front.outside.apply(lambda address: f"http://{address}:{settings.stats_port}/")
+    deployment = inventory.public_address.apply(settings.deployment_at)
+    stats = inventory.front.outside.apply(lambda address: f"http://{address}:{settings.stats_port}/")
     return {
         "heat_api_url": deployment.apply(lambda known: known.api_url),
         "heat_cfn_url": deployment.apply(lambda known: f"{known.cfn_url}/v1/"),

@@ -60,7 +60,7 @@ class Original:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class AdoptionSpec:
     """What the settings say, for the adopted file to agree with.
 
     `control` is the address under which other hosts reach the adopted one, `address` and the ports are the proxy's.
@@ -144,44 +144,44 @@ def place(path: str, content: str) -> str:
     return f"{DIRECTORY}/{digest}-{PurePosixPath(path).name}"
 
 
-def adopt(original: Original, wanted: Wanted) -> Adopted:
+def adopt(original: Original, spec: AdoptionSpec) -> Adopted:
     """Make the nodes' options of an existing configuration.
 
     Raises:
         AdoptionError: with every problem found.
     """
     translation = translate(
-        original.files, control=wanted.control, release=wanted.deployment.install.version, allow=wanted.allow
+        original.files, control=spec.control, release=spec.deployment.install.version, allow=spec.allow
     )
     missing = [reason for reason in translation.missing if "auth_encryption_key" not in reason]
     problems = [
         *translation.problems,
         *missing,
-        *_release_problems(original, wanted),
-        *_listener_problems(translation, wanted),
-        *_disagreements(translation, wanted),
-        *_body_problems(translation, wanted),
+        *_release_problems(original, spec),
+        *_listener_problems(translation, spec),
+        *_disagreements(translation, spec),
+        *_body_problems(translation, spec),
         *_login_problems(translation),
-        *_open_secrets(translation, wanted),
+        *_open_secrets(translation, spec),
     ]
-    files, told = _files(translation, original, wanted)
+    files, told = _files(translation, original, spec)
     problems += told
     if problems:
         raise AdoptionError(problems)
-    own = heat_conf.options(wanted.deployment)
+    own = heat_conf.options(spec.deployment)
     public = merge(own, translation.public)
     for section, option in _BY_SETTING:
         public = merge(public, {section: {option: own[section][option]}})
     if _POLICY not in files:
         public = merge(public, {_POLICY[0]: {_POLICY[1]: own[_POLICY[0]][_POLICY[1]]}})
     return Adopted(
-        public=public, secret=translation.secret, files=files, notes=(*_notes(translation, wanted), *_ignored(original))
+        public=public, secret=translation.secret, files=files, notes=(*_notes(translation, spec), *_ignored(original))
     )
 
 
-def _open_secrets(translation: Translation, wanted: Wanted) -> list[str]:
+def _open_secrets(translation: Translation, spec: AdoptionSpec) -> list[str]:
     """What this program says in heat.conf, for all to read, and the adopted file with a secret in it."""
-    own = heat_conf.options(wanted.deployment)
+    own = heat_conf.options(spec.deployment)
     return [
         f"{label((section, option))} has a login in it, and stands where everybody can read it: take the login out"
         for section, values in translation.secret.items()
@@ -195,8 +195,8 @@ def _value(translation: Translation, name: Name) -> str | None:
     return translation.secret.get(name[0], {}).get(name[1]) if found is None else found
 
 
-def _release_problems(original: Original, wanted: Wanted) -> list[str]:
-    release = wanted.deployment.install.version
+def _release_problems(original: Original, spec: AdoptionSpec) -> list[str]:
+    release = spec.deployment.install.version
     if not original.release or understand_each_other(original.release, release):
         return []
     return [
@@ -206,24 +206,24 @@ def _release_problems(original: Original, wanted: Wanted) -> list[str]:
     ]
 
 
-def _listener_problems(translation: Translation, wanted: Wanted) -> list[str]:
+def _listener_problems(translation: Translation, spec: AdoptionSpec) -> list[str]:
     found = []
     for section, listener, port, key in (
-        ("heat_api", translation.api, wanted.api_port, "apiPort"),
-        ("heat_api_cfn", translation.cfn, wanted.cfn_port, "cfnPort"),
+        ("heat_api", translation.api, spec.api_port, "apiPort"),
+        ("heat_api_cfn", translation.cfn, spec.cfn_port, "cfnPort"),
     ):
         if listener.port != port:
             rule = f"{label((section, 'bind_port'))} is {listener.port}, and clients find the API there"
             found.append(f"{key} = {port}: {rule}. Type: pulumi config set {key} {listener.port}")
-        if listener.host not in (*_EVERYWHERE, wanted.address):
+        if listener.host not in (*_EVERYWHERE, spec.address):
             rule = f"{label((section, 'bind_host'))} is {listener.host}, and clients find the API there"
             remedy = f"pulumi config set --path existing.front.address {listener.host}"
-            found.append(f"existing.front.address = {wanted.address}: {rule}. Type: {remedy}")
+            found.append(f"existing.front.address = {spec.address}: {rule}. Type: {remedy}")
     return found
 
 
-def _disagreements(translation: Translation, wanted: Wanted) -> list[str]:
-    own, found = heat_conf.options(wanted.deployment), []
+def _disagreements(translation: Translation, spec: AdoptionSpec) -> list[str]:
+    own, found = heat_conf.options(spec.deployment), []
     for name, key in _AGREED.items():
         ours, theirs = own[name[0]][name[1]], _value(translation, name)
         if theirs is not None and theirs.strip() != ours:
@@ -234,7 +234,7 @@ def _disagreements(translation: Translation, wanted: Wanted) -> list[str]:
     return found
 
 
-def _body_problems(translation: Translation, wanted: Wanted) -> list[str]:
+def _body_problems(translation: Translation, spec: AdoptionSpec) -> list[str]:
     """What Heat took there, and the proxy would refuse."""
 
     def limit(option: str, usual: int) -> int:
@@ -244,10 +244,10 @@ def _body_problems(translation: Translation, wanted: Wanted) -> list[str]:
     json_body = limit("max_json_body_size", heat_conf.MAX_JSON_BODY_SIZE)
     template = limit("max_template_size", heat_conf.MAX_TEMPLATE_SIZE)
     largest = heat_conf.largest_body(json_body, template)
-    if largest <= wanted.max_body:
+    if largest <= spec.max_body:
         return []
     rule = "max_json_body_size and max_template_size allow larger requests there"
-    return [f"haproxy.maxBody = {wanted.max_body}: {rule}. Type: pulumi config set --path haproxy.maxBody {largest}"]
+    return [f"haproxy.maxBody = {spec.max_body}: {rule}. Type: pulumi config set --path haproxy.maxBody {largest}"]
 
 
 def _login_problems(translation: Translation) -> list[str]:
@@ -261,10 +261,10 @@ def _login_problems(translation: Translation) -> list[str]:
     missing = [option for option in wanted if not _value(translation, (AUTH, option))]
     if not missing:
         return []
-    return [f"[{AUTH}] has no {' and no '.join(missing)}: Heat's own user is wanted, with its password and its project"]
+    return [f"[{AUTH}] has no {' and no '.join(missing)}: Heat's own user is spec, with its password and its project"]
 
 
-def _files(translation: Translation, original: Original, wanted: Wanted) -> tuple[dict[Name, str], list[str]]:
+def _files(translation: Translation, original: Original, spec: AdoptionSpec) -> tuple[dict[Name, str], list[str]]:
     """The files that have to be on the nodes too, by the option that names each, and what is wrong with others."""
     found = {
         name: path
@@ -278,7 +278,7 @@ def _files(translation: Translation, original: Original, wanted: Wanted) -> tupl
         if beside:
             found[_POLICY] = beside[0]
     more = [path for path in original.policies if PurePosixPath(path).parent.name == "policy.d"]
-    if more and ".".join(_POLICY_DIRS) not in wanted.allow:
+    if more and ".".join(_POLICY_DIRS) not in spec.allow:
         rule = "rules there come on top of the policy file, and only that one is brought to the nodes"
         return found, [f"{', '.join(more)}: {rule}: move them into it, or allow {'.'.join(_POLICY_DIRS)} by adoptAllow"]
     return found, []
@@ -288,7 +288,7 @@ def _ignored(original: Original) -> list[str]:
     return [f"{what}: its release of Heat is not looked at" for what in original.ignored]
 
 
-def _notes(translation: Translation, wanted: Wanted) -> list[str]:
+def _notes(translation: Translation, spec: AdoptionSpec) -> list[str]:
     notes = [
         f"{label(name)} = {path}: a directory of the host that is adopted; the nodes read their own"
         for name, path in translation.files.items()
@@ -298,5 +298,5 @@ def _notes(translation: Translation, wanted: Wanted) -> list[str]:
         notes.append("[DEFAULT] auth_encryption_key is not set: what Heat encrypts is open to whoever knows its source")
     for section, listener in (("heat_api", translation.api), ("heat_api_cfn", translation.cfn)):
         if listener.host in _EVERYWHERE:
-            notes.append(f"[{section}] listened on every address; the proxy listens on {wanted.address} alone")
+            notes.append(f"[{section}] listened on every address; the proxy listens on {spec.address} alone")
     return notes

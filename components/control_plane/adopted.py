@@ -13,7 +13,7 @@ from typing import Any
 import pulumi
 
 from components.adoption import merge as adoption
-from components.adoption.merge import AUTH, Adopted, Original, Wanted
+from components.adoption.merge import AUTH, Adopted, AdoptionSpec, Original
 from components.adoption.translation import keystone_root
 from components.control_plane.bundled import ControlPlane, ServiceLogin, run_program
 from components.control_plane.client_config import Login
@@ -52,7 +52,7 @@ class AdoptedControlPlane(ControlPlane):
         front: Host,
         hosts: Collection[Host],
         source: Source,
-        wanted: Wanted,
+        spec: AdoptionSpec,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Read it.
@@ -63,11 +63,11 @@ class AdoptedControlPlane(ControlPlane):
             front: where the check at the end of an `up` runs.
             hosts: all of them, that one as well: none is changed before the configuration is known to be good.
             source: where on the host it stands.
-            wanted: what it has to agree with.
+            spec: what it has to agree with.
             opts: of the component.
         """
         super().__init__("heat:control:AdoptedControlPlane", name, {}, opts)
-        self._deployment = wanted.deployment
+        self._deployment = spec.deployment
         program = host.file("original-program", _PROGRAM, program_text("adoption/original.py"), parent=self)
         read = host.script(
             "original",
@@ -76,7 +76,7 @@ class AdoptedControlPlane(ControlPlane):
             after=[program],
         )
         told: pulumi.Output[str] = pulumi.Output.secret(read.stdout)
-        adopted = told.apply(lambda known: _adopted(known, wanted))
+        adopted = told.apply(lambda known: _adopted(known, spec))
         fetched = host.script(
             "original-files",
             adopted.apply(
@@ -126,7 +126,7 @@ class AdoptedControlPlane(ControlPlane):
         )
         return host.script("adopted-files", text, parent=self, after=after)
 
-    def equip(self, node: HeatNode) -> None:
+    def install_files(self, node: HeatNode) -> None:
         """Bring the files along that heat.conf names."""
         node.files.append(self._place(node.host, [node.installed]))
 
@@ -195,14 +195,14 @@ def keystone_known(options: Options, deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _adopted(told: str, wanted: Wanted) -> Adopted:
+def _adopted(told: str, spec: AdoptionSpec) -> Adopted:
     """What a host has told, adopted; or the `up` ends here.
 
     Raises:
         pulumi.RunError: with every problem found.
     """
     try:
-        found = adoption.adopt(Original.told(told), wanted)
+        found = adoption.adopt(Original.told(told), spec)
     except adoption.AdoptionError as error:
         raise pulumi.RunError(str(error)) from None
     for note in found.notes:

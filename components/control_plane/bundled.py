@@ -124,7 +124,7 @@ class ControlPlane(pulumi.ComponentResource, abc.ABC):
         return None
 
     @abc.abstractmethod
-    def equip(self, node: HeatNode) -> None:
+    def install_files(self, node: HeatNode) -> None:
         """Put on a node what the options name beside `files`: what is known only once a host has been asked."""
 
     @abc.abstractmethod
@@ -408,7 +408,7 @@ class BundledControlPlane(ControlPlane):
 
         return make
 
-    def equip(self, node: HeatNode) -> None:
+    def install_files(self, node: HeatNode) -> None:
         """What its options name is among `files`."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:

@@ -187,7 +187,7 @@ class ExistingControlPlane(ControlPlane):
         purpose = "Heat's database, broker and cache let it in."
         return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=[node.encrypted])]
 
-    def equip(self, node: HeatNode) -> None:
+    def install_files(self, node: HeatNode) -> None:
         """What its options name is among `files`."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:

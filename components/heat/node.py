@@ -25,7 +25,7 @@ from components.memory import USUAL, Memory
 from components.proxy.monitor import Monitor
 from components.remote import Host
 from components.rendering import program_text, render
-from components.topology import Kind, Process, of_kind, turns
+from components.topology import Kind, Process, of_kind, rolling_batches
 
 # How long a process may take from its start to its first answer. It takes 6 s on a small machine.
 _START_TIMEOUT = 120
@@ -325,11 +325,11 @@ class HeatNode(pulumi.ComponentResource):
         )
         self.files.append(put)
 
-    def keep_apart(self, spoken: pulumi.Input[str]) -> pulumi.Resource:
+    def require_rpc_version(self, spoken: pulumi.Input[str]) -> pulumi.Resource:
         """Refuse to go on where engines run here, on the planned vhost, that would not understand the planned ones.
 
         Args:
-            spoken: what those understand: `same_messages`.
+            spoken: what those understand: `common_rpc_version`.
         """
         text = pulumi.Output.all(spoken, self._digest([heat_conf.SECRETS])).apply(
             lambda known: render(
@@ -350,7 +350,7 @@ class HeatNode(pulumi.ComponentResource):
         """Bring the database's schema up to this release, if it is behind. For one node of a deployment.
 
         Args:
-            spoken: what the engines of all nodes understand: `same_messages`.
+            spoken: what the engines of all nodes understand: `common_rpc_version`.
             after: what must be done before.
             dump: makes a dump of the database where its schema is behind.
         """
@@ -383,7 +383,7 @@ class HeatNode(pulumi.ComponentResource):
         )
         return self.host.script("schema", text, parent=self, after=before)
 
-    def tell_members(self, nodes: Sequence[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+    def publish_membership(self, nodes: Sequence[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Leave word at the broker of which nodes the deployment has. For one node of it.
 
         Args:
@@ -454,7 +454,7 @@ class HeatNode(pulumi.ComponentResource):
 
     def leave(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Stop Heat here when this host leaves the deployment, while all of `after` is still there."""
-        return self.host.farewell(
+        return self.host.on_destroy(
             "leave",
             render("heat/teardown.sh.j2", units=[], timers=[], **self._shared),
             undone="should it come back, Heat runs on; stop it there: systemctl disable --now 'heat-*@*'",
@@ -503,7 +503,7 @@ class HeatNode(pulumi.ComponentResource):
         return pulumi.Output.all(*(self._texts[path] for path in paths), *more).apply(_digest)
 
 
-def same_messages(nodes: Mapping[str, HeatNode]) -> pulumi.Output[str]:
+def common_rpc_version(nodes: Mapping[str, HeatNode]) -> pulumi.Output[str]:
     """The version of the messages that the engines of all nodes understand; the program ends where they differ."""
 
     def agreed(releases: Mapping[str, Release]) -> str:
@@ -514,7 +514,7 @@ def same_messages(nodes: Mapping[str, HeatNode]) -> pulumi.Output[str]:
     return pulumi.Output.all(**{name: node.release for name, node in nodes.items()}).apply(agreed)
 
 
-def run_in_turn(
+def run_in_batches(
     nodes: Mapping[str, HeatNode], processes: Sequence[Process], after: Sequence[pulumi.Resource], *, batch: int
 ) -> list[pulumi.Resource]:
     """Run every process, those of one kind in turn: while some restart, the others of their kind serve.
@@ -535,7 +535,7 @@ def run_in_turn(
     engine: list[pulumi.Resource] = []
     for kind in Kind:
         before = engine
-        for together in turns(of_kind(processes, kind), batch):
+        for together in rolling_batches(of_kind(processes, kind), batch):
             before = [nodes[process.node].run(process, [*after, *before]) for process in together]
             engine = engine or before
         running += before

@@ -1,6 +1,6 @@
 """What a cloud has of what a deployment wants: looked up, and counted, before anything is made.
 
-Each look-up is the provider's own. What the cloud lacks is collected, so that all of it is told at once.
+Each look-up is the provider's own. What the cloud shortfalls is collected, so that all of it is told at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeVar
 import pulumi
 from pulumi_openstack import Provider, blockstorage, compute, identity, images, loadbalancer, networking
 
-from components.hosts.spec import NEW, NONE, Wanted
+from components.hosts.spec import NEW, NONE, CloudSpec
 
 _Found = TypeVar("_Found")
 # How a quota says that it has no end.
@@ -39,7 +39,7 @@ class Cloud:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lack:
+class Shortfall:
     """What cannot be had: the part of the settings that asks for it, its value, and why."""
 
     key: str
@@ -48,11 +48,11 @@ class Lack:
 
 
 class CloudError(Exception):
-    """What the cloud lacks, all of it."""
+    """What the cloud shortfalls, all of it."""
 
-    def __init__(self, lacks: Sequence[Lack]) -> None:
-        super().__init__("; ".join(f"{lack.key} = {lack.value}: {lack.rule}" for lack in lacks))
-        self.lacks = tuple(lacks)
+    def __init__(self, shortfalls: Sequence[Shortfall]) -> None:
+        super().__init__("; ".join(f"{each.key} = {each.value}: {each.rule}" for each in shortfalls))
+        self.shortfalls = tuple(shortfalls)
 
 
 def short(what: str, *, wanted: int, limit: int, used: int = 0) -> str:
@@ -69,21 +69,21 @@ def short(what: str, *, wanted: int, limit: int, used: int = 0) -> str:
     return f"{what}: {wanted} wanted, and the project's quota has {max(limit - used, 0)} of {limit} left"
 
 
-def look_up(provider: Provider, wanted: Wanted) -> Cloud:
+def look_up(provider: Provider, spec: CloudSpec) -> Cloud:
     """Find everything.
 
     Raises:
-        CloudError: with all that the cloud lacks.
+        CloudError: with all that the cloud shortfalls.
     """
-    search = _Search(provider, wanted)
+    search = _Search(provider, spec)
     project = search.project()
     if project is None:
-        raise CloudError(search.lacks)
+        raise CloudError(search.shortfalls)
     image = search.image()
-    front = search.flavor("openstack.frontFlavor", wanted.front_flavor, image)
-    node = search.flavor("openstack.nodeFlavor", wanted.node_flavor, image)
+    front = search.flavor("openstack.frontFlavor", spec.front_flavor, image)
+    node = search.flavor("openstack.nodeFlavor", spec.node_flavor, image)
     external, subnet, key = search.external_network(), search.subnet(), search.key_pair()
-    for key_of, address, taker in wanted.floating_ips:
+    for key_of, address, taker in spec.floating_ips:
         search.floating_ip(key_of, address, taker)
     search.balancer()
     search.zones()
@@ -92,8 +92,8 @@ def look_up(provider: Provider, wanted: Wanted) -> Cloud:
     search.count_volumes(project, there)
     if front is not None and node is not None:
         search.count_machines(front, node, there)
-    if search.lacks or image is None or front is None or node is None:
-        raise CloudError(search.lacks)
+    if search.shortfalls or image is None or front is None or node is None:
+        raise CloudError(search.shortfalls)
     return Cloud(
         image_id=image.id,
         front_flavor_id=front.id,
@@ -109,14 +109,14 @@ def look_up(provider: Provider, wanted: Wanted) -> Cloud:
 class _Search:
     """Look-ups with one provider, and what they did not find."""
 
-    def __init__(self, provider: Provider, wanted: Wanted) -> None:
+    def __init__(self, provider: Provider, spec: CloudSpec) -> None:
         self._by = pulumi.InvokeOptions(provider=provider)
-        self._wanted = wanted
-        self.lacks: list[Lack] = []
+        self._spec = spec
+        self.shortfalls: list[Shortfall] = []
 
-    def _lack(self, key: str, value: object, rule: str) -> None:
+    def _shortfall(self, key: str, value: object, rule: str) -> None:
         if rule:
-            self.lacks.append(Lack(key=key, value=value, rule=rule))
+            self.shortfalls.append(Shortfall(key=key, value=value, rule=rule))
 
     def _find(self, key: str, value: str, what: str, look: Callable[[], _Found]) -> _Found | None:
         """The result of a look-up; None where there is none, which is noted."""
@@ -128,7 +128,7 @@ class _Search:
                 reason = f"the cloud has no {what} that this project may use"
             elif _SEVERAL.search(reason):
                 reason = f"the cloud has more than one {what} that this may mean"
-            self._lack(key, value or "(none)", reason)
+            self._shortfall(key, value or "(none)", reason)
             return None
 
     def _quota(self, look: Callable[[], _Found]) -> _Found | None:
@@ -148,12 +148,12 @@ class _Search:
         try:
             return identity.get_auth_scope(name="heat-scaleout", opts=self._by).project_id
         except Exception as error:
-            self._lack("openstack.cloud", self._wanted.cloud or "(from the environment)", _reason(error))
+            self._shortfall("openstack.cloud", self._spec.cloud or "(from the environment)", _reason(error))
             return None
 
     def image(self) -> images.GetImageResult | None:
         """The newest one of its name."""
-        name = self._wanted.image
+        name = self._spec.image
         return self._find(
             "openstack.image", name, "image", lambda: images.get_image(name=name, most_recent=True, opts=self._by)
         )
@@ -163,20 +163,20 @@ class _Search:
         found = self._find(key, name, "flavor", lambda: compute.get_flavor(name=name, opts=self._by))
         if found is None or image is None:
             return found
-        ram, disk = found.ram or 0, self._wanted.boot_volume or found.disk or 0
+        ram, disk = found.ram or 0, self._spec.boot_volume or found.disk or 0
         if ram < image.min_ram_mb:
-            self._lack(key, name, f"it has {ram} MB of memory, and the image wants {image.min_ram_mb}")
+            self._shortfall(key, name, f"it has {ram} MB of memory, and the image wants {image.min_ram_mb}")
         if not disk:
-            self._lack("openstack.bootVolume", 0, f"flavor {name} has no disk of its own")
+            self._shortfall("openstack.bootVolume", 0, f"flavor {name} has no disk of its own")
         elif disk < image.min_disk_gb:
-            at, value = ("openstack.bootVolume", disk) if self._wanted.boot_volume else (key, name)
-            self._lack(at, value, f"the disk has {disk} GB, and the image wants {image.min_disk_gb}")
+            at, value = ("openstack.bootVolume", disk) if self._spec.boot_volume else (key, name)
+            self._shortfall(at, value, f"the disk has {disk} GB, and the image wants {image.min_disk_gb}")
         return found
 
     def external_network(self) -> networking.GetNetworkResult | None:
         """Where floating IPs are and the router leads to; none is looked for where neither is made."""
-        name = self._wanted.external_network
-        if self._wanted.network and NEW not in (address for _, address, _ in self._wanted.floating_ips):
+        name = self._spec.external_network
+        if self._spec.network and NEW not in (address for _, address, _ in self._spec.floating_ips):
             return None
         return self._find(
             "openstack.externalNetwork",
@@ -187,7 +187,7 @@ class _Search:
 
     def subnet(self) -> networking.GetSubnetResult | None:
         """The part of an existing network that hosts get their addresses from."""
-        name, cidr = self._wanted.network, self._wanted.subnet
+        name, cidr = self._spec.network, self._spec.subnet
         if not name:
             return None
         network = self._find(
@@ -204,7 +204,7 @@ class _Search:
 
     def key_pair(self) -> compute.GetKeypairResult | None:
         """An existing key pair's public half."""
-        name = self._wanted.key_pair
+        name = self._spec.key_pair
         if not name:
             return None
         return self._find("openstack.keyPair", name, "key pair", lambda: compute.get_keypair(name=name, opts=self._by))
@@ -226,33 +226,33 @@ class _Search:
             lambda: networking.get_floating_ip(address=address, opts=self._by),
         )
         if taker and found is not None and found.fixed_ip not in ("", None, taker):
-            self._lack(key, address, f"it leads to {found.fixed_ip} already")
+            self._shortfall(key, address, f"it leads to {found.fixed_ip} already")
 
     def balancer(self) -> None:
         """See that the cloud has load balancers, by asking for one that is not there."""
-        if self._wanted.balanced is None:
+        if self._spec.balanced is None:
             return
         try:
-            loadbalancer.get_loadbalancer_v2(name=f"no-{self._wanted.mark}", opts=self._by)
+            loadbalancer.get_loadbalancer_v2(name=f"no-{self._spec.mark}", opts=self._by)
         except Exception as error:
             if _NO_SERVICE in _reason(error):
-                self._lack("loadBalancer", "octavia", "the cloud has no load balancers")
+                self._shortfall("loadBalancer", "octavia", "the cloud has no load balancers")
             elif not _NOTHING.search(_reason(error)):
-                self._lack("loadBalancer", "octavia", _reason(error))
+                self._shortfall("loadBalancer", "octavia", _reason(error))
 
     def zones(self) -> None:
         """See that every availability zone is there."""
-        if not self._wanted.availability_zones:
+        if not self._spec.availability_zones:
             return
         known = self._quota(lambda: compute.get_availability_zones(opts=self._by))
-        for at, zone in enumerate(self._wanted.availability_zones):
+        for at, zone in enumerate(self._spec.availability_zones):
             if known is not None and zone not in known.names:
                 rule = f"the cloud has no such zone for servers; it has {', '.join(known.names) or 'none'}"
-                self._lack(f"openstack.availabilityZones[{at}]", zone, rule)
+                self._shortfall(f"openstack.availabilityZones[{at}]", zone, rule)
 
     def hosts_there(self, project: str) -> int:
         """How many hosts of ours are there already, and are no longer to be counted."""
-        found = self._quota(lambda: networking.get_port_ids(tags=[self._wanted.mark], tenant_id=project, opts=self._by))
+        found = self._quota(lambda: networking.get_port_ids(tags=[self._spec.mark], tenant_id=project, opts=self._by))
         return len(found.ids) if found is not None else 0
 
     def count_machines(self, front: compute.GetFlavorResult, node: compute.GetFlavorResult, there: int) -> None:
@@ -261,22 +261,22 @@ class _Search:
         quota = self._quota(lambda: compute.get_limits_v2(project_id="", opts=self._by))
         if quota is None:
             return
-        nodes = len(self._wanted.hosts) - 1
+        nodes = len(self._spec.hosts) - 1
         flavors = ([front] + [node] * nodes)[there:]
         for what, wanted, limit, used in (
             ("servers", len(flavors), quota.max_total_instances, quota.total_instances_used),
             ("cores", sum(one.vcpus or 0 for one in flavors), quota.max_total_cores, quota.total_cores_used),
             ("MB of memory", sum(one.ram or 0 for one in flavors), quota.max_total_ram_size, quota.total_ram_used),
         ):
-            self._lack("nodes", nodes, short(what, wanted=wanted, limit=limit, used=used))
-        if self._wanted.server_group:
+            self._shortfall("nodes", nodes, short(what, wanted=wanted, limit=limit, used=used))
+        if self._spec.server_group:
             rule = short("servers in a group", wanted=nodes, limit=quota.max_server_group_members)
-            self._lack("nodes", nodes, rule)
+            self._shortfall("nodes", nodes, rule)
             groups = short(
                 "server groups", wanted=0 if there else 1,
                 limit=quota.max_server_groups, used=quota.total_server_groups_used,
             )  # fmt: skip
-            self._lack("hosts", "openstack", groups)
+            self._shortfall("hosts", "openstack", groups)
 
     def count_networking(self, project: str, there: int) -> None:
         """See that the project may have the ports, groups and rules, and what else is made of a network.
@@ -286,52 +286,54 @@ class _Search:
         quota = self._quota(lambda: networking.get_quota_v2(project_id=project, opts=self._by))
         if quota is None:
             return
-        own = not self._wanted.network
+        own = not self._spec.network
         taken = self._quota(lambda: networking.get_port_ids(tenant_id=project, opts=self._by))
-        hosts = len(self._wanted.hosts)
-        others = (_OTHER_PORTS if own else 0) + (1 if self._wanted.balanced else 0)
+        hosts = len(self._spec.hosts)
+        others = (_OTHER_PORTS if own else 0) + (1 if self._spec.balanced else 0)
         ports = short(
             "ports", wanted=hosts - there + (0 if there else others),
             limit=quota.port, used=len(taken.ids) if taken is not None else 0,
         )  # fmt: skip
-        self._lack("nodes", hosts - 1, ports)
-        groups = len({opening.at for opening in self._wanted.openings})
+        self._shortfall("nodes", hosts - 1, ports)
+        groups = len({opening.at for opening in self._spec.ingress_rules})
         for what, wanted, limit in (
             ("networks", own, quota.network),
             ("subnets", own, quota.subnet),
             ("routers", own, quota.router),
             (
                 "floating IPs",
-                sum(address == NEW for _, address, _ in self._wanted.floating_ips),
+                sum(address == NEW for _, address, _ in self._spec.floating_ips),
                 quota.floatingip,
             ),
             ("security groups", groups, quota.security_group),
             (
                 "rules of security groups",
-                len(self._wanted.openings) + groups * _RULES_OF_A_GROUP,
+                len(self._spec.ingress_rules) + groups * _RULES_OF_A_GROUP,
                 quota.security_group_rule,
             ),
         ):
-            self._lack("hosts", "openstack", short(what, wanted=int(wanted), limit=limit))
+            self._shortfall("hosts", "openstack", short(what, wanted=int(wanted), limit=limit))
 
     def count_volumes(self, project: str, there: int) -> None:
         """See that the project may have the volumes; how many it has is not told."""
-        size, hosts = self._wanted.boot_volume, len(self._wanted.hosts)
+        size, hosts = self._spec.boot_volume, len(self._spec.hosts)
         if not size:
             return
         try:
             quota = blockstorage.get_quotaset_v3(project_id=project, opts=self._by)
         except Exception as error:
             if _NO_SERVICE in _reason(error):
-                self._lack("openstack.bootVolume", size, "the cloud has no volumes")
+                self._shortfall("openstack.bootVolume", size, "the cloud has no volumes")
             else:
                 self._untold(error)
             return
         if there:
             return
-        self._lack("nodes", hosts - 1, short("volumes", wanted=hosts, limit=quota.volumes))
-        self._lack("openstack.bootVolume", size, short("GB in volumes", wanted=hosts * size, limit=quota.gigabytes))
-        self._lack("openstack.bootVolume", size, short("GB in one", wanted=size, limit=quota.per_volume_gigabytes))
+        self._shortfall("nodes", hosts - 1, short("volumes", wanted=hosts, limit=quota.volumes))
+        self._shortfall(
+            "openstack.bootVolume", size, short("GB in volumes", wanted=hosts * size, limit=quota.gigabytes)
+        )
+        self._shortfall("openstack.bootVolume", size, short("GB in one", wanted=size, limit=quota.per_volume_gigabytes))
 
 
 # What the provider says where there is nothing, or too much.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from components.hosts.ingress import FRONT, Closed
+from components.hosts.ingress import FRONT, ClosedPorts
 from components.remote import Host
 from components.rendering import render
 
@@ -20,7 +20,7 @@ RULES = "/etc/heat-scaleout/firewall.nft"
 UNIT = "/etc/systemd/system/heat-scaleout-firewall.service"
 
 
-def script(name: str, closed: Closed, sources: Sequence[str]) -> str:
+def script(name: str, closed: ClosedPorts, sources: Sequence[str]) -> str:
     """What closes the ports of a host. Pure.
 
     Args:
@@ -54,7 +54,7 @@ class HostFirewall(pulumi.ComponentResource):
         name: str,
         *,
         hosts: Mapping[str, Host],
-        closed: Mapping[str, Closed],
+        closed: Mapping[str, ClosedPorts],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Close no port yet.
@@ -68,7 +68,7 @@ class HostFirewall(pulumi.ComponentResource):
         super().__init__("heat:hosts:HostFirewall", name, {}, opts)
         self._hosts, self._closed = hosts, closed
         self._texts: dict[str, pulumi.Output[str]] = {}
-        self._farewells: dict[str, pulumi.Resource] = {}
+        self._teardowns: dict[str, pulumi.Resource] = {}
         self.register_outputs({})
 
     def close_front(self) -> None:
@@ -76,15 +76,15 @@ class HostFirewall(pulumi.ComponentResource):
         front, ready = self._hosts[FRONT], [self._close(FRONT)]
         for host in self._hosts.values():
             host.use_after(ready)
-        last = front.farewell(
+        last = front.on_destroy(
             "firewall-leave",
             render("hosts/firewall/teardown-front.sh.j2"),
             undone="should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: "
             "systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall",
             parent=self,
         )
-        self._farewells = {
-            node: front.farewell(
+        self._teardowns = {
+            node: front.on_destroy(
                 f"forget-{node}",
                 render("hosts/firewall/teardown-node.sh.j2", node=node),
                 undone=f"should it come back, it lets {node} in until it boots. To end that, type there: "
@@ -108,7 +108,7 @@ class HostFirewall(pulumi.ComponentResource):
         All nodes' teardowns, not only this node's own: the first of them lets in the planned hosts only, and another
         node that leaves at the same time may still need the database and the broker.
         """
-        return [*self._farewells.values()] if node in self._farewells else []
+        return [*self._teardowns.values()] if node in self._teardowns else []
 
     def digest(self, node: str) -> pulumi.Output[str]:
         """Of the rules of a node: what depends on them runs again when they change."""

@@ -1,8 +1,8 @@
 """Who may reach whom on which port. Pure.
 
-One list of openings serves two firewalls. A cloud's security groups close every other port of a host. The hosts' own
-firewall (`closed`) closes those ports alone that only the deployment's hosts use, on every kind of host.
-What leaves a host may go anywhere: packages come from wherever they are.
+One list of ingress rules serves two firewalls. A cloud's security groups close every other port of a host. The hosts'
+own firewall (`closed`) closes only the ports that the deployment's hosts alone use, on every kind of host. Egress is
+open, because packages come from anywhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SSH_PORT = 22
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class IngressRule:
     """One TCP port of a group's hosts, open to `source`: the hosts of a group, or an IPv4 network.
 
     `inside`: what connects is a part of the deployment, and never a client or an operator.
@@ -32,11 +32,11 @@ class Opening:
 
     @property
     def name(self) -> str:
-        """Unique among openings."""
+        """Unique among ingress_rules."""
         return f"{self.at}-{self.port}-from-{self.source.replace('/', '-')}"
 
 
-def openings(
+def ingress_rules(
     processes: Iterable[Process],
     *,
     client_ports: Sequence[int],
@@ -46,7 +46,7 @@ def openings(
     stats_from: Sequence[str],
     ssh_from: Sequence[str],
     requests_from: str,
-) -> tuple[Opening, ...]:
+) -> tuple[IngressRule, ...]:
     """Every opening that a deployment needs, each once.
 
     Args:
@@ -62,18 +62,18 @@ def openings(
     apis = sorted({process.port for process in processes if process.port is not None})
     readers = [network for network in stats_from if ipaddress.ip_network(network).version == 4]  # noqa: PLR2004
     wanted = [
-        *(Opening(at=FRONT, port=port, source=network) for network in clients_from for port in client_ports),
-        *(Opening(at=FRONT, port=stats_port, source=network) for network in readers),
-        *(Opening(at=FRONT, port=port, source=NODES, inside=True) for port in node_ports),
-        *(Opening(at=FRONT, port=SSH_PORT, source=network) for network in ssh_from),
-        *(Opening(at=NODES, port=port, source=requests_from, inside=True) for port in apis),
-        Opening(at=NODES, port=SSH_PORT, source=FRONT),
+        *(IngressRule(at=FRONT, port=port, source=network) for network in clients_from for port in client_ports),
+        *(IngressRule(at=FRONT, port=stats_port, source=network) for network in readers),
+        *(IngressRule(at=FRONT, port=port, source=NODES, inside=True) for port in node_ports),
+        *(IngressRule(at=FRONT, port=SSH_PORT, source=network) for network in ssh_from),
+        *(IngressRule(at=NODES, port=port, source=requests_from, inside=True) for port in apis),
+        IngressRule(at=NODES, port=SSH_PORT, source=FRONT),
     ]
     return tuple(dict.fromkeys(wanted))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Closed:
+class ClosedPorts:
     """The ports of one host that its own firewall closes to everybody but the host itself and `sources`.
 
     A source is another host of the deployment, by its name, or an IPv4 network.
@@ -84,13 +84,15 @@ class Closed:
     sources: tuple[str, ...]
 
 
-def closed(opened: Iterable[Opening], processes: Iterable[Process], addresses: Mapping[str, str]) -> dict[str, Closed]:
+def closed(
+    opened: Iterable[IngressRule], processes: Iterable[Process], addresses: Mapping[str, str]
+) -> dict[str, ClosedPorts]:
     """What each host closes by itself. A port that clients or operators use is closed on no host.
 
     Every node is among the hosts, even one without an API; the front host is where it has such ports.
 
     Args:
-        opened: the openings of the deployment.
+        opened: the ingress_rules of the deployment.
         processes: the plan. A node closes the ports of its own APIs and no others: another service may use them there.
         addresses: of each host, by its name.
     """
@@ -105,5 +107,5 @@ def closed(opened: Iterable[Opening], processes: Iterable[Process], addresses: M
         ports = sorted({one.port for one in here if at == FRONT or one.port in own})
         sources = {source for one in here for source in (nodes if one.source == NODES else (one.source,))}
         if at == NODES or ports:
-            found[name] = Closed(address=address, ports=tuple(ports), sources=tuple(sorted(sources)))
+            found[name] = ClosedPorts(address=address, ports=tuple(ports), sources=tuple(sorted(sources)))
     return found

@@ -13,8 +13,8 @@ import pulumi
 from pulumi_openstack import Provider, compute, loadbalancer, networking
 
 from components.hosts.cloud import Cloud
-from components.hosts.ingress import FRONT, NODES, Opening
-from components.hosts.spec import NEW, NONE, Balanced, Wanted
+from components.hosts.ingress import FRONT, NODES, IngressRule
+from components.hosts.spec import NEW, NONE, BalancerSpec, CloudSpec
 from components.proxy.octavia import Balancer
 from components.remote import Host, Jump, Login
 from components.rendering import render_output
@@ -44,7 +44,7 @@ class OpenstackHosts(pulumi.ComponentResource):
         *,
         stack: str,
         provider: Provider,
-        wanted: Wanted,
+        spec: CloudSpec,
         cloud: Cloud,
         private_key: pulumi.Input[str] | None = None,
         generation: int = 1,
@@ -56,7 +56,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             name: the component's name.
             stack: goes into the names that the cloud shows.
             provider: the cloud, as it is logged in to.
-            wanted: what to make.
+            spec: what to make.
             cloud: what the cloud has of it.
             private_key: of an existing key pair; None where the ssh agent has it.
             generation: another one has everything run again on the hosts.
@@ -64,28 +64,28 @@ class OpenstackHosts(pulumi.ComponentResource):
         """
         super().__init__("heat:hosts:OpenstackHosts", name, {}, pulumi.ResourceOptions.merge(opts, _by(provider)))
         self._prefix = f"heat-{stack}"
-        self._wanted, self._cloud = wanted, cloud
-        self._tags = [*wanted.tags, wanted.mark]
+        self._spec, self._cloud = spec, cloud
+        self._tags = [*spec.tags, spec.mark]
         network_id, subnet_id, way_out = self._network()
         groups = self._groups()
-        rules = [self._rule(opening, groups) for opening in wanted.openings]
-        client = None if wanted.key_pair else KeyPair("ssh-key", self, protect=wanted.protect)
+        rules = [self._rule(opening, groups) for opening in spec.ingress_rules]
+        client = None if spec.key_pair else KeyPair("ssh-key", self, protect=spec.protect)
         key_pair = self._key_pair(client)
         server_group = self._server_group()
         self._keys = {
-            host: KeyPair(f"{host}-host-key", self, protect=wanted.protect and host == FRONT) for host in wanted.hosts
+            host: KeyPair(f"{host}-host-key", self, protect=spec.protect and host == FRONT) for host in spec.hosts
         }
 
         def login(host: str, jump: Jump | None = None) -> Login:
             return Login(
                 private_key=client.private_key if client else private_key,
                 host_key=self._keys[host].public_key,
-                user=wanted.user,
+                user=spec.user,
                 jump=jump,
             )
 
         self.hosts = {}
-        for place, (host, address) in enumerate(wanted.hosts.items()):
+        for place, (host, address) in enumerate(spec.hosts.items()):
             first = host == FRONT
             port = networking.Port(
                 f"{host}-port",
@@ -109,12 +109,12 @@ class OpenstackHosts(pulumi.ComponentResource):
             )
             identity = self._standing(host, machine)
             if first:
-                outside, reached = self._outside("floating-ip", wanted.floating_ip, port.id, way_out)
+                outside, reached = self._outside("floating-ip", spec.floating_ip, port.id, way_out)
                 self.hosts[host] = front = Host(
                     host, address=address, login=login(host), parent=self, machine=machine, identity=identity,
                     generation=generation, outside=outside, after=reached,
                 )  # fmt: skip
-                hop = Jump(address=front.outside, host_key=self._keys[host].public_key, user=wanted.user)
+                hop = Jump(address=front.outside, host_key=self._keys[host].public_key, user=spec.user)
             else:
                 booted = self._await(front, host, machine, identity)
                 self.hosts[host] = Host(
@@ -122,8 +122,8 @@ class OpenstackHosts(pulumi.ComponentResource):
                     generation=generation, after=[booted],
                 )  # fmt: skip
         self.balancer = None
-        if wanted.balanced:
-            self.balancer = self._balancer(wanted.balanced, provider, subnet_id, way_out)
+        if spec.balanced:
+            self.balancer = self._balancer(spec.balanced, provider, subnet_id, way_out)
         self.register_outputs({})
 
     def _options(
@@ -133,30 +133,30 @@ class OpenstackHosts(pulumi.ComponentResource):
         return pulumi.ResourceOptions(
             parent=self,
             depends_on=[*after],
-            protect=(lasting and self._wanted.protect) or None,
+            protect=(lasting and self._spec.protect) or None,
             delete_before_replace=delete_before_replace or None,
         )
 
     def _network(self) -> tuple[pulumi.Input[str], pulumi.Input[str], list[pulumi.Resource]]:
         """Network and subnet, by their ids, and what must be there before a host reaches the world."""
-        if self._wanted.network:
+        if self._spec.network:
             return self._cloud.network_id, self._cloud.subnet_id, []
-        lasting, cidr = self._options(lasting=True), ipaddress.IPv4Network(self._wanted.subnet)
+        lasting, cidr = self._options(lasting=True), ipaddress.IPv4Network(self._spec.subnet)
         network = networking.Network("network", name=self._prefix, tags=self._tags, opts=lasting)
         subnet = networking.Subnet(
             "subnet",
             name=self._prefix,
             network_id=network.id,
-            cidr=self._wanted.subnet,
+            cidr=self._spec.subnet,
             ip_version=4,
             gateway_ip=str(cidr[1]),
             # What the cloud takes for itself, such as for DHCP, is from below the hosts.
             allocation_pools=[
                 networking.SubnetAllocationPoolArgs(
-                    start=str(cidr[2]), end=str(ipaddress.IPv4Address(self._wanted.hosts[FRONT]) - 1)
+                    start=str(cidr[2]), end=str(ipaddress.IPv4Address(self._spec.hosts[FRONT]) - 1)
                 )
             ],
-            dns_nameservers=[*self._wanted.dns_servers],
+            dns_nameservers=[*self._spec.dns_servers],
             tags=self._tags,
             opts=lasting,
         )
@@ -184,7 +184,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             for group in (FRONT, NODES)
         }
 
-    def _rule(self, opening: Opening, groups: Mapping[str, networking.SecGroup]) -> networking.SecGroupRule:
+    def _rule(self, opening: IngressRule, groups: Mapping[str, networking.SecGroup]) -> networking.SecGroupRule:
         group = groups.get(opening.source)
         return networking.SecGroupRule(
             opening.name,
@@ -202,13 +202,13 @@ class OpenstackHosts(pulumi.ComponentResource):
     def _key_pair(self, client: KeyPair | None) -> pulumi.Input[str]:
         """The name of the key pair that the cloud gives to the image's own user."""
         if client is None:
-            return self._wanted.key_pair
+            return self._spec.key_pair
         # A name is taken until its holder is gone.
         opts = self._options(delete_before_replace=True)
         return compute.Keypair("key-pair", name=self._prefix, public_key=client.public_key, opts=opts).name
 
     def _server_group(self) -> pulumi.Output[str] | None:
-        policy = self._wanted.server_group
+        policy = self._spec.server_group
         if not policy:
             return None
         group = compute.ServerGroup("server-group", name=self._prefix, policies=policy, opts=self._options())
@@ -216,7 +216,7 @@ class OpenstackHosts(pulumi.ComponentResource):
 
     def _zone(self, place: int) -> str | None:
         """The availability zone of a host; nodes take turns, and the front host has the first node's."""
-        zones = self._wanted.availability_zones
+        zones = self._spec.availability_zones
         return zones[place % len(zones)] if zones else None
 
     def _machine(
@@ -230,19 +230,19 @@ class OpenstackHosts(pulumi.ComponentResource):
         server_group: pulumi.Output[str] | None,
         after: Sequence[pulumi.Resource],
     ) -> compute.Instance:
-        wanted, image = self._wanted, self._cloud.image_id
+        spec, image = self._spec, self._cloud.image_id
         disk = compute.InstanceBlockDeviceArgs(
             uuid=image,
             source_type="image",
             destination_type="volume",
-            volume_size=wanted.boot_volume,
+            volume_size=spec.boot_volume,
             boot_index=0,
             delete_on_termination=True,
         )
         user_data = render_output(
             "hosts/openstack/user-data.yaml.j2",
             {
-                "user": wanted.user,
+                "user": spec.user,
                 "host_key": self._keys[host].private_key,
                 "host_public_key": self._keys[host].public_key,
                 "authorized_key": authorized_key,
@@ -253,8 +253,8 @@ class OpenstackHosts(pulumi.ComponentResource):
             f"{host}-machine",
             name=f"{self._prefix}-{host}",
             flavor_id=self._cloud.front_flavor_id if host == FRONT else self._cloud.node_flavor_id,
-            image_id=None if wanted.boot_volume else image,
-            block_devices=[disk] if wanted.boot_volume else None,
+            image_id=None if spec.boot_volume else image,
+            block_devices=[disk] if spec.boot_volume else None,
             networks=[compute.InstanceNetworkArgs(port=port.id)],
             availability_zone=zone,
             key_pair=key_pair,
@@ -268,7 +268,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 options,
                 pulumi.ResourceOptions(
-                    ignore_changes=[] if host == wanted.rebuild else [*_FROM_BIRTH],
+                    ignore_changes=[] if host == spec.rebuild else [*_FROM_BIRTH],
                     # The provider would have Nova wipe the VM under its old identifier, and nothing would be set up
                     # on it again.
                     replace_on_changes=["imageId"],
@@ -278,7 +278,7 @@ class OpenstackHosts(pulumi.ComponentResource):
 
     def _balancer(
         self,
-        wanted: Balanced,
+        spec: BalancerSpec,
         provider: Provider,
         subnet_id: pulumi.Input[str],
         after: Sequence[pulumi.Resource],
@@ -289,12 +289,12 @@ class OpenstackHosts(pulumi.ComponentResource):
             name=self._prefix,
             description=f"Heat's deployment {self._prefix}",
             vip_subnet_id=subnet_id,
-            loadbalancer_provider=wanted.provider or None,
+            loadbalancer_provider=spec.provider or None,
             tags=self._tags,
             opts=self._options(lasting=True),
         )
         name = "load-balancer-floating-ip"
-        outside, reached = self._outside(name, wanted.floating_ip, made.vip_port_id, after)
+        outside, reached = self._outside(name, spec.floating_ip, made.vip_port_id, after)
         return Balancer(
             provider=provider,
             prefix=self._prefix,
@@ -307,13 +307,13 @@ class OpenstackHosts(pulumi.ComponentResource):
         )
 
     def _outside(
-        self, name: str, wanted: str, port_id: pulumi.Input[str], after: Sequence[pulumi.Resource]
+        self, name: str, spec: str, port_id: pulumi.Input[str], after: Sequence[pulumi.Resource]
     ) -> tuple[pulumi.Output[str] | None, list[pulumi.Resource]]:
         """The floating IP that leads to a port, and what must be there for that."""
-        if wanted == NONE:
+        if spec == NONE:
             return None, []
-        address: pulumi.Input[str] = wanted
-        if wanted == NEW:
+        address: pulumi.Input[str] = spec
+        if spec == NEW:
             address = networking.FloatingIp(
                 name,
                 pool=self._cloud.external_network,
@@ -341,7 +341,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             if state == "error":
                 raise pulumi.RunError(
                     f"{host}: its server {self._prefix}-{host} ({identity}) is in state ERROR: "
-                    f"{fault(self._wanted.cloud, identity)}. Once the cause is mended, have it made anew: "
+                    f"{fault(self._spec.cloud, identity)}. Once the cause is mended, have it made anew: "
                     f"pulumi up --replace '{urn}'"
                 )
             return identity
@@ -355,7 +355,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             {
                 "name": host,
                 "server": f"{self._prefix}-{host}",
-                "address": self._wanted.hosts[host],
+                "address": self._spec.hosts[host],
                 "host_key": self._keys[host].public_key,
                 "seconds": _BOOT_SECONDS,
                 # Another machine is waited for again.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from components.hosts.ingress import Opening
+from components.hosts.ingress import IngressRule
 from components.proxy.monitor import Monitor
 
 # What a floating IP may be beside an address.
@@ -16,7 +16,7 @@ NEW, NONE = "new", "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Balanced:
+class BalancerSpec:
     """What a load balancer of Octavia's is to be; timeouts are in milliseconds.
 
     `method` is Octavia's name for how it chooses, `provider` that of what makes it, "" for the cloud's usual one.
@@ -36,7 +36,7 @@ class Balanced:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class CloudSpec:
     """What a deployment wants of a cloud, by the names that the cloud has for it.
 
     An empty `cloud` is where the environment leads, an empty `external_network` the cloud's only one; without a
@@ -48,7 +48,7 @@ class Wanted:
 
     # Addresses by name, the front host first.
     hosts: Mapping[str, str]
-    openings: Sequence[Opening]
+    ingress_rules: Sequence[IngressRule]
     # What our own ports are marked with: they tell how many hosts are there already.
     mark: str
     subnet: str
@@ -68,7 +68,7 @@ class Wanted:
     tags: Sequence[str] = ()
     protect: bool = False
     rebuild: str = ""
-    balanced: Balanced | None = None
+    balanced: BalancerSpec | None = None
 
     @property
     def floating_ips(self) -> list[tuple[str, str, str]]:

@@ -176,16 +176,16 @@ class FrontProxy(pulumi.ComponentResource):
         ready: list[pulumi.Resource] = [conf, limit_of(host, "haproxy", memory, parent=self, after=[installed])]
         if take_over:
             # First: what an `up` that is killed right then has taken, `destroy` has to give back.
-            leaving = self._farewell(host, take_over.farewell, [conf, *after])
+            leaving = self._on_destroy(host, take_over.teardown, [conf, *after])
             ready = [take_over.run(host, self, [*ready, leaving])]
         run = render("proxy/run.sh.j2", digest=self.digest, leave_timeout=_LEAVE_TIMEOUT, memory=memory)
         self.running = [host.script("haproxy", run, parent=self, after=ready)]
         if not take_over:
-            self._farewell(host, render("proxy/teardown.sh.j2"), [*self.running, *after])
+            self._on_destroy(host, render("proxy/teardown.sh.j2"), [*self.running, *after])
         self.register_outputs({})
 
-    def _farewell(self, host: Host, text: str, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        return host.farewell(
+    def _on_destroy(self, host: Host, text: str, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        return host.on_destroy(
             "haproxy-leave",
             text,
             undone="should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy",

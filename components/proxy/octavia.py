@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_openstack import Provider, loadbalancer
 
-from components.hosts.spec import Balanced
+from components.hosts.spec import BalancerSpec
 from components.proxy.haproxy import Listener
 
 _HTTP = "HTTP"
@@ -56,7 +56,7 @@ class OctaviaProxy(pulumi.ComponentResource):
         name: str,
         *,
         balancer: Balancer,
-        wanted: Balanced,
+        spec: BalancerSpec,
         fronted: Sequence[Listener],
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
@@ -66,15 +66,15 @@ class OctaviaProxy(pulumi.ComponentResource):
         Args:
             name: the component's name.
             balancer: without listeners yet.
-            wanted: its numbers.
+            spec: its numbers.
             fronted: what it listens for.
             after: what must be done before it sends requests, such as starting the APIs.
             opts: of the component.
         """
         by = pulumi.ResourceOptions(providers=[balancer.provider])
         super().__init__("heat:front:OctaviaProxy", name, {}, pulumi.ResourceOptions.merge(opts, by))
-        self._balancer, self._wanted = balancer, wanted
-        self.digest = hashlib.sha256(repr((wanted, tuple(fronted))).encode()).hexdigest()
+        self._balancer, self._spec = balancer, spec
+        self.digest = hashlib.sha256(repr((spec, tuple(fronted))).encode()).hexdigest()
         self.inside = balancer.inside
         self.running = []
         # One after the other: a load balancer takes no change while it makes another.
@@ -88,7 +88,7 @@ class OctaviaProxy(pulumi.ComponentResource):
     def _members(
         self, listener: Listener, before: Sequence[pulumi.Resource], after: Sequence[pulumi.Resource]
     ) -> pulumi.Resource:
-        wanted, monitor, balancer = self._wanted, self._wanted.monitor, self._balancer
+        spec, monitor, balancer = self._spec, self._spec.monitor, self._balancer
         name, called = listener.name.replace("_", "-"), f"{balancer.prefix}-{listener.name}"
 
         def options(*more: pulumi.Resource) -> pulumi.ResourceOptions:
@@ -100,13 +100,13 @@ class OctaviaProxy(pulumi.ComponentResource):
             loadbalancer_id=balancer.id,
             protocol=_HTTP,
             protocol_port=listener.port,
-            allowed_cidrs=[*wanted.clients_from],
-            connection_limit=wanted.connections,
+            allowed_cidrs=[*spec.clients_from],
+            connection_limit=spec.connections,
             # The APIs believe none of these; uWSGI writes the client's address into its log.
             insert_headers={"X-Forwarded-For": "true"},
-            timeout_client_data=wanted.client_timeout,
-            timeout_member_connect=wanted.connect_timeout,
-            timeout_member_data=wanted.server_timeout,
+            timeout_client_data=spec.client_timeout,
+            timeout_member_connect=spec.connect_timeout,
+            timeout_member_data=spec.server_timeout,
             tags=[*balancer.tags],
             opts=options(*before),
         )
@@ -115,7 +115,7 @@ class OctaviaProxy(pulumi.ComponentResource):
             name=called,
             listener_id=front.id,
             protocol=_HTTP,
-            lb_method=wanted.method,
+            lb_method=spec.method,
             tags=[*balancer.tags],
             opts=options(),
         )

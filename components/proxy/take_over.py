@@ -37,7 +37,7 @@ class TakeOver:
         return render("proxy/take-over.sh.j2", purpose=purpose, program=PROGRAM, action=action, spec=spec)
 
     @property
-    def farewell(self) -> str:
+    def teardown(self) -> str:
         """What puts everything back."""
         return self.text("give-back", "What served the APIs' addresses before has them back, and HAProxy leaves.")
 

@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from components.adoption.merge import Wanted
+from components.adoption.merge import AdoptionSpec
 from components.control_plane.adopted import AdoptedControlPlane, Source
 from components.control_plane.bundled import BundledControlPlane, ControlPlane, broker_vhost
 from components.control_plane.existing import ExistingControlPlane, Given, Manage
 from components.hosts.firewall import HostFirewall
-from infra.build.inventory import Place
+from infra.build.inventory import Inventory
 from infra.settings.files import read_text
 from infra.settings.load import secret
 from infra.settings.model import Settings
 from infra.settings.rules.together import MAX_CONNECTIONS
 
 
-def find_control_plane(wanted: Settings, place: Place, firewall: HostFirewall) -> ControlPlane:
+def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostFirewall) -> ControlPlane:
     """The control plane of the deployment.
 
     Args:
-        wanted: the settings.
-        place: its front host has it where it is bundled.
+        settings: the settings.
+        inventory: its front host has it where it is bundled.
         firewall: of all hosts; closes the front host's ports where the control plane is bundled.
     """
-    if wanted.adopt:
-        return _adopted(wanted, place)
-    deployment = place.entrance.apply(wanted.deployment_at)
+    if settings.adopt:
+        return _adopted(settings, inventory)
+    deployment = inventory.public_address.apply(settings.deployment_at)
     # Data that stay are of no use without what they are read with.
-    protect = wanted.protected
+    protect = settings.protected
     # Hosts that this program has not made may have run Heat before.
-    before = list(place.hosts.values()) if wanted.hosts == "existing" else []
-    if wanted.control_plane == "existing":
-        control = wanted.control
+    before = list(inventory.hosts.values()) if settings.hosts == "existing" else []
+    if settings.control_plane == "existing":
+        control = settings.control
         return ExistingControlPlane(
             "control-plane",
             deployment=deployment,
             hosts=before,
             protect_secrets=protect,
-            services=wanted.services,
+            services=settings.services,
             ca=read_text(control.ca_path) if control.ca else "",
             given=Given(
                 database_url=secret("databaseUrl"),
@@ -56,36 +56,36 @@ def find_control_plane(wanted: Settings, place: Place, firewall: HostFirewall) -
         )
     return BundledControlPlane(
         "control-plane",
-        host=place.front,
-        region=wanted.region,
+        host=inventory.front,
+        region=settings.region,
         deployment=deployment,
-        vhost=broker_vhost(wanted.installation),
+        vhost=broker_vhost(settings.installation),
         auth_encryption_key=secret("authEncryptionKey"),
         hosts=before,
         close_ports=firewall.close_front,
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
-        own_addresses=list(wanted.addresses.values()),
-        memory=wanted.memory_limits,
-        packages=wanted.installation.packages,
+        own_addresses=list(settings.addresses.values()),
+        memory=settings.memory_limits,
+        packages=settings.installation.packages,
     )
 
 
-def _adopted(wanted: Settings, place: Place) -> ControlPlane:
-    host = place.hosts[wanted.adopt_host]
+def _adopted(settings: Settings, inventory: Inventory) -> ControlPlane:
+    host = inventory.hosts[settings.adopt_host]
     return AdoptedControlPlane(
         "control-plane",
         host=host,
-        front=place.front,
-        hosts=place.hosts.values(),
-        source=Source(paths=wanted.adopt_from, revision=wanted.adopt_revision),
-        wanted=Wanted(
+        front=inventory.front,
+        hosts=inventory.hosts.values(),
+        source=Source(paths=settings.adopt_from, revision=settings.adopt_revision),
+        spec=AdoptionSpec(
             control=host.address,
-            address=place.front.address,
-            max_body=wanted.request_limits.body,
-            api_port=wanted.api_port,
-            cfn_port=wanted.cfn_port,
-            deployment=wanted.deployment,
-            allow=wanted.adopt_allow,
+            address=inventory.front.address,
+            max_body=settings.request_limits.body,
+            api_port=settings.api_port,
+            cfn_port=settings.cfn_port,
+            deployment=settings.deployment,
+            allow=settings.adopt_allow,
         ),
     )

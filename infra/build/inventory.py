@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Inventory:
     """Where a deployment is: every host by its name, the front host first, and the cloud's load balancer, if any."""
 
     hosts: dict[str, Host]
@@ -34,89 +34,91 @@ class Place:
         return self.hosts[FRONT]
 
     @property
-    def entrance(self) -> pulumi.Output[str]:
+    def public_address(self) -> pulumi.Output[str]:
         """Where clients find the APIs."""
         return self.balancer.outside if self.balancer else self.front.outside
 
 
-def find_place(wanted: Settings, *, stack: str, root: Path) -> Place:
+def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
     """The hosts of the deployment, and what is in front of them if that is none of them.
 
     Args:
-        wanted: the settings.
+        settings: the settings.
         stack: the stack's name.
         root: the checkout.
     """
-    place = _find_place(wanted, stack=stack, root=root)
-    if wanted.netrc:
+    inventory = _find_inventory(settings, stack=stack, root=root)
+    if settings.netrc:
         known = pulumi.Output.secret(secret("netrc")).apply(lambda text: logins(text) or "")
         # The front host has Python packages only where it has Keystone.
-        for host in place.hosts.values() if wanted.control_plane == "bundled" else list(place.hosts.values())[1:]:
+        for host in (
+            inventory.hosts.values() if settings.control_plane == "bundled" else list(inventory.hosts.values())[1:]
+        ):
             host.use_after([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
-    return place
+    return inventory
 
 
-def _find_place(wanted: Settings, *, stack: str, root: Path) -> Place:
-    if wanted.hosts == "openstack":
-        return _openstack_hosts(wanted, stack)
-    if wanted.hosts == "existing":
+def _find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
+    if settings.hosts == "openstack":
+        return _openstack_hosts(settings, stack)
+    if settings.hosts == "existing":
         existing = ExistingHosts(
-            "hosts", addresses=wanted.addresses, logins=_logins(wanted), generation=wanted.generation
+            "hosts", addresses=settings.addresses, logins=_logins(settings), generation=settings.generation
         )
-        return Place(hosts=existing.hosts)
+        return Inventory(hosts=existing.hosts)
     containers = ContainerHosts(
         "hosts",
         stack=stack,
-        subnet=wanted.network,
-        names=wanted.host_names,
+        subnet=settings.network,
+        names=settings.host_names,
         owner=root,
         cache=root / ".state/cache",
-        debian_mirror=wanted.debian_mirror,
-        protect=wanted.protected,
-        generation=wanted.generation,
+        debian_mirror=settings.debian_mirror,
+        protect=settings.protected,
+        generation=settings.generation,
     )
-    return Place(hosts=containers.hosts)
+    return Inventory(hosts=containers.hosts)
 
 
-# What to type against what a cloud lacks, where it is not the setting's value that has to be another one.
+# What to type against what a cloud shortfalls, where it is not the setting's value that has to be another one.
 _RAISE = "openstack quota show, and have it raised"
 # What does instead, where that is known.
 _INSTEAD = {"loadBalancer": "haproxy"}
 
 
-def _openstack_hosts(wanted: Settings, stack: str) -> Place:
+def _openstack_hosts(settings: Settings, stack: str) -> Inventory:
     # The provider's package is large, and no other stack needs it.
     from pulumi_openstack import Provider  # noqa: PLC0415
 
     from components.hosts.cloud import CloudError, look_up  # noqa: PLC0415
     from components.hosts.openstack import OpenstackHosts  # noqa: PLC0415
 
-    order = wanted.wanted_of_cloud(stack)
+    order = settings.wanted_of_cloud(stack)
     provider = Provider("openstack", cloud=order.cloud or None)
     try:
         cloud = look_up(provider, order)
     except CloudError as error:
         reader = Reader(stack)
-        for lack in error.lacks:
-            remedy = _RAISE if lack.key == "hosts" else ""
-            instead = _INSTEAD.get(lack.key, "<another value>")
-            reader.refuse(lack.key, lack.value, lack.rule, instead, remedy)
+        for shortfall in error.shortfalls:
+            remedy = _RAISE if shortfall.key == "hosts" else ""
+            instead = _INSTEAD.get(shortfall.key, "<another value>")
+            reader.refuse(shortfall.key, shortfall.value, shortfall.rule, instead, remedy)
         raise SettingsError(stack, reader.problems) from None
     key = secret("sshPrivateKey") or None if order.key_pair else None
     made = OpenstackHosts(
         "hosts",
         stack=stack,
         provider=provider,
-        wanted=order,
+        spec=order,
         cloud=cloud,
         private_key=key,
-        generation=wanted.generation,
+        generation=settings.generation,
     )
-    return Place(hosts=made.hosts, balancer=made.balancer)
+    return Inventory(hosts=made.hosts, balancer=made.balancer)
 
 
-def _logins(wanted: Settings) -> dict[str, Login]:
-    key, existing = secret("sshPrivateKey") or None, wanted.existing
+def _logins(settings: Settings) -> dict[str, Login]:
+    key, existing = secret("sshPrivateKey") or None, settings.existing
 
     def jump_to(host: HostSettings) -> Jump | None:
         hop = existing.jump

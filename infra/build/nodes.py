@@ -7,40 +7,40 @@ import pulumi
 from components.control_plane.bundled import ControlPlane
 from components.heat import heat_conf
 from components.heat.node import HeatNode
-from infra.build.inventory import Place
+from infra.build.inventory import Inventory
 from infra.settings import load as configured
 from infra.settings.model import Settings
 
 
-def make_nodes(wanted: Settings, place: Place, control: ControlPlane) -> dict[str, HeatNode]:
+def make_nodes(settings: Settings, inventory: Inventory, control: ControlPlane) -> dict[str, HeatNode]:
     """Every node by its name, in their lasting order.
 
     Args:
-        wanted: the settings.
-        place: where they are.
+        settings: the settings.
+        inventory: where they are.
         control: what Heat leans on.
     """
-    deployment, overrides = wanted.deployment, configured.overrides(wanted)
+    deployment, overrides = settings.deployment, configured.overrides(settings)
     # Clients are told the address at which they find the APIs.
-    own = place.entrance.apply(lambda address: heat_conf.options(wanted.deployment_at(address)))
+    own = inventory.public_address.apply(lambda address: heat_conf.options(settings.deployment_at(address)))
     public = pulumi.Output.all(own, control.public).apply(lambda layers: heat_conf.merge(*layers))
     nodes = {
         node.name: HeatNode(
             node.name,
-            host=place.hosts[node.name],
+            host=inventory.hosts[node.name],
             deployment=deployment,
             public=public,
             secret=control.secret,
             more=control.files,
-            api_server=wanted.api_server,
+            api_server=settings.api_server,
             overrides=overrides,
-            memory=wanted.memory_limits,
-            proxy="" if wanted.octavia else place.front.address,
+            memory=settings.memory_limits,
+            proxy="" if settings.octavia else inventory.front.address,
             # What HAProxy says with its checks is in uWSGI's log alone.
-            monitor=wanted.monitor if wanted.octavia or wanted.api_server.console else None,
+            monitor=settings.monitor if settings.octavia or settings.api_server.console else None,
         )
-        for node in wanted.heat_nodes
+        for node in settings.heat_nodes
     }
     for node in nodes.values():
-        control.equip(node)
+        control.install_files(node)
     return nodes

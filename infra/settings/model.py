@@ -34,8 +34,8 @@ from components.heat.node import ApiServer
 from components.heat.options import Name, catalogue
 from components.heat.overrides import Layers, Options, written
 from components.hosts.containers import addresses
-from components.hosts.ingress import Closed, Opening, closed, openings
-from components.hosts.spec import NEW, Balanced, Wanted
+from components.hosts.ingress import ClosedPorts, IngressRule, closed, ingress_rules
+from components.hosts.spec import NEW, BalancerSpec, CloudSpec
 from components.memory import Memory, megabytes
 from components.proxy.haproxy import Limits
 from components.proxy.monitor import Monitor
@@ -564,7 +564,7 @@ class Settings:
         )
 
     @property
-    def balanced(self) -> Balanced | None:
+    def balanced(self) -> BalancerSpec | None:
         """The load balancer, where that is Octavia's."""
         if not self.octavia:
             return None
@@ -573,7 +573,7 @@ class Settings:
             return round((seconds(str(duration)) or 0) * 1000)
 
         openstack, haproxy = self.openstack, self.haproxy
-        return Balanced(
+        return BalancerSpec(
             method=METHODS[haproxy.balance],
             # As Octavia lists them: in another order each `up` would change them.
             clients_from=sorted({*openstack.clients, self.subnet}),
@@ -593,12 +593,12 @@ class Settings:
         return self.stats_allow or usual.get(self.hosts, ())
 
     @property
-    def openings(self) -> tuple[Opening, ...]:
+    def ingress_rules(self) -> tuple[IngressRule, ...]:
         """Who may reach which port. Only a cloud has a word on clients and operators; elsewhere they are anywhere."""
         bundled, openstack = self.control_plane == "bundled", self.openstack
         cloud = self.hosts == "openstack"
         apis = () if self.octavia else (self.api_port, self.cfn_port)
-        return openings(
+        return ingress_rules(
             self.processes,
             client_ports=(*apis, *((KEYSTONE_PORT,) if bundled else ())),
             node_ports=(DATABASE_PORT, BROKER_PORT, KEYSTONE_PORT, MEMCACHED_PORT) if bundled else (),
@@ -611,16 +611,16 @@ class Settings:
         )
 
     @property
-    def closed(self) -> dict[str, Closed]:
+    def closed(self) -> dict[str, ClosedPorts]:
         """What the hosts' own firewall closes, by the host's name."""
-        return closed(self.openings, self.processes, self.addresses)
+        return closed(self.ingress_rules, self.processes, self.addresses)
 
-    def wanted_of_cloud(self, stack: str) -> Wanted:
+    def wanted_of_cloud(self, stack: str) -> CloudSpec:
         """What is looked up and made in a cloud."""
         openstack = self.openstack
-        return Wanted(
+        return CloudSpec(
             hosts=self.addresses,
-            openings=self.openings,
+            ingress_rules=self.ingress_rules,
             mark=f"heat-scaleout-{stack}",
             subnet=self.subnet,
             cloud=openstack.cloud,

@@ -13,7 +13,7 @@ import pulumi
 import pytest
 
 from components.adoption import merge as adoption
-from components.adoption.merge import AUTH, Adopted, AdoptionError, Original, Wanted, adopt
+from components.adoption.merge import AUTH, Adopted, AdoptionError, AdoptionSpec, Original, adopt
 from components.control_plane.adopted import keystone_known, reached, service_login
 from components.heat.heat_conf import merge, options
 from components.heat.install import Installation
@@ -24,7 +24,7 @@ from tests.unit.program import FILES, MARK, Secret, cached, fake_password, origi
 from tests.unit.sample import DEPLOYMENT, A, B, parsed
 from tests.unit.test_existing_hosts import KEY, hosts
 
-WANTED = Wanted(control=A, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT, max_body=1638400)
+WANTED = AdoptionSpec(control=A, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT, max_body=1638400)
 # The least that Heat needs.
 LEAST = """
 [DEFAULT]
@@ -42,11 +42,11 @@ user_domain_id = default
 """
 
 
-def adopted(more: str = "", wanted: Wanted = WANTED, **found: Any) -> Adopted:
+def adopted(more: str = "", wanted: AdoptionSpec = WANTED, **found: Any) -> Adopted:
     return adopt(Original(files={"/etc/heat/heat.conf": LEAST + more}, **found), wanted)
 
 
-def problems(more: str = "", wanted: Wanted = WANTED, **found: Any) -> tuple[str, ...]:
+def problems(more: str = "", wanted: AdoptionSpec = WANTED, **found: Any) -> tuple[str, ...]:
     with pytest.raises(AdoptionError) as raised:
         adopted(more, wanted, **found)
     return raised.value.problems

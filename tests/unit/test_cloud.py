@@ -1,4 +1,4 @@
-"""What a cloud lacks is told before anything is made, all of it at once."""
+"""What a cloud shortfalls is told before anything is made, all of it at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def up(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -
     return run(cloud=cloud, hosts="openstack", openstack=SSH_FROM | (openstack or {}), **more)
 
 
-def lacks(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -> tuple[str, ...]:
+def shortfalls(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -> tuple[str, ...]:
     """What is told where the cloud does not do."""
     with pytest.raises(SettingsError) as error:
         up(cloud, openstack, **more)
@@ -115,14 +115,14 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
 @pytest.mark.parametrize(("cloud", "openstack", "told"), NOT_THERE, ids=[told for _, _, told in NOT_THERE])
 def test_what_is_not_there_is_told_with_what_to_type(cloud: FakeCloud, openstack: dict[str, Any], told: str) -> None:
     if told:
-        assert lacks(cloud, openstack) == (told,)
+        assert shortfalls(cloud, openstack) == (told,)
     else:
         up(cloud, openstack)
 
 
 def test_an_existing_key_pair_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/user/0/agent")
-    (told,) = lacks(FakeCloud(key_pairs={}), {"keyPair": "mine"})
+    (told,) = shortfalls(FakeCloud(key_pairs={}), {"keyPair": "mine"})
     assert told.startswith("openstack.keyPair = mine: the cloud has no key pair that this project may use.")
 
 
@@ -140,7 +140,7 @@ def test_all_that_is_not_there_is_told_at_once_and_nothing_is_made() -> None:
 
 def test_a_cloud_that_lets_nobody_in_is_told_once_in_its_own_words() -> None:
     cloud = FakeCloud(lets_in=False)
-    (told,) = lacks(cloud)
+    (told,) = shortfalls(cloud)
     assert told.startswith(
         "openstack.cloud = (from the environment): Error creating OpenStack identity client: got 401 instead. Type: "
     )
@@ -232,14 +232,14 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
 def test_a_quota_that_is_too_small_is_told_by_what_is_left_of_it(
     cloud: FakeCloud, openstack: dict[str, Any], told: str
 ) -> None:
-    assert lacks(cloud, openstack) == (told,)
+    assert shortfalls(cloud, openstack) == (told,)
 
 
 def test_hosts_that_are_there_already_are_not_counted_again() -> None:
     """Three of ours use up the whole of a quota: nothing is wanted, and a fourth one is one more."""
     full = {"maxTotalCores": 4, "totalCoresUsed": 4, "maxTotalInstances": 3, "totalInstancesUsed": 3}
     up(FakeCloud(ours=3, limits=full, network_quota={"port": 6}))
-    told = lacks(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
+    told = shortfalls(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
     assert [problem.partition(". ")[0] for problem in told] == [
         "nodes = 3: ports: 1 wanted, and the project's quota has 0 of 6 left",
         "nodes = 3: servers: 1 wanted, and the project's quota has 0 of 3 left",
@@ -262,7 +262,7 @@ def test_no_volume_is_asked_for_where_none_is_booted_from() -> None:
 
 
 def test_a_cloud_without_volumes_boots_from_none() -> None:
-    (told,) = lacks(FakeCloud(has_volumes=False), {"bootVolume": 20})
+    (told,) = shortfalls(FakeCloud(has_volumes=False), {"bootVolume": 20})
     assert told.startswith("openstack.bootVolume = 20: the cloud has no volumes. Type: ")
 
 

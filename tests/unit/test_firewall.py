@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.hosts.ingress import Opening, openings
+from components.hosts.ingress import IngressRule, ingress_rules
 from infra.settings.load import load
 from tests.unit.program import STACK
 
@@ -18,7 +18,7 @@ OPERATOR, CLIENTS, MONITOR = "198.51.100.7/32", "192.0.2.0/24", "203.0.113.0/28"
 def wanted(openstack: dict[str, Any] | None = None, **more: Any) -> set[tuple[str, int, str]]:
     given_settings = {"sshFrom": [OPERATOR], "clientsFrom": [CLIENTS]} | (openstack or {})
     settings = load(STACK, {"hosts": "openstack", "openstack": given_settings, **more})
-    return {(one.at, one.port, one.source) for one in settings.openings}
+    return {(one.at, one.port, one.source) for one in settings.ingress_rules}
 
 
 # The guide's picture, as (who is reached, at which port, by whom).
@@ -63,7 +63,7 @@ def test_clients_that_are_not_named_are_where_the_operator_is() -> None:
 
 
 def test_nothing_but_ssh_and_apis_is_open_where_heat_leans_on_services_elsewhere() -> None:
-    opened = openings(
+    opened = ingress_rules(
         (), client_ports=(8004, 8000), node_ports=(), stats_port=8404, clients_from=[CLIENTS], stats_from=(),
         ssh_from=[OPERATOR], requests_from="front",
     )  # fmt: skip
@@ -79,9 +79,9 @@ def test_a_network_that_is_named_twice_opens_one_way_in(twice: str) -> None:
 
 
 def test_each_opening_has_a_name_of_its_own_that_says_what_it_is() -> None:
-    assert Opening(at="front", port=22, source="10.0.0.0/8").name == "front-22-from-10.0.0.0-8"
+    assert IngressRule(at="front", port=22, source="10.0.0.0/8").name == "front-22-from-10.0.0.0-8"
     settings = load(
         STACK,
         {"hosts": "openstack", "openstack": {"sshFrom": [OPERATOR], "clientsFrom": [CLIENTS, "0.0.0.0/0"]}},
     )
-    assert len({one.name for one in settings.openings}) == len(settings.openings)
+    assert len({one.name for one in settings.ingress_rules}) == len(settings.ingress_rules)

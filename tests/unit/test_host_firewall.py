@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.hosts.firewall import script
-from components.hosts.ingress import Closed
+from components.hosts.ingress import ClosedPorts
 from infra.settings.load import load
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import STACK, Run, balanced_sample, cached, existing_control_plane, guide_sample, vm_sample
@@ -140,7 +140,7 @@ def run_script(
     tool(tmp_path, "dpkg-query", "echo installed")
     tool(tmp_path, "systemctl", f'echo "$*" >>{tmp_path}/asked')
     tool(tmp_path, "install", 'for last; do :; done; case "$1" in -d) mkdir -p "$last" ;; *) cp "$7" "$last" ;; esac')
-    closed = Closed(address="10.0.0.1", ports=(3306, 5672), sources=())
+    closed = ClosedPorts(address="10.0.0.1", ports=(3306, 5672), sources=())
     text = script("front", closed, sources)
     for path in ("/etc/heat-scaleout", "/etc/systemd/system"):
         text = text.replace(f"{path}/", f"{tmp_path}/")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.adoption.merge import AdoptionError, Original, Wanted, adopt
+from components.adoption.merge import AdoptionError, AdoptionSpec, Original, adopt
 from components.adoption.translation import Translation, translate
 from components.text import control_character
 from tests.unit.sample import DEPLOYMENT, A, B
@@ -74,8 +74,8 @@ CONFS = {
 }  # fmt: skip
 
 
-def wanted() -> Wanted:
-    return Wanted(control=B, address=A, api_port=8004, cfn_port=8000, max_body=1_638_400, deployment=DEPLOYMENT)
+def wanted() -> AdoptionSpec:
+    return AdoptionSpec(control=B, address=A, api_port=8004, cfn_port=8000, max_body=1_638_400, deployment=DEPLOYMENT)
 
 
 @pytest.mark.parametrize("name", CONFS)

@@ -13,7 +13,7 @@ from infra.settings.model import HaproxySettings
 from tests.unit.fake_cloud import FakeCloud
 from tests.unit.program import BALANCER, BALANCER_IP, BALANCER_VIP, FLOATING_IP, Resource, balanced_sample, vm_sample
 from tests.unit.sample import parsed
-from tests.unit.test_cloud import lacks, up
+from tests.unit.test_cloud import shortfalls, up
 from tests.unit.test_firewall import CLIENTS, FROM_NODES, OPERATOR, SSH, wanted
 from tests.unit.test_openstack_settings import vms
 
@@ -257,7 +257,7 @@ def test_what_cannot_be_is_told_with_what_to_type(raw: dict[str, Any], told: str
 
 
 def test_a_cloud_without_load_balancers_is_told_before_anything_is_made() -> None:
-    assert lacks(FakeCloud(has_balancers=False), loadBalancer="octavia") == (
+    assert shortfalls(FakeCloud(has_balancers=False), loadBalancer="octavia") == (
         "loadBalancer = octavia: the cloud has no load balancers. "
         "Type: pulumi config set loadBalancer haproxy --stack sample",
     )
@@ -270,12 +270,12 @@ def test_a_cloud_that_is_not_asked_for_one_needs_none() -> None:
 def test_an_address_and_a_port_more_are_counted() -> None:
     cloud = FakeCloud(network_quota={"floatingip": 1, "port": 8})
     # Three hosts, the router, DHCP and the load balancer, beside three that others have.
-    assert [problem.partition(". Type")[0] for problem in lacks(cloud, loadBalancer="octavia")] == [
+    assert [problem.partition(". Type")[0] for problem in shortfalls(cloud, loadBalancer="octavia")] == [
         "nodes = 2: ports: 6 wanted, and the project's quota has 5 of 8 left",
         "hosts = openstack: floating IPs: 2 wanted, and the project's quota has 1 of 1 left",
     ]
 
 
 def test_an_address_that_is_there_has_to_be_the_projects() -> None:
-    (told,) = lacks(FakeCloud(), {"loadBalancerFloatingIp": "203.0.113.99"}, loadBalancer="octavia")
+    (told,) = shortfalls(FakeCloud(), {"loadBalancerFloatingIp": "203.0.113.99"}, loadBalancer="octavia")
     assert told.startswith("openstack.loadBalancerFloatingIp = 203.0.113.99: the cloud has no floating IP")

@@ -125,7 +125,7 @@ def test_a_group_of_security_has_the_rules_that_the_deployment_needs() -> None:
         group = inputs["securityGroupId"].removesuffix("-security-group-id")
         source = inputs.get("remoteIpPrefix") or inputs["remoteGroupId"].removesuffix("-security-group-id")
         told.add((group, int(inputs["portRangeMin"]), source))
-    assert told == {(one.at, one.port, one.source) for one in settings.openings}
+    assert told == {(one.at, one.port, one.source) for one in settings.ingress_rules}
 
 
 def test_each_host_is_in_its_group_alone() -> None:

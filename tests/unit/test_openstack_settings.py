@@ -190,7 +190,7 @@ def test_the_front_host_may_be_made_anew_where_the_database_is_elsewhere() -> No
 
 
 def test_where_the_control_plane_is_elsewhere_clients_reach_the_apis_alone_and_nodes_nothing() -> None:
-    opened = {(one.at, one.port, one.source) for one in elsewhere().openings if one.port != 22}
+    opened = {(one.at, one.port, one.source) for one in elsewhere().ingress_rules if one.port != 22}
     operator = "198.51.100.7/32"
     assert opened == {
         ("front", 8004, operator), ("front", 8000, operator), ("nodes", 8004, "front"), ("nodes", 8000, "front"),

@@ -441,4 +441,4 @@ def test_what_is_told_to_the_program_is_the_same_for_every_action() -> None:
     over = TakeOver(address="10.0.0.1", listeners=(("rest_api_proxy", 8004),), keep_engine=True)
     specs = {over.text(action, "purpose").partition("<<")[2] for action in ("look", "take", "give-back")}
     assert len(specs) == 1
-    assert over.farewell.partition("<<")[2] in specs
+    assert over.teardown.partition("<<")[2] in specs

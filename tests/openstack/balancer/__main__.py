@@ -47,7 +47,7 @@ OctaviaProxy(
         inside=made.vip_address,
         outside=made.vip_address,
     ),
-    wanted=balanced,
+    spec=balanced,
     fronted=plan_listeners(wanted),
     after=[],
 )

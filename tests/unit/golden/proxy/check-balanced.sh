@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: b9563a485ebb9b63b93ba09876468770e957e3490f2108fd573f360e47a24b43
+# What has just been changed: ea3c9923683585218a90347d0b079fb75da45db3af20f55e1431a1b54f56f80b
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
