@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -57,6 +57,29 @@ def _reachable(from_resource: pulumi.Resource, to_resource: pulumi.Resource) -> 
     return False
 
 
+def _transfer_properties(
+    res: pulumi.Resource, props: Mapping[str, Any], custom: bool
+) -> dict[str, Callable[..., None]]:
+    """What a resource is given, as outputs that are there once it is registered: one future each, and not four."""
+
+    def resolver(name: str) -> Callable[..., None]:
+        future: asyncio.Future[Any] = asyncio.Future()
+        res.__dict__[name] = pulumi.Output._from_data(future)
+
+        def resolve(
+            value: Any, known: bool, secret: bool, deps: set[pulumi.Resource] | None, failed: Exception | None
+        ) -> None:
+            if failed is None:
+                data = output._OutputData(resources={*(deps or ()), res}, value=value, is_known=known, is_secret=secret)
+                future.set_result(data)
+            else:
+                future.set_exception(failed)
+
+        return resolve
+
+    return {name: resolver(name) for name in props if name != "urn" and not (name == "id" and custom)}
+
+
 # The types of Pulumi's own classes, taken apart once.
 _unwrap_type = functools.cache(_types.unwrap_type)
 _resource_types = functools.cache(_types.resource_types)
@@ -87,6 +110,7 @@ def quick_pulumi() -> Iterator[None]:
         mock.patch.object(pulumi.Output, "from_input", staticmethod(quick_input)),
         mock.patch.object(output, "contains_unknowns", _without_unknowns),
         mock.patch("pulumi.runtime.resource.create_urn", return_value=_Unasked()),
+        mock.patch.object(rpc, "transfer_properties", _transfer_properties),
         mock.patch.object(resource_cycle_breaker, "_reachable", _reachable),
         mock.patch.object(_types, "unwrap_type", _unwrap_type),
         mock.patch.object(_types, "resource_types", _resource_types),
