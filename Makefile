@@ -54,13 +54,14 @@ hostkeys: tools ## the keys of existing hosts: fetched once, shown, and pinned w
 
 .PHONY: test
 test: tools ## the checks and the fast tests: no root, no hosts
-	@# mypy takes one core, and the tests take what is left.
+	@# mypy takes one core for a while, and the tests take what is left.
 	@$(MAKE) --no-print-directory --jobs=2 check unit
 
 .PHONY: unit
 unit: tools
+	@# A worker more loads everything once more, and runs the program anew for what another one has seen.
 	@# Python keeps what it has compiled, whatever the environment says: without that each worker begins 3 s later.
-	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q --numprocesses 3 --dist loadfile tests/unit
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -q --numprocesses 2 --dist loadfile tests/unit
 
 .PHONY: check
 check: venv ## ruff, mypy, shellcheck
