@@ -78,7 +78,7 @@ def keystone_url(parts: Mapping[str, str]) -> str:
 
 
 class Combiner:
-    """Makes the options that need several others. What it makes and refuses is in `values` and `report`."""
+    """Makes options of several others, in `values`, and records their results in `report`."""
 
     def __init__(self, values: Values, names: OptionNames, report: Report) -> None:
         self._values, self._names, self._report = values, names, report

@@ -19,7 +19,7 @@ def label(name: Name) -> str:
 
 
 def is_path_option(name: Name) -> bool:
-    """Whether an option's value is a path on the host, as far as its name tells."""
+    """Whether an option's value is a path on the host, judging by its name."""
     return bool(_PATH_OPTIONS.search(name[1])) and name != ("healthcheck", "path")
 
 

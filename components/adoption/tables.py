@@ -1,4 +1,4 @@
-"""What is known of options beyond the catalogue of the releases: who sets them, old names, what replaced them. Pure."""
+"""Tables of options that the catalogue of the releases does not have: old names, removed options. Pure."""
 
 from __future__ import annotations
 

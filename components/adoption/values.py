@@ -107,7 +107,7 @@ class Values:
         if self._names.is_secret(name):
             return _unchanged
         if section.startswith("cors"):
-            # A loopback address in an origin is the machine of whoever looks at the page.
+            # In an origin, a loopback address means the host of the browser.
             return loopback.unchanged
         if key in _KEYSTONE_URLS:
             return _keystone_url

@@ -1,4 +1,4 @@
-"""How a proxy checks the APIs' health, if it does not tell them the result."""
+"""How a proxy checks the APIs' health, if the APIs do not learn the result."""
 
 from __future__ import annotations
 

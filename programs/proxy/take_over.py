@@ -88,7 +88,7 @@ def run(*words: str, check: bool = True) -> str:
         check: whether a failure is an error.
 
     Returns:
-        What it prints, without blanks around it.
+        Its output, without surrounding whitespace.
 
     Raises:
         TakeOverError: the command failed; the message has its output.
