@@ -60,13 +60,13 @@ class Proxy(Protocol):
     Attributes:
         running: done when it sends requests to the planned processes.
         digest: of what it is told.
-        inside: where it listens, as the front host reaches it.
+        internal_address: where it listens, as the front host reaches it.
         socket: where it is asked on the front host what it knows of the APIs; "" where it cannot be.
     """
 
     running: list[pulumi.Resource]
     digest: str
-    inside: pulumi.Output[str]
+    internal_address: pulumi.Output[str]
     socket: str
 
 
@@ -141,7 +141,7 @@ class Check(pulumi.ComponentResource):
         certificates = [front.file("ca", path, text, parent=self) for path, text in control.files.items()]
         plan = "\0".join([proxy.digest, source, *(process.name for process in processes)])
         text = pulumi.Output.all(
-            control.service, control.keystone_url, control.ca_file, proxy.inside, equal,
+            control.service, control.keystone_url, control.ca_file, proxy.internal_address, equal,
             *(node.digest for node in nodes.values()),
         ).apply(
             lambda known: render(

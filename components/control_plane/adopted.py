@@ -6,15 +6,16 @@ Nothing of it is made or changed here. Every secret that is read is one from the
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from components.adoption import merge as adoption
-from components.adoption.merge import AUTH, Adopted, AdoptionSpec, Original
-from components.adoption.translation import keystone_root
+from components.adoption.combined import keystone_root
+from components.adoption.merge import Adopted, AdoptionSpec, Original, Problem
+from components.adoption.tables import AUTH
 from components.control_plane.bundled import ControlPlane, ServiceLogin, run_program
 from components.control_plane.client_config import Login
 from components.control_plane.existing import KEYSTONE_CHECK, REACH
@@ -53,6 +54,7 @@ class AdoptedControlPlane(ControlPlane):
         hosts: Collection[Host],
         source: Source,
         spec: AdoptionSpec,
+        describe: Callable[[Problem], str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Read it.
@@ -64,6 +66,7 @@ class AdoptedControlPlane(ControlPlane):
             hosts: all of them, that one as well: none is changed before the configuration is known to be good.
             source: where on the host it stands.
             spec: what it has to agree with.
+            describe: a sentence about a problem, for the operator.
             opts: of the component.
         """
         super().__init__("heat:control:AdoptedControlPlane", name, {}, opts)
@@ -76,7 +79,7 @@ class AdoptedControlPlane(ControlPlane):
             after=[program],
         )
         told: pulumi.Output[str] = pulumi.Output.secret(read.stdout)
-        adopted = told.apply(lambda known: _adopted(known, spec))
+        adopted = told.apply(lambda known: _adopted(known, spec, describe))
         fetched = host.script(
             "original-files",
             adopted.apply(
@@ -95,7 +98,7 @@ class AdoptedControlPlane(ControlPlane):
         # The Heat that is adopted need not know the key: what it keeps in the cache has other names there.
         key = password("secret-token-cache", self)
         placed = pulumi.Output.all(adopted, self._contents, key).apply(
-            lambda known: known[0].placed(known[1]).with_encrypted_tokens(known[2])
+            lambda known: known[0].with_node_paths(known[1]).with_encrypted_tokens(known[2])
         )
         self._options = placed.apply(lambda known: merge(known.public, known.secret))
         # The translation has taken apart what may be read and what may not.
@@ -121,7 +124,9 @@ class AdoptedControlPlane(ControlPlane):
                 "adoption/place.sh.j2",
                 directory=adoption.DIRECTORY,
                 parent=heat_conf.CONF_DIR,
-                files={adoption.place(path, content): adoption.encoded(content) for path, content in known.items()},
+                files={
+                    adoption.node_path(path, content): adoption.clean_base64(content) for path, content in known.items()
+                },
             )
         )
         return host.script("adopted-files", text, parent=self, after=after)
@@ -195,16 +200,17 @@ def keystone_known(options: Options, deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _adopted(told: str, spec: AdoptionSpec) -> Adopted:
-    """What a host has told, adopted; or the `up` ends here.
+def _adopted(report: str, spec: AdoptionSpec, describe: Callable[[Problem], str]) -> Adopted:
+    """Adopt the configuration that a host reports.
 
     Raises:
         pulumi.RunError: with every problem found.
     """
     try:
-        found = adoption.adopt(Original.told(told), spec)
+        found = adoption.adopt(Original.parse(report), spec)
     except adoption.AdoptionError as error:
-        raise pulumi.RunError(str(error)) from None
+        reasons = "\n".join(f"  * {describe(problem)}" for problem in error.problems)
+        raise pulumi.RunError(f"the heat.conf cannot be adopted:\n{reasons}") from None
     for note in found.notes:
         pulumi.log.warn(note)
     return found

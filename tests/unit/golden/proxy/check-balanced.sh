@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ea3c9923683585218a90347d0b079fb75da45db3af20f55e1431a1b54f56f80b
+# What this check covers: 8b1292d8ea1bc3ee44a8ff70cb5a54734eba71028edc02c86f3fd5e9123407ec
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: d1eae9dd0e96005b6c4bbba133abe6a269e657c9a299884112d6dc6aac8630e4
+# What this check covers: c7a1990649a9f6a3603877eaa54f40076bd5f87f5315b7639331ca7c9616b48c
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
