@@ -22,7 +22,7 @@ from botocore.utils import parse_timestamp
 from heatclient.client import Client as HeatClient
 
 from components.remote import framed
-from tests.e2e.lab import ROOT, Stack, engine, wait_for
+from tests.e2e.lab import ROOT, Result, Stack, engine, wait_for
 
 WAIT = 120
 
@@ -46,6 +46,18 @@ def gone(cloud: Any, stack: Any) -> None:
 def completed(cloud: Any, stack: Any, status: str = "CREATE_COMPLETE") -> Any:
     failed = status.replace("COMPLETE", "FAILED")
     return cloud.orchestration.wait_for_status(stack, status=status, failures=[failed], interval=0.5, wait=WAIT)
+
+
+def named(preview: Result) -> set[str]:
+    """The resources that a preview would create, by their names."""
+    return set(re.findall(r"(?m)^ *\+ +command:remote:Command +(\S+) +create\b", preview.text))
+
+
+def test_a_preview_of_an_empty_stack_names_every_process(stack: Stack, first_preview: Result) -> None:
+    units = [(process["node"], process["unit"].replace("@", "-")) for process in stack.outputs()["processes"]]
+    assert named(first_preview) >= {f"{node}-{unit}" for node, unit in units}
+    assert " to create" in first_preview.text
+    assert "Traceback" not in first_preview.text
 
 
 def test_the_outputs_say_what_runs_where(stack: Stack) -> None:
@@ -216,6 +228,9 @@ def test_a_wait_condition_is_signalled_through_its_signed_url(stack: Stack, clou
 def test_engines_go_from_one_to_four_and_those_that_stay_are_not_touched(stack: Stack) -> None:
     before = stack.pids()
     stack.set("engines", 4)
+    preview = stack.pulumi("preview")
+    started = {"node-2-heat-engine-1", "node-1-heat-engine-2", "node-2-heat-engine-2"}
+    assert {name for name in named(preview) if not name.endswith("-conf")} == started
     began = time.monotonic()
     stack.up()
     print(f"four engines after {time.monotonic() - began:.1f} s")

@@ -288,3 +288,4 @@ def test_what_is_built_and_imitated_has_the_pinned_versions() -> None:
     assert f"github.com/pulumi/pulumi/pkg/v3 v{pins['pulumi']} " in module
     service = (ROOT / "tools/offline/command_provider/service.py").read_text()
     assert f'VERSION = "{pins["pulumi-command"]}"' in service
+    assert f'requiredPulumiVersion: ">={pins["pulumi"]} <4.0.0"' in (ROOT / "Pulumi.yaml").read_text()
