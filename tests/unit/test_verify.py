@@ -54,7 +54,12 @@ def exported(run: Run | None = None) -> dict[str, Any]:
         for item in run.remote
     ]
     stack = resource("dev", "pulumi:pulumi:Stack", outputs={"processes": run.outputs["processes"]})
-    return {"deployment": {"resources": [stack, *resources]}}
+    components = [
+        resource(item.name, item.type, outputs=run.components.get(item.name, {}))
+        for item in run.registered
+        if item.type.startswith("heat:")
+    ]
+    return {"deployment": {"resources": [stack, *components, *resources]}}
 
 
 def test_every_file_that_the_program_puts_on_a_host_is_expected_there_as_it_was_put() -> None:
@@ -133,8 +138,16 @@ def test_a_timer_that_is_put_in_place_is_expected_to_run() -> None:
     assert Unit(name="tidy.timer", stamp="") in expected(state)["node-1"].units
 
 
-def test_a_stack_without_hosts_is_told_so() -> None:
-    with pytest.raises(ValueError, match="pulumi up has not been run"):
+def test_a_state_of_an_earlier_version_is_refused_with_what_to_type() -> None:
+    state = exported()
+    (node,) = [item for item in state["deployment"]["resources"] if item["urn"].endswith("::node-2")]
+    node["outputs"] = {}
+    with pytest.raises(ValueError, match=r"an earlier version.*type: pulumi up"):
+        expected(state)
+
+
+def test_a_stack_without_hosts_is_refused_with_what_to_type() -> None:
+    with pytest.raises(ValueError, match=r"no hosts.*type: pulumi up"):
         expected({"deployment": {"resources": [resource("dev", "pulumi:pulumi:Stack")]}})
 
 
@@ -259,7 +272,7 @@ def test_a_process_that_nobody_planned_is_told(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_healthy_host() -> None:
-    with pytest.raises(ValueError, match="did not say all"):
+    with pytest.raises(ValueError, match="incomplete"):
         problems("/etc/heat/heat.conf\tis lost")
 
 
@@ -294,7 +307,7 @@ def test_another_generation_has_every_command_run_again_and_changes_nothing_else
 def test_a_host_that_does_not_answer_is_named_while_it_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     hosts = {name: verify.Expected(connection={"host": f"10.0.0.{at}"}) for at, name in enumerate(("front", "node-1"))}
 
-    async def ask(host: verify.Expected) -> list[tuple[str, str]]:
+    async def compare(host: verify.Expected) -> list[tuple[str, str]]:
         # One says nothing until it has been named.
         while host is hosts["node-1"] and "node-1" not in said:
             await asyncio.sleep(0.01)
@@ -302,8 +315,8 @@ def test_a_host_that_does_not_answer_is_named_while_it_is_waited_for(capsys: pyt
         return [("a file", host.connection["host"])]
 
     said: list[str] = []
-    with mock.patch.object(verify, "ask", ask), mock.patch.object(verify, "_NAMED_AFTER", 0.05):
-        answers = asyncio.run(asyncio.wait_for(verify.ask_all(hosts), 30))
+    with mock.patch.object(verify, "compare", compare), mock.patch.object(verify, "_NAMED_AFTER", 0.05):
+        answers = asyncio.run(asyncio.wait_for(verify.compare_all(hosts), 30))
     assert answers == [[("a file", "10.0.0.0")], [("a file", "10.0.0.1")]]
     assert "node-1" in said
     assert "front" not in said
