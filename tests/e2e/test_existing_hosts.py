@@ -100,7 +100,7 @@ def test_hosts_without_their_keys_are_refused_with_what_to_type(stack: Stack) ->
 def test_the_hosts_keys_are_fetched_over_the_jump_host_and_not_taken_unseen(stack: Stack) -> None:
     unseen = hostkeys()
     assert unseen.returncode == 1
-    assert "nobody is here to compare fingerprints" in unseen.stdout
+    assert "there is no terminal to compare fingerprints in" in unseen.stdout
     fetched = hostkeys("--yes")
     assert fetched.returncode == 0, fetched.stdout
     for name, path in PATHS.items():
