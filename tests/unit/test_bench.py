@@ -121,7 +121,7 @@ def test_the_tables_have_every_row_with_its_reason() -> None:
     disturbed = row(2, 9, "wide 9", share=0)
     disturbed.create = Phase(seconds=9, engines=6.0, carriers=3.0, idle=0.25, others=0.4)
     text = markdown([row(1, 80), row(4, 25), row(2, 3, "group 299", share=0), failed, disturbed])
-    assert "| disturbed: something else had 40% of the CPUs |" in text
+    assert "| disturbed: other programs used 40% of the CPUs |" in text
     assert "| 27.0.1 | checksPerStack 8 | many 12 x 10 | 4 | 25.0 s | 0.48 | 0.80 | 12.5 s | 0.80 | 25% |  |" in text
     assert "| 2 | group 299 | 3.0 s | 0.020 + 0.010 | 25% | 1.5 s | 0.020 + 0.010 | 25% |  |" in text
     assert r"| Heat's own pace | 2 | wide 20 |  |  |  |  |  |  | 400 a\|b c; 1 error line |" in text
