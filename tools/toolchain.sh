@@ -137,8 +137,8 @@ $mirror/SHA256SUMS has the digest $sums. If the mirror's administrator confirms 
 export PULUMI_MIRROR_SHA256=$sums"
     [ "$sums" = "$mirror_sha256" ] || die "PULUMI_MIRROR_SHA256 is $mirror_sha256, but $mirror/SHA256SUMS
 has the digest $sums: the list was changed. Ask the mirror's administrator why, before you set the new digest."
-    wanted=$(checksum_of "$work/SHA256SUMS" "$1")
-    [ -n "$wanted" ] || die "PULUMI_MIRROR: $mirror/SHA256SUMS does not list $1. Ask the mirror's administrator to add it."
+    expected=$(checksum_of "$work/SHA256SUMS" "$1")
+    [ -n "$expected" ] || die "PULUMI_MIRROR: $mirror/SHA256SUMS does not list $1. Ask the mirror's administrator to add it."
     pinned_in "$work/SHA256SUMS" "$1" ||
         die "PULUMI_MIRROR: $mirror/$1 does not match its checksum in SHA256SUMS. Download the archive into the mirror again."
     source="PULUMI_MIRROR, verified by its SHA256SUMS, which has the digest PULUMI_MIRROR_SHA256"
@@ -170,8 +170,8 @@ from_download() {
         failed "official download" "$2/$3: $why"
         return 1
     }
-    wanted=$(checksum_of "$work/checksums" "$1")
-    if [ -z "$wanted" ]; then
+    expected=$(checksum_of "$work/checksums" "$1")
+    if [ -z "$expected" ]; then
         failed "official download" "$2/$3 does not list $1"
         return 1
     fi
@@ -180,7 +180,7 @@ from_download() {
         failed "official download" "$2/$1: $why"
         return 1
     }
-    matches "$work/$1" "$wanted" || die "$2/$1 does not match its checksum in $3. Try again. If it still does not match, do not use it."
+    matches "$work/$1" "$expected" || die "$2/$1 does not match its checksum in $3. Try again. If it still does not match, do not use it."
     if [ -z "$(checksum_of "$official" "$1")" ]; then
         source="official download, verified by the release's own checksums alone: $official does not list it"
     elif pinned_in "$official" "$1"; then
