@@ -60,13 +60,13 @@ test: venv ## checks and unit tests, without root, hosts or the Pulumi CLI; T=fi
 ifdef T
 	@$(PYTEST) $(T)
 else
-	@# mypy uses one core, and the tests use the others.
+	@# mypy uses one core for a while, and the tests use the rest.
 	@$(MAKE) --no-print-directory --jobs=2 check unit
 endif
 
 .PHONY: unit
 unit: venv ## the unit tests alone
-	@$(PYTEST) --numprocesses 3 --dist loadfile tests/unit
+	@$(PYTEST) --numprocesses 2 --dist loadfile tests/unit
 
 .PHONY: check
 check: venv ## ruff, mypy, shellcheck

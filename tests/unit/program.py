@@ -42,6 +42,7 @@ from infra.settings.load import SECRETS
 from infra.settings.model import Settings
 from infra.settings.reader import camel
 from tests.unit.fake_cloud import FakeCloud, unlimited
+from tests.unit.quick_pulumi import quick_pulumi
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "heat-scaleout"
@@ -325,10 +326,11 @@ def in_pulumi(
             },
             [f"{PROJECT}:{key}" for key in (*SECRETS, "secretOptions") if key in config],
         )
-        loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
-        stack = pulumi.runtime.get_root_resource()
-        assert isinstance(stack, Stack)
-        return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
+        with quick_pulumi():
+            loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
+            stack = pulumi.runtime.get_root_resource()
+            assert isinstance(stack, Stack)
+            return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
 
     asyncio.set_event_loop(loop)
     # Nearly all of what is made meanwhile is still in use: looking through it over and over is a fifth of the time.

@@ -99,7 +99,7 @@ def status(connection: socket.socket) -> int:
 def front(tmp_path: Path, haproxy: dict[str, object], limits: Limits = LIMITS) -> Iterator[Front]:
     seen: list[dict[str, str]] = []
     api = http.server.ThreadingHTTPServer((ADDRESS, 0), type("Told", (Api,), {"seen": seen}))
-    threading.Thread(target=api.serve_forever, daemon=True).start()
+    threading.Thread(target=api.serve_forever, args=(0.02,), daemon=True).start()
     processes = [
         Process(kind=kind, node="node-1", address=ADDRESS, instance=api.server_port) for kind in (Kind.API, Kind.CFN)
     ]
