@@ -66,6 +66,7 @@ endif
 
 .PHONY: unit
 unit: venv ## the unit tests alone
+	@# Each further worker would load everything again, and repeat runs of the program that another worker has cached.
 	@$(PYTEST) --numprocesses 2 --dist loadfile tests/unit
 
 .PHONY: check
