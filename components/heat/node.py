@@ -148,6 +148,7 @@ class HeatNode(pulumi.ComponentResource):
         self._install = deployment.install
         self._api_server = api_server
         self._texts: dict[str, pulumi.Output[str]] = {}
+        self._copied: dict[str, dict[str, str]] = {}
         self.files = []
         self._shared = {
             "prefix": deployment.prefix,
@@ -420,6 +421,8 @@ class HeatNode(pulumi.ComponentResource):
             parent=self,
             after=self._after_check,
         )
+        copies = self._copies(process.kind, process.unit, heat_conf.process_conf(process))
+        self._copied[process.unit] = copies
         script = self._digest(self._read(process.kind), text).apply(
             lambda digest: render(
                 "heat/process.sh.j2",
@@ -427,7 +430,7 @@ class HeatNode(pulumi.ComponentResource):
                 unit=process.unit,
                 name=process.name,
                 port=process.port,
-                copies=list(self._copies(process.kind, process.unit, heat_conf.process_conf(process)).items()),
+                copies=list(copies.items()),
                 **self._shared,
             )
         )
@@ -481,6 +484,8 @@ class HeatNode(pulumi.ComponentResource):
                 "heat/check.sh.j2", digest=digest, processes=processes, total=engines_in_all, **self._shared
             )
         )
+        # Every process has been run by now. tools/verify.py reads this from the stack's state.
+        self.register_outputs({"copies": self._copied})
         return self.host.script("check", text, parent=self, after=after, shown=True)
 
     def messaging(self, plan: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Output[dict[str, str]]:
