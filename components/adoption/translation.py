@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from components import loopback
+from components import loopback, urls
 from components.adoption.oslo_files import DEFAULT, Entry, Resolver, UnresolvedError, read, section_name
 from components.heat.options import LOGINS, Name, alike, catalogue, looks_secret
 from components.text import shortened
@@ -253,17 +253,17 @@ def _backend_argument(value: str, address: str) -> str:
     """One of a cache's own arguments, as `name:value`."""
     name, colon, rest = value.partition(":")
     if name in ("url", "host", "hosts", "server", "servers"):
-        return name + colon + loopback.servers(rest, address)
-    return loopback.urls(value, address)
+        return name + colon + loopback.rewrite_servers(rest, address)
+    return loopback.rewrite_urls(value, address)
 
 
 # What is known of an option's value by its name; the others are gone through for URLs.
 _REWRITING: dict[Name, loopback.Rewrite] = {
-    _TRANSPORT: loopback.transport,
-    ("oslo_messaging_notifications", "transport_url"): loopback.notifications,
+    _TRANSPORT: loopback.rewrite_transport_url,
+    ("oslo_messaging_notifications", "transport_url"): loopback.rewrite_notification_url,
     ("cache", "backend_argument"): _backend_argument,
     **{
-        ("database", option): loopback.database
+        ("database", option): loopback.rewrite_database_url
         for option in ("connection", "slave_connection", "asyncio_connection", "asyncio_slave_connection")
     },
 }
@@ -356,19 +356,19 @@ class _Work:
 
     def _hide(self, value: str) -> None:
         for line in value.splitlines():
-            self.hidden.update(loopback.passwords(line) if "://" in line else (line,))
+            self.hidden.update(urls.passwords(line) if "://" in line else (line,))
 
     def _shown(self, value: str, *, secret: bool) -> str:
         if not secret:
             return value
-        return "\n".join(loopback.masked(line) for line in value.split("\n"))
+        return "\n".join(urls.masked(line) for line in value.split("\n"))
 
     def _without_secrets(self, fate: Fate) -> Fate:
         """No secret is shown where another option's value repeats it."""
         hidden = [text for text in self.hidden if len(text) >= _LONG]
 
         def clean(text: str) -> str:
-            return loopback.HIDDEN if any(secret in text for secret in hidden) else text
+            return urls.HIDDEN if any(secret in text for secret in hidden) else text
 
         return Fate(
             name=fate.name,
@@ -394,7 +394,7 @@ class _Work:
         old = "\n".join(entry.values) if self._repeated(entry.name) else entry.last
         if outcome is Outcome.REFUSED and not told:
             self.refused[entry.name] = f"{entry.where}: {label(entry.name)}: {reason}"
-        sure = any(map(self._is_secret, (entry.name, *self._older(entry.name)))) or loopback.has_login(old)
+        sure = any(map(self._is_secret, (entry.name, *self._older(entry.name)))) or urls.has_login(old)
         if sure:
             self._hide(old)
         secret = secret or sure
@@ -433,7 +433,7 @@ class _Work:
                     raise loopback.UndecidableError("its value runs over several lines: write it on one")
                 line = " ".join(line.split("\n"))
             lines.append(line)
-        secret = any(self._is_secret(name) or loopback.has_login(self.entries[name].last) for name in resolver.used)
+        secret = any(self._is_secret(name) or urls.has_login(self.entries[name].last) for name in resolver.used)
         return "\n".join(lines), secret
 
     def _value(self, entry: Entry) -> tuple[str, bool] | None:
@@ -452,10 +452,10 @@ class _Work:
             return lambda value, _: value
         if section.startswith("cors"):
             # An origin's loopback address is the machine of whoever looks at the page.
-            return loopback.unchanged
+            return loopback.refuse_loopback
         if key in _KEYSTONE_URLS:
-            return lambda value, address: _keystone_v3(loopback.urls(value, address))
-        return loopback.servers if _SERVERS.search(key) else loopback.urls
+            return lambda value, address: _keystone_v3(loopback.rewrite_urls(value, address))
+        return loopback.rewrite_servers if _SERVERS.search(key) else loopback.rewrite_urls
 
     def _rewrite(self, name: Name, value: str) -> str:
         rewriting = self._rewriting(name)
@@ -553,7 +553,7 @@ class _Work:
 
     def _set(self, name: Name, value: str, *, secret: bool = False) -> None:
         self.values[name] = value
-        if secret or self._is_secret(name) or loopback.has_login(value):
+        if secret or self._is_secret(name) or urls.has_login(value):
             self.secrets.add(name)
             self._hide(value)
 
@@ -695,16 +695,16 @@ class _Work:
                 f"rpc_backend is {backend}, and only RabbitMQ shares the work among engines here"
             )
         port = parts.get("rabbit_port", "5672")
-        hosts = parts.get("rabbit_hosts") or loopback.bracketed(parts.get("rabbit_host", "localhost"))
+        hosts = parts.get("rabbit_hosts") or urls.bracketed(parts.get("rabbit_host", "localhost"))
         servers = [
             server
             if re.search(r"^[^:]*:[0-9]+$|\]:[0-9]+$", server)
-            else f"{loopback.bracketed(server.strip('[]'))}:{port}"
+            else f"{urls.bracketed(server.strip('[]'))}:{port}"
             for server in re.findall(r"[^,\s]+", hosts)
         ]
         if not servers:
             raise loopback.UndecidableError("it names no broker")
-        return loopback.transport_url(
+        return urls.transport_url(
             parts.get("rabbit_userid", "guest"),
             parts.get("rabbit_password", "guest"),
             servers,
@@ -725,7 +725,7 @@ class _Work:
             return
 
         def url(parts: dict[str, str]) -> str:
-            host = loopback.bracketed(parts.get("auth_host", "127.0.0.1").strip("[]"))
+            host = urls.bracketed(parts.get("auth_host", "127.0.0.1").strip("[]"))
             prefix = parts.get("auth_admin_prefix", "").strip("/")
             root = f"{parts.get('auth_protocol', 'https')}://{host}:{parts.get('auth_port', '35357')}"
             return f"{root}/{prefix}" if prefix else root
@@ -775,7 +775,7 @@ class _Work:
                 return
             uri, secret = resolved
             try:
-                uri = loopback.urls(uri, self.address)
+                uri = loopback.rewrite_urls(uri, self.address)
             except loopback.UndecidableError as problem:
                 self._fate(entry, Outcome.REFUSED, str(problem))
                 return

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from components import loopback
+from components import urls
 from components.control_plane.bundled import (
     IDENTITY,
     ORPHANS,
@@ -84,8 +84,8 @@ def database_url(given: str, admin: str, made: str, ca_file: str = "") -> str:
 
 def transport_url(given: str, admin: str, made: str, port: int) -> str:
     """Heat's URL of its brokers; arguments as of `database_url`, and the broker's port where nothing is given."""
-    host = loopback.bracketed(urlsplit(admin).hostname or "")
-    return given or loopback.transport_url(_NAME, made, [f"{host}:{port}"], _NAME)
+    host = urls.bracketed(urlsplit(admin).hostname or "")
+    return given or urls.transport_url(_NAME, made, [f"{host}:{port}"], _NAME)
 
 
 class ExistingControlPlane(ControlPlane):

@@ -45,9 +45,9 @@ class TakeOver:
         """See what there is to be taken over, before anything is changed."""
         program = host.file("take-over-program", PROGRAM, program_text("proxy/take_over.py"), parent=parent)
         text = self.text("look", "What serves the APIs' addresses now, and what HAProxy is here before it is used.")
-        return host.script("take-over-look", text, parent=parent, after=[program], shown=True)
+        return host.script("take-over-look", text, parent=parent, after=[program], show_output=True)
 
     def run(self, host: Host, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Have HAProxy take the addresses, once all of `after` is there to answer behind it."""
         text = self.text("take", "HAProxy for what served the APIs' addresses before.")
-        return host.script("take-over", text, parent=parent, after=after, shown=True)
+        return host.script("take-over", text, parent=parent, after=after, show_output=True)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.hosts.cloud import short
+from components.hosts.cloud import quota_shortfall
 from infra.settings.load import SettingsError
 from tests.unit.fake_cloud import FakeCloud, unlimited
 from tests.unit.program import Run, run
@@ -53,7 +53,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(networks=[{"id": name, "name": name, "external": True} for name in ("one", "two")]),
         {},
-        "openstack.externalNetwork = (none): the cloud has more than one external network that this may mean. "
+        "openstack.externalNetwork = (none): the cloud has more than one external network that matches. "
         "Type: pulumi config set --path openstack.externalNetwork <another value> --stack sample",
     ),
     (
@@ -77,7 +77,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(floating_ips={"203.0.113.9": "10.9.9.9"}),
         {"floatingIp": "203.0.113.9"},
-        "openstack.floatingIp = 203.0.113.9: it leads to 10.9.9.9 already. "
+        "openstack.floatingIp = 203.0.113.9: it is already associated with 10.9.9.9. "
         "Type: pulumi config set --path openstack.floatingIp <another value> --stack sample",
     ),
     (
@@ -89,7 +89,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 30, "minRamMb": 0}}),
         {},
-        "openstack.nodeFlavor = m1.small: the disk has 20 GB, and the image wants 30. "
+        "openstack.nodeFlavor = m1.small: the disk has 20 GB, and the image requires 30. "
         "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
     ),
     (
@@ -100,7 +100,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 0, "minRamMb": 3000}}),
         {},
-        "openstack.nodeFlavor = m1.small: it has 2048 MB of memory, and the image wants 3000. "
+        "openstack.nodeFlavor = m1.small: it has 2048 MB of memory, and the image requires 3000. "
         "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
     ),
     (
@@ -151,9 +151,9 @@ def test_a_cloud_that_lets_nobody_in_is_told_once_in_its_own_words() -> None:
 
 
 @given(st.integers(0, 100), st.integers(-1, 100), st.integers(0, 100))
-def test_a_quota_does_as_long_as_what_is_wanted_fits_beside_what_is_used(wanted: int, limit: int, used: int) -> None:
-    fits = limit == -1 or wanted == 0 or wanted <= limit - used
-    assert (short("cores", wanted=wanted, limit=limit, used=used) == "") == fits
+def test_a_quota_is_large_enough_if_it_covers_what_is_used_and_required(required: int, limit: int, used: int) -> None:
+    fits = limit == -1 or required == 0 or required <= limit - used
+    assert (quota_shortfall("cores", required=required, limit=limit, used=used) == "") == fits
 
 
 QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
@@ -161,48 +161,49 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(limits={"maxTotalCores": 20, "totalCoresUsed": 17}),
         {},
-        "nodes = 2: cores: 4 wanted, and the project's quota has 3 of 20 left. "
+        "nodes = 2: cores: 4 required, but only 3 of the project's quota of 20 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxTotalInstances": 2}),
         {},
-        "nodes = 2: servers: 3 wanted, and the project's quota has 2 of 2 left. "
+        "nodes = 2: servers: 3 required, but only 2 of the project's quota of 2 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxTotalRamSize": 8191}),
         {},
-        "nodes = 2: MB of memory: 8192 wanted, and the project's quota has 8191 of 8191 left. "
+        "nodes = 2: MB of memory: 8192 required, but only 8191 of the project's quota of 8191 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxServerGroupMembers": 1}),
         {},
-        "nodes = 2: servers in a group: 2 wanted, and the project's quota has 1 of 1 left. "
+        "nodes = 2: servers in a group: 2 required, but only 1 of the project's quota of 1 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"totalServerGroupsUsed": 10}),
         {},
-        "hosts = openstack: server groups: 1 wanted, and the project's quota has 0 of 10 left. "
+        "hosts = openstack: server groups: 1 required, but only 0 of the project's quota of 10 are left. "
         "Type: openstack quota show, and have it raised",
     ),
     # Three hosts, the router and DHCP, beside three that others have.
     (
         FakeCloud(network_quota={"port": 7}),
         {},
-        "nodes = 2: ports: 5 wanted, and the project's quota has 4 of 7 left. "
+        "nodes = 2: ports: 5 required, but only 4 of the project's quota of 7 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     *(
         (
             FakeCloud(network_quota={key: limit}),
             {},
-            f"hosts = openstack: {what}: {wanted} wanted, and the project's quota has {limit} of {limit} left. "
+            f"hosts = openstack: {what}: {required} required, but only {limit} of the project's quota of {limit} "
+            "are left. "
             "Type: openstack quota show, and have it raised",
         )
-        for key, limit, wanted, what in (
+        for key, limit, required, what in (
             ("network", 0, 1, "networks"),
             ("subnet", 0, 1, "subnets"),
             ("router", 0, 1, "routers"),
@@ -216,13 +217,13 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(volume_quota={"volumes": 2}),
         {"bootVolume": 20},
-        "nodes = 2: volumes: 3 wanted, and the project's quota has 2 of 2 left. "
+        "nodes = 2: volumes: 3 required, but only 2 of the project's quota of 2 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(volume_quota={"gigabytes": 59}),
         {"bootVolume": 20},
-        "openstack.bootVolume = 20: GB in volumes: 60 wanted, and the project's quota has 59 of 59 left. "
+        "openstack.bootVolume = 20: GB in volumes: 60 required, but only 59 of the project's quota of 59 are left. "
         "Type: pulumi config set --path openstack.bootVolume <another value> --stack sample",
     ),
 ]
@@ -241,9 +242,9 @@ def test_hosts_that_are_there_already_are_not_counted_again() -> None:
     up(FakeCloud(ours=3, limits=full, network_quota={"port": 6}))
     told = shortfalls(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
     assert [problem.partition(". ")[0] for problem in told] == [
-        "nodes = 3: ports: 1 wanted, and the project's quota has 0 of 6 left",
-        "nodes = 3: servers: 1 wanted, and the project's quota has 0 of 3 left",
-        "nodes = 3: cores: 1 wanted, and the project's quota has 0 of 4 left",
+        "nodes = 3: ports: 1 required, but only 0 of the project's quota of 6 are left",
+        "nodes = 3: servers: 1 required, but only 0 of the project's quota of 3 are left",
+        "nodes = 3: cores: 1 required, but only 0 of the project's quota of 4 are left",
     ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from components.remote import framed, unframed
+from components.remote import add_length_header, remove_length_header
 from components.rendering import PROGRAMS, TEMPLATES, program_text
 
 SECRET = "the first half\nand the second\n"  # noqa: S105
@@ -67,45 +67,45 @@ def hand(tmp_path: Path) -> Hand:
 
 def test_a_text_is_the_same_after_its_way() -> None:
     for text in ("", "a", "ä\n\n", "heat-scaleout-input 3\nabc"):
-        assert unframed(framed(text)) == text
-    assert framed("ä\n") == "heat-scaleout-input 3\nä\n"
+        assert remove_length_header(add_length_header(text)) == text
+    assert add_length_header("ä\n") == "heat-scaleout-input 3\nä\n"
     # What an earlier version has sent.
-    assert unframed("[DEFAULT]\n") == "[DEFAULT]\n"
+    assert remove_length_header("[DEFAULT]\n") == "[DEFAULT]\n"
 
 
 def test_whole_input_is_put_in_place_and_run(hand: Hand, tmp_path: Path) -> None:
     for text in (SECRET, "", "no line break at its end", "heat-scaleout-input 3\nabc"):
-        assert hand.put(framed(text).encode()) == (0, "")
+        assert hand.put(add_length_header(text).encode()) == (0, "")
         assert hand.path.read_text() == text
         assert hand.path.stat().st_mode & 0o777 == 0o640
-    assert hand.run(framed(f"echo ran >{tmp_path}/did").encode()) == (0, "")
+    assert hand.run(add_length_header(f"echo ran >{tmp_path}/did").encode()) == (0, "")
     assert (tmp_path / "did").read_text() == "ran\n"
     assert hand.left == []
 
 
 def cuts(text: str) -> list[bytes]:
     """Beginnings of what is sent: nothing, parts of the first line and of what follows, all but a byte."""
-    whole = framed(text).encode()
+    whole = add_length_header(text).encode()
     first = whole.index(b"\n") + 1
     return [whole[:at] for at in sorted({0, 1, first - 2, first - 1, first, first + 1, len(whole) - 9, len(whole) - 1})]
 
 
 def test_a_file_that_is_cut_off_leaves_the_one_that_is_there(hand: Hand) -> None:
-    assert hand.put(framed("before").encode())[0] == 0
-    for cut in (*cuts(SECRET), SECRET.encode(), framed(SECRET).encode() + b"more"):
+    assert hand.put(add_length_header("before").encode())[0] == 0
+    for cut in (*cuts(SECRET), SECRET.encode(), add_length_header(SECRET).encode() + b"more"):
         code, told = hand.put(cut)
         assert (code, hand.path.read_text(), hand.left) == (1, "before", []), cut
-        assert "Nothing was done. Type: pulumi up\n" in told
+        assert "Nothing was changed. Type: pulumi up\n" in told
         assert "half" not in told
 
 
 def test_a_script_that_is_cut_off_is_not_begun(hand: Hand, tmp_path: Path) -> None:
     mark = tmp_path / "did"
     script = f"touch {mark}\n: and the rest of it\n"
-    for cut in (*cuts(script), script.encode(), framed(script).encode() + b"more"):
+    for cut in (*cuts(script), script.encode(), add_length_header(script).encode() + b"more"):
         code, told = hand.run(cut)
         assert code == 1, cut
-        assert "Nothing was done" in told
+        assert "Nothing was changed" in told
     assert not mark.exists()
 
 
@@ -134,7 +134,7 @@ def test_of_two_puts_at_once_each_is_whole(hand: Hand) -> None:
         calls = [hand.start("put", str(hand.path), "0640", hand.owner) for _ in texts]
         for call, text in zip(calls, texts, strict=True):
             assert call.stdin
-            call.stdin.write(framed(text).encode())
+            call.stdin.write(add_length_header(text).encode())
         assert [hand.end(call, b"")[0] for call in calls] == [0] * len(texts)
         assert hand.path.read_text() in texts
         assert hand.left == []
@@ -170,7 +170,7 @@ def test_two_runs_of_one_name_never_overlap(hand: Hand, tmp_path: Path) -> None:
         stdin, calls[-1].stdin = calls[-1].stdin, None
         assert stdin
         with stdin:
-            stdin.write(framed(script).encode())
+            stdin.write(add_length_header(script).encode())
         until(wait)
     fifo.write_text("go\n")
     assert [hand.end(call, b"")[0] for call in calls] == [0, 0]
@@ -183,7 +183,7 @@ def test_a_put_that_is_killed_leaves_nothing(hand: Hand, tmp_path: Path, how: si
     os.mkfifo(fifo)
     call = hand.start("put", str(hand.path), "0640", hand.owner, "/bin/sh", "-c", f"cat {fifo}; exit 0")
     assert call.stdin
-    call.stdin.write(framed(SECRET).encode())
+    call.stdin.write(add_length_header(SECRET).encode())
     call.stdin.close()
     call.stdin = None
     # Its check is under way from here on.
@@ -193,7 +193,7 @@ def test_a_put_that_is_killed_leaves_nothing(hand: Hand, tmp_path: Path, how: si
     assert not hand.path.exists()
     # What nothing could clear away goes with the next call, whatever that is for.
     assert how != signal.SIGKILL or hand.left
-    assert hand.run(framed("true").encode())[0] == 0
+    assert hand.run(add_length_header("true").encode())[0] == 0
     assert hand.left == []
 
 
@@ -204,7 +204,7 @@ def test_a_link_in_the_place_of_what_is_staged_or_of_the_file_leads_nowhere(hand
     hand.path.parent.mkdir(parents=True)
     for name in (".heat.conf.heat-scaleout", "heat.conf"):
         (hand.path.parent / name).symlink_to(other)
-    assert hand.put(framed(SECRET).encode()) == (0, "")
+    assert hand.put(add_length_header(SECRET).encode()) == (0, "")
     assert other.read_text() == "as it was"
     assert not hand.path.is_symlink()
     assert hand.path.read_text() == SECRET
@@ -220,13 +220,13 @@ def test_what_is_written_is_never_named_again(hand: Hand, tmp_path: Path) -> Non
     (created,) = [line for line in text.splitlines() if line.strip() == 'exec 8>"$staged"']
     swap = f'{created}\n    rm -f "{staged}"; ln -s "{other}" "{staged}"'
     hand.program.write_text(text.replace(created, swap))
-    hand.put(framed(SECRET).encode())
+    hand.put(add_length_header(SECRET).encode())
     assert (other.read_text(), other.stat().st_mode & 0o777) == ("as it was", 0o600)
 
 
 def test_locks_are_in_a_directory_that_only_root_may_enter(hand: Hand) -> None:
     """And what others may look for, such as an API for its mark, is beside it."""
-    hand.run(framed("true").encode())
+    hand.run(add_length_header("true").encode())
     assert hand.state.stat().st_mode & 0o777 == 0o755
     assert (hand.state / "private").stat().st_mode & 0o777 == 0o700
     assert [path.name for path in hand.state.rglob("*.lock")] == ["run-name.lock"]
@@ -236,10 +236,10 @@ def test_locks_are_in_a_directory_that_only_root_may_enter(hand: Hand) -> None:
 
 
 def test_a_check_that_fails_leaves_the_old_file(hand: Hand) -> None:
-    assert hand.put(framed("before").encode())[0] == 0
-    code, told = hand.put(framed("after").encode(), "/bin/sh", "-c", "echo no good >&2; exit 1")
+    assert hand.put(add_length_header("before").encode())[0] == 0
+    code, told = hand.put(add_length_header("after").encode(), "/bin/sh", "-c", "echo no good >&2; exit 1")
     assert (code, hand.path.read_text(), hand.left) == (1, "before", [])
-    assert told.startswith("no good\nheat-scaleout: refused as ")
+    assert told.startswith("no good\nheat-scaleout: the check above refused the new ")
 
 
 def test_a_script_whose_connection_is_lost_goes_on_to_its_end(hand: Hand, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_script_whose_connection_is_lost_goes_on_to_its_end(hand: Hand, tmp_pa
     assert process.stderr
     process.stdout.close()
     process.stderr.close()
-    process.stdin.write(framed(f"echo one; echo two >&2; echo three; touch {done}\n").encode())
+    process.stdin.write(add_length_header(f"echo one; echo two >&2; echo three; touch {done}\n").encode())
     process.stdin.close()
     process.wait(timeout=30)
     assert done.exists()
@@ -259,7 +259,7 @@ def test_a_script_whose_connection_is_lost_goes_on_to_its_end(hand: Hand, tmp_pa
 
 def test_what_a_script_prints_and_how_it_ends_comes_back(hand: Hand) -> None:
     process = hand.start("run", "name")
-    out, err = process.communicate(framed("echo out; echo err >&2; exit 7\n").encode(), timeout=30)
+    out, err = process.communicate(add_length_header("echo out; echo err >&2; exit 7\n").encode(), timeout=30)
     assert (process.returncode, out, err) == (7, b"out\n", b"err\n")
 
 
@@ -272,7 +272,9 @@ def test_heats_directories_are_taken_back_from_heats_user(hand: Hand, tmp_path: 
     (tmp_path / "etc/heat/processes").mkdir(parents=True)
     for path in (tmp_path / "etc/heat", tmp_path / "etc/heat/processes"):
         os.chown(path, 65534, 65534)
-    assert (hand.put(framed("x").encode()) if what == "put" else hand.run(framed("true\n").encode()))[0] == 0
+    assert (
+        hand.put(add_length_header("x").encode()) if what == "put" else hand.run(add_length_header("true\n").encode())
+    )[0] == 0
     for path in (tmp_path / "etc/heat", tmp_path / "etc/heat/processes"):
         assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o750)
 
@@ -281,8 +283,8 @@ def test_a_link_in_the_place_of_heats_directory_is_refused(hand: Hand, tmp_path:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "etc/heat").mkdir(parents=True)
     (tmp_path / "etc/heat/processes").symlink_to(tmp_path / "elsewhere")
-    code, told = hand.put(framed("x").encode())
+    code, told = hand.put(add_length_header("x").encode())
     assert code == 1
     assert "processes on " in told
-    assert "is a link" in told
+    assert "is a symbolic link" in told
     assert not hand.path.exists()

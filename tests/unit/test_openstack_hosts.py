@@ -341,12 +341,12 @@ def test_a_node_has_booted_when_it_answers_with_its_own_key(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("answer", "told"),
-    [("", "nothing answers on port 22 there"), ("10.0.0.11 ssh-ed25519 AAAAother", "it answers with another host key")],
+    [("", "nothing answers on port 22"), ("10.0.0.11 ssh-ed25519 AAAAother", "it has another host key")],
 )
 def test_a_node_that_does_not_come_up_is_told_with_where_to_look(tmp_path: Path, answer: str, told: str) -> None:
     status, message, _ = wait_for_node(tmp_path, [answer])
     assert status == 1
-    assert message.startswith("node-1 (10.0.0.11) has not come up within 600 s:\n")
+    assert message.startswith("node-1 (10.0.0.11) did not boot within 600 s:\n")
     assert told in message
     assert "openstack console log show heat-sample-node-1" in message
 
@@ -443,7 +443,7 @@ def test_a_server_that_the_cloud_could_not_make_is_told_with_the_clouds_own_reas
     told = broken_node(monkeypatch, connect)
     assert told.startswith(
         "node-2: its server heat-sample-node-2 (node-2-machine-id) is in state ERROR: No valid host was found. "
-        "Once the cause is mended, have it made anew: pulumi up --replace 'urn:pulumi:"
+        "After removing the cause, create it again with: pulumi up --replace 'urn:pulumi:"
     )
     assert told.endswith("::node-2-machine'")
 
@@ -453,7 +453,7 @@ def test_a_cloud_that_does_not_tell_why_hides_no_broken_server(monkeypatch: pyte
         raise openstack.exceptions.SDKException(f"no way to {cloud}")
 
     told = broken_node(monkeypatch, connect)
-    assert "heat-sample-node-2 (node-2-machine-id) is in state ERROR: the cloud does not tell why (no way to " in told
+    assert "heat-sample-node-2 (node-2-machine-id) is in state ERROR: the cloud does not report why (no way to " in told
 
 
 def test_an_address_is_free_before_its_next_holder_takes_it() -> None:

@@ -391,12 +391,12 @@ def test_all_that_is_wrong_with_a_host_is_told_at_once_with_its_name(tmp_path: P
     )
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "node-b (10.0.0.2) cannot be used as it is:",
-        "  * user operator may not become root without a password; type there, as root: "
+        "node-b (10.0.0.2) cannot be used:",
+        "  * user operator may not use sudo without a password; type there, as root: "
         "echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/operator",
-        "  * systemd, which is to run Heat's processes, does not run there",
-        "  * it runs Fedora Linux 40; wanted are Debian 12 or 13, or Ubuntu 22.04 or 24.04",
-        "  * only 300 MB are free in /; 2000 MB are wanted for packages, data and logs",
+        "  * systemd is not running, and Heat's processes need it",
+        "  * it runs Fedora Linux 40; it must run Debian 12 or 13, or Ubuntu 22.04 or 24.04",
+        "  * only 300 MB are free in /; packages, data and logs need 2000 MB",
     ]
 
 
@@ -434,7 +434,7 @@ def old_ubuntu(tmp_path: Path) -> str:
 
 def test_an_old_ubuntu_is_refused_where_it_has_no_python_for_heat(tmp_path: Path) -> None:
     assert old_ubuntu(tmp_path) == (
-        "Ubuntu 22.04 has Python 3.10, and Heat wants 3.11 or later; type there, as root: apt install python3.11\n"
+        "Ubuntu 22.04 has Python 3.10, and Heat needs 3.11 or later; type there, as root: apt install python3.11\n"
     )
 
 

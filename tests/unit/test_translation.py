@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import loopback
+from components import loopback, urls
 from components.adoption.oslo_files import read
 from components.adoption.translation import Fate, Listener, Outcome, Translation, translate
 from components.heat import heat_conf
@@ -184,7 +184,7 @@ def test_a_broker_told_in_parts_becomes_one_url(options: dict[str, str], url: st
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="$'\""), min_size=1))
 def test_whatever_the_brokers_password_it_can_be_read_from_the_url(password: str) -> None:
-    url = loopback.transport_url("us:er", password, ["mq:5672"], "v/h")
+    url = urls.transport_url("us:er", password, ["mq:5672"], "v/h")
     parts = urlsplit(url)
     login, _, server = parts.netloc.rpartition("@")
     user, _, encoded = login.partition(":")
@@ -709,7 +709,7 @@ def test_a_secret_is_no_public_option_and_is_not_shown(group: str, option: str) 
     ],
 )
 def test_a_url_is_shown_without_its_passwords_where_it_is_plain_which_part_they_are(value: str, shown_as: str) -> None:
-    assert loopback.masked(value) == shown_as
+    assert urls.masked(value) == shown_as
 
 
 def test_a_url_with_a_login_is_a_secret_whatever_its_option() -> None:
@@ -740,7 +740,7 @@ ENCODED = st.sampled_from(["", "%40", "%2F", "."]).map(lambda text: SECRET + tex
 
 
 @st.composite
-def urls(draw: Any) -> str:
+def any_url(draw: Any) -> str:
     host, path = draw(HOSTS), draw(st.sampled_from(["", "/v3", "/v2.0", "/heat?charset=utf8"]))
     return f"http://{host}:5000{path}"
 
@@ -758,7 +758,7 @@ def brokers(draw: Any) -> str:
 
 SERVERS = st.lists(HOSTS, min_size=1, max_size=3).map(lambda hosts: ",".join(f"{host}:11211" for host in hosts))
 WORDS = st.from_regex(r"[A-Za-z0-9_ .=,-]{0,12}", fullmatch=True)
-FREE = st.one_of(WORDS, urls(), SERVERS)
+FREE = st.one_of(WORDS, any_url(), SERVERS)
 SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("database", "connection"): databases(),
     ("DEFAULT", "sql_connection"): databases(),
@@ -767,9 +767,9 @@ SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("DEFAULT", "rabbit_hosts"): HOSTS,
     ("DEFAULT", "rabbit_password"): PASSWORDS,
     ("oslo_messaging_rabbit", "rabbit_password"): PASSWORDS,
-    ("keystone_authtoken", "auth_uri"): urls(),
-    ("keystone_authtoken", "auth_url"): urls(),
-    ("keystone_authtoken", "identity_uri"): urls(),
+    ("keystone_authtoken", "auth_uri"): any_url(),
+    ("keystone_authtoken", "auth_url"): any_url(),
+    ("keystone_authtoken", "identity_uri"): any_url(),
     ("keystone_authtoken", "auth_host"): HOSTS,
     ("keystone_authtoken", "admin_user"): st.just("heat"),
     ("keystone_authtoken", "admin_password"): PASSWORDS,
@@ -777,9 +777,9 @@ SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("keystone_authtoken", "memcached_servers"): SERVERS,
     ("keystone_authtoken", "auth_type"): st.just("password"),
     ("keystone_authtoken", "username"): st.just("heat"),
-    ("ec2authtoken", "auth_uri"): urls(),
+    ("ec2authtoken", "auth_uri"): any_url(),
     ("trustee", "password"): PASSWORDS,
-    ("trustee", "auth_url"): urls(),
+    ("trustee", "auth_url"): any_url(),
     ("heat_api", "bind_host"): HOSTS,
     ("heat_api_cfn", "bind_port"): st.sampled_from(["8000", "18000"]),
     ("DEFAULT", "nonsense"): WORDS,

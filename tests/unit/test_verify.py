@@ -200,7 +200,7 @@ def test_a_changed_a_lost_and_an_opened_file_are_each_told(tmp_path: Path, owner
     Path(opened.path).chmod(0o644)
     assert told(tmp_path, changed, lost, opened) == [
         (changed.path, "has been changed"),
-        (lost.path, "is lost"),
+        (lost.path, "is missing"),
         (opened.path, f"is 644 {owner}, not 640 {owner}"),
     ]
 
@@ -250,7 +250,7 @@ def test_a_process_that_has_read_another_file_than_there_is_is_told_with_the_fil
 def test_a_process_whose_files_are_not_known_is_told(tmp_path: Path) -> None:
     one = unit(tmp_path)
     Path(one.stamp).unlink()
-    assert told(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", "runs with files that are not known")]
+    assert told(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", "runs with unknown files")]
 
 
 def test_a_process_that_nobody_planned_is_told(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_process_that_nobody_planned_is_told(tmp_path: Path) -> None:
 
 def test_an_answer_that_breaks_off_is_not_taken_for_a_healthy_host() -> None:
     with pytest.raises(ValueError, match="did not say all"):
-        problems("/etc/heat/heat.conf\tis lost")
+        problems("/etc/heat/heat.conf\tis missing")
 
 
 # And the way back.
@@ -317,4 +317,4 @@ def test_a_firewall_that_somebody_else_has_emptied_is_told(tmp_path: Path) -> No
     for gone in ("exit 1", "echo 'chain input { }'", "echo 'tcp dport @ports accept'"):
         ((thing, what),) = told(tmp_path, nft=gone)
         assert thing == "table inet heat_scaleout of nftables"
-        assert "is lost" in what
+        assert "is missing" in what

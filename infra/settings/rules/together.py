@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from components.heat.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, WORKER_THREADS
-from components.hosts.containers import free_subnet, overlapping
+from components.hosts.subnets import free_subnet, overlapping_routes
 from components.memory import megabytes
 from components.timeouts import LINKS, chain
 from components.topology import Kind, PlacementError
@@ -33,7 +33,7 @@ OTHER_CONNECTIONS = 200
 def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
     """What only holds or fails between values; each is known to be good in itself."""
     network = settings.network
-    if settings.hosts == "containers" and (found := overlapping(network, routes)):
+    if settings.hosts == "containers" and (found := overlapping_routes(network, routes)):
         rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
         reader.refuse("subnet", settings.subnet, rule, free_subnet(routes))
     if settings.hosts != "existing":
