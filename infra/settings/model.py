@@ -40,8 +40,8 @@ from components.memory import Memory, megabytes
 from components.proxy.balancer import BalancerSpec
 from components.proxy.haproxy import Limits
 from components.proxy.monitor import Monitor
-from components.timeouts import Timeouts, chain
-from components.topology import Node, Process, place
+from components.timeouts import Timeouts, complete_chain
+from components.topology import Node, Process, plan_processes
 from infra.settings.files import read_text
 from infra.settings.reader import seconds, step
 
@@ -414,7 +414,7 @@ class Settings:
     @property
     def processes(self) -> tuple[Process, ...]:
         """The plan: every process of Heat, on its node."""
-        return place(
+        return plan_processes(
             self.heat_nodes,
             engines=self.engines,
             apis=self.apis,
@@ -434,7 +434,7 @@ class Settings:
     @property
     def chain(self) -> Timeouts:
         """The whole of it."""
-        return chain(self.given_timeouts)[0]
+        return complete_chain(self.given_timeouts)[0]
 
     @property
     def deployment(self) -> Deployment:

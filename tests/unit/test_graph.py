@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import itertools
 import json
@@ -10,7 +9,6 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -692,76 +690,7 @@ def test_what_clients_are_told_is_where_the_proxy_listens() -> None:
         assert f"    bind {address}\n" in conf
 
 
-# The program's text.
-
-
-def sources(directory: str) -> list[Path]:
-    found = sorted((ROOT / directory).rglob("*.py"))
-    assert found
-    return found
-
-
-def imported(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "imports are from the root"
-            names.add(node.module or "")
-    return names
-
-
-def calls(path: Path, name: str) -> list[ast.Call]:
-    """Calls of a function or class by its last name."""
-    return [
-        node
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and (node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")) == name
-    ]
-
-
-@pytest.mark.parametrize("path", sources("components"), ids=lambda path: path.name)
-def test_components_know_nothing_of_the_program_and_its_configuration(path: Path) -> None:
-    assert not {name for name in imported(path) if name.split(".")[0] in ("infra", "tests", "tools")}
-    assert not re.search(r"pulumi\.Config\b|import Config\b|get_stack\(", path.read_text())
-    assert not calls(path, "export")
-
-
-@pytest.mark.parametrize("module", ["topology", "heat/heat_conf", "timeouts"])
-def test_what_can_be_pure_knows_nothing_of_pulumi(module: str) -> None:
-    assert not {name for name in imported(ROOT / f"components/{module}.py") if name.split(".")[0].startswith("pulumi")}
-
-
-def test_one_module_reads_the_configuration() -> None:
-    main = ROOT / "infra/__main__.py"
-    assert [ast.unparse(call) for call in calls(main, "read")] == ["configured.read(pulumi.Config())"]
-    assert len(calls(main, "Config")) == 1
-    for path in sources("infra"):
-        if path.name not in ("load.py", "__main__.py"):
-            assert not re.search(r"pulumi\.Config\b|import Config\b", path.read_text())
-
-
-def test_the_program_can_be_read_on_one_page() -> None:
-    lines = [line.strip() for line in (ROOT / "infra/__main__.py").read_text().splitlines()]
-    assert sum(bool(line) and not line.startswith("#") for line in lines) <= 65
-
-
-@pytest.mark.parametrize("path", sources("components") + sources("infra"), ids=lambda path: path.name)
-def test_a_login_is_always_of_its_type_as_a_misspelt_dictionary_would_be_printed_with_its_key(path: Path) -> None:
-    for call in calls(path, "Command"):
-        for keyword in call.keywords:
-            if keyword.arg == "connection":
-                assert isinstance(keyword.value, ast.Call)
-                assert ast.unparse(keyword.value.func).endswith(".ConnectionArgs")
-
-
-@pytest.mark.parametrize("path", sources("components"), ids=lambda path: path.name)
-def test_one_module_knows_how_a_host_is_reached(path: Path) -> None:
-    remote = [call for call in calls(path, "Command") if ast.unparse(call.func).endswith("remote.Command")]
-    assert bool(remote) == (path.name == "remote.py")
-    assert not calls(path, "CopyToRemote") + calls(path, "CopyFile")
+# The program.
 
 
 def test_a_run_of_the_program_leaves_this_process_as_it_was() -> None:

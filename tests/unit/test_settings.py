@@ -283,7 +283,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"timeouts": {"uwsgi": "60"}},
-        "timeouts.uwsgi = 60: must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat "
+        "timeouts.uwsgi = 60: must be longer than timeouts.rpcResponse (60 s), or uWSGI aborts a request that Heat "
         "is about to answer. Type: pulumi config set --path timeouts.uwsgi 65 --stack dev",
     ),
     (
@@ -294,7 +294,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"haproxy": {"timeoutServer": "1m"}},
         "haproxy.timeoutServer = 1m: must be longer than timeouts.uwsgi (65 s, 5 more than timeouts.rpcResponse), or "
-        "HAProxy answers 504 to what Heat is about to answer. "
+        "HAProxy answers 504 to a request that Heat is about to answer. "
         "Type: pulumi config set --path haproxy.timeoutServer 70s --stack dev",
     ),
     (
@@ -305,7 +305,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"timeouts": {"rpcResponse": "100", "apiStop": 90}},
         "timeouts.apiStop = 90: must be longer than timeouts.uwsgi (105 s, 5 more than timeouts.rpcResponse), or "
-        "systemd kills an API that is ending its requests. "
+        "systemd kills an API that is finishing its requests. "
         "Type: pulumi config set --path timeouts.apiStop 115 --stack dev",
     ),
     (
@@ -362,8 +362,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"apiPort": "8014", "cfnPort": "8004"},
-        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs take every 10th port, so theirs would "
-        "meet. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
+        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs use every 10th port, so they would "
+        "collide. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
     ),
     (
         {"apiPort": "65534", "apis": "3"},
