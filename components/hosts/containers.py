@@ -59,7 +59,7 @@ class ContainerHosts(pulumi.ComponentResource):
             opts: of the component.
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
-        self._owner, self._protect = str(owner), protect
+        self._owner, self._protects = str(owner), protect
         recipe = hashlib.sha256((TEMPLATES / "hosts/containers/image.sh.j2").read_bytes()).hexdigest()
         image = self._script("image", "image", {"cache": str(cache), "debian_mirror": debian_mirror, "recipe": recipe})
         self._engine = image.stdout.apply(lambda lines: lines.split("\n")[0].strip())
@@ -146,7 +146,7 @@ class ContainerHosts(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*after],
-                protect=(protect and self._protect) or None,
+                protect=(protect and self._protects) or None,
                 # A container holds its name and address until it is deleted.
                 delete_before_replace=True,
             ),

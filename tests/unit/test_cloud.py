@@ -1,4 +1,4 @@
-"""What a cloud shortfalls is told before anything is made, all of it at once."""
+"""All shortfalls of a cloud are reported together, before anything is created."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def up(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -
 
 
 def shortfalls(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -> tuple[str, ...]:
-    """What is told where the cloud does not do."""
+    """The messages about a cloud's shortfalls."""
     with pytest.raises(SettingsError) as error:
         up(cloud, openstack, **more)
     return error.value.problems
@@ -112,21 +112,21 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("cloud", "openstack", "told"), NOT_THERE, ids=[told for _, _, told in NOT_THERE])
-def test_what_is_not_there_is_told_with_what_to_type(cloud: FakeCloud, openstack: dict[str, Any], told: str) -> None:
-    if told:
-        assert shortfalls(cloud, openstack) == (told,)
+@pytest.mark.parametrize(("cloud", "openstack", "message"), NOT_THERE, ids=[message for _, _, message in NOT_THERE])
+def test_a_missing_thing_is_reported_with_a_remedy(cloud: FakeCloud, openstack: dict[str, Any], message: str) -> None:
+    if message:
+        assert shortfalls(cloud, openstack) == (message,)
     else:
         up(cloud, openstack)
 
 
 def test_an_existing_key_pair_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/user/0/agent")
-    (told,) = shortfalls(FakeCloud(key_pairs={}), {"keyPair": "mine"})
-    assert told.startswith("openstack.keyPair = mine: the cloud has no key pair that this project may use.")
+    (message,) = shortfalls(FakeCloud(key_pairs={}), {"keyPair": "mine"})
+    assert message.startswith("openstack.keyPair = mine: the cloud has no key pair that this project may use.")
 
 
-def test_all_that_is_not_there_is_told_at_once_and_nothing_is_made() -> None:
+def test_all_missing_things_are_reported_together_and_nothing_is_created() -> None:
     empty = FakeCloud(images={}, flavors={}, networks=[], network_quota={"router": 0}, zones=())
     with pytest.raises(SettingsError) as error:
         up(empty, {"availabilityZones": ["az-1"]})
@@ -138,10 +138,10 @@ def test_all_that_is_not_there_is_told_at_once_and_nothing_is_made() -> None:
     assert str(error.value).startswith("6 settings of stack sample cannot be used:\n  * openstack.image = debian-12: ")
 
 
-def test_a_cloud_that_lets_nobody_in_is_told_once_in_its_own_words() -> None:
+def test_a_failed_login_is_reported_once_with_the_clouds_reason() -> None:
     cloud = FakeCloud(lets_in=False)
-    (told,) = shortfalls(cloud)
-    assert told.startswith(
+    (message,) = shortfalls(cloud)
+    assert message.startswith(
         "openstack.cloud = (from the environment): Error creating OpenStack identity client: got 401 instead. Type: "
     )
     assert [name for name, _ in cloud.asked] == ["getAuthScope"]
@@ -229,30 +229,32 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("cloud", "openstack", "told"), QUOTAS, ids=[told.partition(". ")[0] for _, _, told in QUOTAS])
-def test_a_quota_that_is_too_small_is_told_by_what_is_left_of_it(
-    cloud: FakeCloud, openstack: dict[str, Any], told: str
+@pytest.mark.parametrize(
+    ("cloud", "openstack", "message"), QUOTAS, ids=[message.partition(". ")[0] for _, _, message in QUOTAS]
+)
+def test_a_quota_that_is_too_small_is_reported_with_what_is_left(
+    cloud: FakeCloud, openstack: dict[str, Any], message: str
 ) -> None:
-    assert shortfalls(cloud, openstack) == (told,)
+    assert shortfalls(cloud, openstack) == (message,)
 
 
-def test_hosts_that_are_there_already_are_not_counted_again() -> None:
-    """Three of ours use up the whole of a quota: nothing is wanted, and a fourth one is one more."""
+def test_existing_hosts_are_not_counted_again() -> None:
+    """Three existing hosts use the whole quota. They require nothing, and a fourth requires one more."""
     full = {"maxTotalCores": 4, "totalCoresUsed": 4, "maxTotalInstances": 3, "totalInstancesUsed": 3}
     up(FakeCloud(ours=3, limits=full, network_quota={"port": 6}))
-    told = shortfalls(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
-    assert [problem.partition(". ")[0] for problem in told] == [
+    messages = shortfalls(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
+    assert [problem.partition(". ")[0] for problem in messages] == [
         "nodes = 3: ports: 1 required, but only 0 of the project's quota of 6 are left",
         "nodes = 3: servers: 1 required, but only 0 of the project's quota of 3 are left",
         "nodes = 3: cores: 1 required, but only 0 of the project's quota of 4 are left",
     ]
 
 
-def test_fewer_hosts_than_there_are_want_nothing() -> None:
+def test_fewer_hosts_than_exist_require_nothing() -> None:
     up(FakeCloud(ours=4, limits={"maxTotalInstances": 4, "totalInstancesUsed": 4}), nodes=1)
 
 
-def test_a_quota_that_is_not_told_to_this_user_is_for_the_cloud_to_refuse() -> None:
+def test_a_quota_that_the_cloud_does_not_report_is_not_checked() -> None:
     up(FakeCloud(refuses=("getLimitsV2", "getQuotaV2", "getQuotasetV3", "getPortIds")), {"bootVolume": 20})
 
 
@@ -263,8 +265,8 @@ def test_no_volume_is_asked_for_where_none_is_booted_from() -> None:
 
 
 def test_a_cloud_without_volumes_boots_from_none() -> None:
-    (told,) = shortfalls(FakeCloud(has_volumes=False), {"bootVolume": 20})
-    assert told.startswith("openstack.bootVolume = 20: the cloud has no volumes. Type: ")
+    (message,) = shortfalls(FakeCloud(has_volumes=False), {"bootVolume": 20})
+    assert message.startswith("openstack.bootVolume = 20: the cloud has no volumes. Type: ")
 
 
 def test_a_network_that_is_there_needs_no_other() -> None:

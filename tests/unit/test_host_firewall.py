@@ -129,7 +129,7 @@ def test_a_node_that_comes_is_let_in_by_the_front_host_and_one_that_goes_no_long
 def run_script(
     tmp_path: Path, *, sources: list[str], running: dict[str, str], check: str = "exit 0"
 ) -> tuple[subprocess.CompletedProcess[str], str, Path]:
-    """What it says, what it has told nft, and where its files are."""
+    """Its output, its calls of nft, and where its files are."""
     listed = "\n".join(f"    {name}) printf '%s\\n' '{text}' ;;" for name, text in running.items())
     tool(
         tmp_path,

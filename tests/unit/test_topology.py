@@ -168,7 +168,7 @@ def test_kinds_and_nodes_divide_the_plan(
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 9))
 def test_too_few_in_all_for_the_nodes_own_numbers_is_refused(own: list[int], fewer: int) -> None:
     total = sum(own) - fewer
-    with pytest.raises(PlacementError, match=f"add up to {sum(own)}, more than the {total} in all"):
+    with pytest.raises(PlacementError, match=f"add up to {sum(own)}, more than the total of {total}"):
         spread(total, own)
 
 

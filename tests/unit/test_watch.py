@@ -94,11 +94,11 @@ def test_a_host_that_ends_a_connection_or_takes_none_is_not_well() -> None:
 
 def warned(port: int, *, wait: float) -> list[str]:
     """The warnings of a program that watches a host at this port and works for a while."""
-    told: list[str] = []
+    messages: list[str] = []
 
     async def work(_: object) -> bool:
         deadline = time.monotonic() + wait
-        while not told and time.monotonic() < deadline:
+        while not messages and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         return True
 
@@ -109,17 +109,17 @@ def warned(port: int, *, wait: float) -> list[str]:
     watch._watched.clear()
     with (
         mock.patch.object(watch, "_SILENT_AFTER", 0.1),
-        mock.patch.object(pulumi.log, "warn", side_effect=told.append),
+        mock.patch.object(pulumi.log, "warn", side_effect=messages.append),
     ):
         in_pulumi(body, Monitor(Outputs(preview=False), []), config={}, preview=False)
-    return told
+    return messages
 
 
 def test_a_silent_host_is_named_with_its_address_and_what_to_do() -> None:
     with listening(None) as port:
-        (told,) = warned(port, wait=30)
-    assert told.startswith(f"node-1 (127.0.0.1) does not answer SSH on port {port}: ")
-    assert "Check whether it is down" in told
+        (message,) = warned(port, wait=30)
+    assert message.startswith(f"node-1 (127.0.0.1) does not answer SSH on port {port}: ")
+    assert "Check whether it is down" in message
 
 
 def test_the_end_of_an_up_does_not_wait_for_a_silent_host() -> None:
@@ -196,10 +196,10 @@ def looked(answer: Any, *, direct: bool = True, ssh: str = "") -> tuple[list[str
     said: list[str] = []
 
     def ask(url: str) -> str:
-        told = answer(url)
-        if isinstance(told, Exception):
-            raise told
-        return str(told)
+        message = answer(url)
+        if isinstance(message, Exception):
+            raise message
+        return str(message)
 
     with (
         mock.patch.object(endpoints, "http_problem", side_effect=ask),
