@@ -60,7 +60,9 @@ def refuse_loopback(text: str, _: str) -> str:
         UndecidableError: the text contains a loopback address.
     """
     if contains_loopback(text):
-        raise UndecidableError("a loopback address stands in it, and what it means on another host cannot be decided")
+        raise UndecidableError(
+            "it contains a loopback address, which is undefined on other hosts: use one that all hosts reach"
+        )
     return text
 
 
@@ -92,16 +94,18 @@ def rewrite_database_url(text: str, address: str) -> str:
     """
     found = _DATABASE.fullmatch(text)
     if text.startswith("sqlite"):
-        raise UndecidableError("SQLite's file is on one host only: move Heat's data to a database server first")
+        raise UndecidableError("an SQLite file exists on one host only: move Heat's data to a database server first")
     if not found:
-        raise UndecidableError("it is no URL of a database: percent-encode what is special in its password")
+        raise UndecidableError("it is not a database URL: percent-encode the special characters in its password")
     for key, value in parse_qsl(found["query"] or ""):
         if key in ("unix_socket", "host") and value.startswith(("/", "@")):
-            raise UndecidableError("a Unix socket is reached from its own host only: name a host and a port")
+            raise UndecidableError("a Unix socket works only on its own host: use a host and a port")
         if is_loopback(value) or contains_loopback(value):
-            raise UndecidableError(f"a loopback address stands in its {key}: write the host before the database's name")
+            raise UndecidableError(
+                f"its parameter {key} contains a loopback address: write the host before the database's name"
+            )
     if not found["host"]:
-        raise UndecidableError("it names no host, so it means a Unix socket or a file: name a host and a port")
+        raise UndecidableError("it names no host, which means a Unix socket or a file: use a host and a port")
     # Nodes have PyMySQL; MySQL-python is no longer maintained.
     scheme = {"mysql": "mysql+pymysql", "mysql+mysqldb": "mysql+pymysql"}.get(found["scheme"], found["scheme"])
     login = "" if found["login"] is None else found["login"] + "@"
@@ -160,12 +164,12 @@ def _server(text: str, address: str, *, empty: bool = False) -> str:
 def _netloc(text: str, address: str, *, empty: bool = False) -> str:
     login, at, server = text.rpartition("@")
     if server.count(":") > 1 and not server.startswith("["):
-        raise UndecidableError("an IPv6 address in a URL stands in brackets")
+        raise UndecidableError("an IPv6 address in a URL must be in brackets")
     rewritten = _server(server, address, empty=empty)
     return f"{login}{at}{bracketed(address) if rewritten == address else rewritten}"
 
 
 def _one_server(item: str, address: str) -> str:
     if item.startswith(("unix:", "/")):
-        raise UndecidableError("a Unix socket is reached from its own host only: name a host and a port")
+        raise UndecidableError("a Unix socket works only on its own host: use a host and a port")
     return _server(item, address)

@@ -18,7 +18,7 @@ _KEEP = 'printf %s "$PULUMI_COMMAND_STDOUT"'
 
 
 def _generated(name: str, create: str, parent: pulumi.Resource, *, protect: bool) -> pulumi.Output[str]:
-    made = command.local.Command(
+    generated = command.local.Command(
         name,
         create=create,
         update=_KEEP,
@@ -27,7 +27,7 @@ def _generated(name: str, create: str, parent: pulumi.Resource, *, protect: bool
             parent=parent, protect=protect or None, additional_secret_outputs=["stdout", "stderr"]
         ),
     )
-    return pulumi.Output.secret(made.stdout)
+    return pulumi.Output.secret(generated.stdout)
 
 
 class KeyPair:

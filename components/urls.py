@@ -29,9 +29,9 @@ class BrokerUrlError(ValueError):
 
     def __init__(self) -> None:
         super().__init__(
-            "it is no URL of a broker: rabbit://USER:PASSWORD@HOST:5672/VHOST, with what is special in the user, the "
-            "password and the virtual host percent-encoded (/ is %2F, @ is %40, : is %3A, # is %23, ? is %3F, "
-            "a comma is %2C)"
+            "it is not a broker URL: rabbit://USER:PASSWORD@HOST:5672/VHOST, with special characters percent-encoded "
+            "in the user, the password and the virtual host (/ is %2F, @ is %40, : is %3A, # is %23, ? is %3F, a comma "
+            "is %2C)"
         )
 
 

@@ -288,8 +288,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"timeouts": {"uwsgi": 90, "proxyServer": "80"}},
-        "timeouts.proxyServer = 80: must be longer than timeouts.uwsgi (90 s), or HAProxy answers 504 to a request that "
-        "Heat is about to answer. Type: pulumi config set --path timeouts.proxyServer 95 --stack dev",
+        "timeouts.proxyServer = 80: must be longer than timeouts.uwsgi (90 s), or HAProxy answers 504 to a request "
+        "that Heat is about to answer. Type: pulumi config set --path timeouts.proxyServer 95 --stack dev",
     ),
     (
         {"haproxy": {"timeoutServer": "1m"}},

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ea3c9923683585218a90347d0b079fb75da45db3af20f55e1431a1b54f56f80b
+# What has just been changed: 4fef95de08525102e9b9ed3dd486692a0fce5d330e8cf63e6fa4347476caa2e6
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

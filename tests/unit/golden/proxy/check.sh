@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: d1eae9dd0e96005b6c4bbba133abe6a269e657c9a299884112d6dc6aac8630e4
+# What has just been changed: f31a283740df0d25db39db4bf8891ba9f8467c7b3f48e03d1bed472550b98a94
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
