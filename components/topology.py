@@ -1,10 +1,10 @@
-"""Which process runs where, on which port. Pure: the same numbers give the same plan.
+"""Plan which process runs on which node and port. Pure: the same numbers give the same plan.
 
 Two rules make a deployment safe to grow:
 
-* a process is known by its node and its ordinal (engines) or port (APIs) there, so that the processes of N are a
-  subset of those of N+1 and a larger number moves nothing;
-* processes are spread evenly, the first nodes taking what is left over.
+* a process is identified by its node and its number (engines) or port (APIs) there, so that a plan with N processes is
+  a subset of the plan with N+1, and a larger number moves no process;
+* processes are spread evenly, and the first nodes take the remainder.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import enum
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-# APIs of one kind on one node take every tenth port: 8004, 8014, … and 8000, 8010, …, so that the two kinds never
-# meet however many there are.
+# APIs of one kind on one node use every tenth port: 8004, 8014, … and 8000, 8010, …, so that the two kinds never
+# collide.
 PORT_STRIDE = 10
 
 
 class Kind(enum.Enum):
-    """The three processes of Heat, by the names of their systemd units."""
+    """The kinds of Heat processes, by the names of their systemd units."""
 
     ENGINE = "heat-engine"
     API = "heat-api"
@@ -30,7 +30,12 @@ class Kind(enum.Enum):
 class Node:
     """A host that runs Heat processes.
 
-    A number that is not None is the node's own: it takes that many, and the rest is spread over the other nodes.
+    Attributes:
+        name: such as "node-1".
+        address: its IPv4 address.
+        engines: a fixed number of heat-engine processes; None for a share of the total.
+        apis: the same for heat-api.
+        cfn_apis: the same for heat-api-cfn.
     """
 
     name: str
@@ -42,17 +47,23 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One systemd unit instance."""
+    """A planned process, one instance of a systemd template unit.
+
+    Attributes:
+        kind: which process of Heat.
+        node: the node's name.
+        address: the node's IPv4 address.
+        instance: engines: 1, 2, … on this node. APIs: the port.
+    """
 
     kind: Kind
     node: str
     address: str
-    # Engines: 1, 2, … on this node. APIs: the port it listens on.
     instance: int
 
     @property
     def port(self) -> int | None:
-        """The port an API listens on; None for an engine."""
+        """The port on which an API listens; None for an engine."""
         return None if self.kind is Kind.ENGINE else self.instance
 
     @property
@@ -67,12 +78,16 @@ class Process:
 
     @property
     def name(self) -> str:
-        """Unique in the deployment: the name of its Pulumi resource and its `[DEFAULT] host`."""
+        """The name of its Pulumi resource and its `[DEFAULT] host`, unique in the deployment."""
         return f"{self.node}-{self.kind.value}-{self.instance}"
 
 
 class PlacementError(ValueError):
-    """Numbers that cannot be placed. `problems` has one sentence for each."""
+    """Numbers of processes that no plan can satisfy.
+
+    Attributes:
+        problems: a sentence for each.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -80,68 +95,75 @@ class PlacementError(ValueError):
 
 
 def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
-    """Share `total` among nodes: pinned numbers first, the rest evenly, the first nodes taking what is left over.
+    """Distribute a total over nodes: fixed numbers first, the rest evenly, and the remainder to the first nodes.
 
     >>> spread(5, [None, None])
     [3, 2]
     >>> spread(5, [1, None, None])
     [1, 2, 2]
 
+    Args:
+        total: the sum of the result.
+        pinned: for each node, its fixed number, or None for a share of the rest.
+
+    Returns:
+        The number of each node, in the order of `pinned`.
+
     Raises:
-        PlacementError: the pinned numbers exceed the total, or leave some over with no node to take them.
+        PlacementError: the fixed numbers exceed the total, or are smaller and no node takes the rest.
     """
-    taken = sum(number for number in pinned if number is not None)
+    fixed = sum(number for number in pinned if number is not None)
     free = sum(number is None for number in pinned)
-    left = total - taken
-    if left < 0:
-        raise PlacementError([f"the nodes' own numbers add up to {taken}, more than the {total} in all"])
-    if left and not free:
+    rest = total - fixed
+    if rest < 0:
+        raise PlacementError([f"the nodes' fixed numbers add up to {fixed}, more than the total of {total}"])
+    if rest and not free:
         raise PlacementError(
-            [f"the nodes' own numbers add up to {taken}, and no node is free to take the other {left}"]
+            [f"the nodes' fixed numbers add up to {fixed}, and no node is left for the other {rest} of {total}"]
         )
     shares: list[int] = []
-    ordinal = 0
+    index = 0
     for number in pinned:
         if number is not None:
             shares.append(number)
             continue
-        shares.append(left // free + (ordinal < left % free))
-        ordinal += 1
+        shares.append(rest // free + (index < rest % free))
+        index += 1
     return shares
 
 
-def place(
+def plan_processes(
     nodes: Sequence[Node], *, engines: int, apis: int, cfn_apis: int, api_port: int, cfn_port: int
 ) -> tuple[Process, ...]:
     """Plan every process of a deployment.
 
     Args:
-        nodes: the Heat nodes, in their lasting order.
-        engines: how many heat-engine processes in all.
-        apis: how many heat-api processes in all.
-        cfn_apis: how many heat-api-cfn processes in all.
-        api_port: the port of a node's first heat-api; further ones take every tenth port.
+        nodes: the Heat nodes, in their permanent order.
+        engines: the total of heat-engine processes.
+        apis: the total of heat-api processes.
+        cfn_apis: the total of heat-api-cfn processes.
+        api_port: the port of a node's first heat-api; the others use every tenth port from there.
         cfn_port: the same for heat-api-cfn.
 
     Returns:
         The processes, by kind, then node, then instance.
 
     Raises:
-        PlacementError: numbers or ports that cannot be had; all problems at once.
+        PlacementError: numbers or ports that no plan can satisfy, with all problems.
     """
     problems: list[str] = []
     if api_port % PORT_STRIDE == cfn_port % PORT_STRIDE:
         problems.append(
             f"ports {api_port} and {cfn_port} share their last digit: "
-            f"APIs take every {PORT_STRIDE}th port, so theirs would meet"
+            f"APIs use every {PORT_STRIDE}th port, so they would collide"
         )
-    wanted = (
+    requested = (
         (Kind.ENGINE, engines, [node.engines for node in nodes], 1, 1),
         (Kind.API, apis, [node.apis for node in nodes], api_port, PORT_STRIDE),
         (Kind.CFN, cfn_apis, [node.cfn_apis for node in nodes], cfn_port, PORT_STRIDE),
     )
     processes: list[Process] = []
-    for kind, total, pinned, first, step in wanted:
+    for kind, total, pinned, first, step in requested:
         try:
             shares = spread(total, pinned)
         except PlacementError as error:
@@ -165,7 +187,7 @@ def of_kind(processes: Iterable[Process], kind: Kind) -> tuple[Process, ...]:
 
 
 def rolling_batches(processes: Sequence[Process], batch: int) -> list[tuple[Process, ...]]:
-    """Who restarts together: the first alone, to be seen to work before another is touched, then `batch` at a time."""
+    """Which processes restart together: the first alone, as a test of the change, then `batch` at a time."""
     rest = processes[1:]
     return [tuple(processes[:1]), *(tuple(rest[at : at + batch]) for at in range(0, len(rest), batch))]
 

@@ -16,8 +16,8 @@ from components.check import Check  # noqa: E402
 from components.control_plane.client_config import ClientConfig  # noqa: E402
 from components.heat.caretaker import Caretaker  # noqa: E402
 from components.heat.node import common_rpc_version, run_in_batches  # noqa: E402
-from components.hosts.containers import machine_routes  # noqa: E402
 from components.hosts.firewall import HostFirewall  # noqa: E402
+from components.hosts.subnets import parse_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
 from infra import outputs  # noqa: E402
 from infra.build.control_plane import find_control_plane  # noqa: E402
@@ -28,7 +28,7 @@ from infra.build.watch import look  # noqa: E402
 from infra.settings import load as configured  # noqa: E402
 
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
-routes = machine_routes(Path("/proc/net/route").read_text())
+routes = parse_routes(Path("/proc/net/route").read_text())
 raw, secrets = configured.read(pulumi.Config())
 settings = configured.load(stack, raw, routes, secrets)
 processes, fronted = settings.processes, plan_listeners(settings)
@@ -37,7 +37,7 @@ processes, fronted = settings.processes, plan_listeners(settings)
 inventory = find_inventory(settings, stack=stack, root=ROOT)
 # A host that hangs is named, and not just waited for.
 for host in inventory.hosts.values():
-    host.watch()
+    host.warn_if_silent()
 
 # Database, broker, cache and Keystone, behind a firewall; then the firewall of the nodes.
 firewall = HostFirewall("firewall", hosts=inventory.hosts, closed=settings.closed)
@@ -55,7 +55,7 @@ ready.append(first.publish_membership(list(nodes), after=ready))
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_in_batches(nodes, processes, after=ready, batch=settings.rolling_batch)
-leaving = [node.leave(after=[*control.ready, *firewall.needed_by(name)]) for name, node in nodes.items()]
+leaving = [node.leave(after=[*control.ready, *firewall.teardown_dependencies(name)]) for name, node in nodes.items()]
 proxy = make_proxy(settings, inventory, fronted, after=[*running, *leaving])
 retired = {
     name: node.retire(on_node(processes, name), firewall=firewall.digest(name), after=proxy.running)

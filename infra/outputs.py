@@ -20,7 +20,7 @@ def describe(
         clouds_yaml: the file with the logins of clients, on the operator's machine.
     """
     deployment = inventory.public_address.apply(settings.deployment_at)
-    stats = inventory.front.outside.apply(lambda address: f"http://{address}:{settings.stats_port}/")
+    stats = inventory.front.public_address.apply(lambda address: f"http://{address}:{settings.stats_port}/")
     return {
         "heat_api_url": deployment.apply(lambda known: known.api_url),
         "heat_cfn_url": deployment.apply(lambda known: f"{known.cfn_url}/v1/"),

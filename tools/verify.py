@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from components.hosts.firewall import TABLE, UNIT  # noqa: E402
-from components.remote import unframed  # noqa: E402
+from components.remote import remove_length_header  # noqa: E402
 from components.rendering import render  # noqa: E402
 from tools.offline.command_provider import remote  # noqa: E402
 from tools.offline.command_provider.operation import CommandError, Operation, Outputs  # noqa: E402
@@ -158,7 +158,7 @@ def _host_of(name: str, hosts: Iterable[str]) -> str:
 
 def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:
     """Add what one command leaves on its host."""
-    words, text = shlex.split(inputs["create"], comments=True), unframed(inputs["stdin"])
+    words, text = shlex.split(inputs["create"], comments=True), remove_length_header(inputs["stdin"])
     if words[:2] == ["sudo", "-n"]:
         words = words[2:]
     match words:

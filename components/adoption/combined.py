@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from components import loopback
+from components import loopback, urls
 from components.adoption.names import OptionNames, label
 from components.adoption.oslo_files import DEFAULT, Entry
 from components.adoption.report import Outcome, Report
@@ -52,16 +52,14 @@ def broker_url(parts: Mapping[str, str]) -> str:
             f"rpc_backend is {backend}, and only RabbitMQ shares the work among engines here"
         )
     port = parts.get("rabbit_port", "5672")
-    hosts = parts.get("rabbit_hosts") or loopback.bracketed(parts.get("rabbit_host", "localhost"))
+    hosts = parts.get("rabbit_hosts") or urls.bracketed(parts.get("rabbit_host", "localhost"))
     servers = [
-        server
-        if re.search(r"^[^:]*:[0-9]+$|\]:[0-9]+$", server)
-        else f"{loopback.bracketed(server.strip('[]'))}:{port}"
+        server if re.search(r"^[^:]*:[0-9]+$|\]:[0-9]+$", server) else f"{urls.bracketed(server.strip('[]'))}:{port}"
         for server in re.findall(r"[^,\s]+", hosts)
     ]
     if not servers:
         raise loopback.UndecidableError("it names no broker")
-    return loopback.transport_url(
+    return urls.transport_url(
         parts.get("rabbit_userid", "guest"),
         parts.get("rabbit_password", "guest"),
         servers,
@@ -71,7 +69,7 @@ def broker_url(parts: Mapping[str, str]) -> str:
 
 def keystone_url(parts: Mapping[str, str]) -> str:
     """Keystone's URL of the options that old releases had instead."""
-    host = loopback.bracketed(parts.get("auth_host", "127.0.0.1").strip("[]"))
+    host = urls.bracketed(parts.get("auth_host", "127.0.0.1").strip("[]"))
     prefix = parts.get("auth_admin_prefix", "").strip("/")
     root = f"{parts.get('auth_protocol', 'https')}://{host}:{parts.get('auth_port', '35357')}"
     return f"{root}/{prefix}" if prefix else root
@@ -196,7 +194,7 @@ class Combiner:
                 return
             url, secret = resolved
             try:
-                url = loopback.urls(url, values.address)
+                url = loopback.rewrite_urls(url, values.address)
             except loopback.UndecidableError as problem:
                 report.refuse(entry, str(problem))
                 return

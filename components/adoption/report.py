@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from components import loopback
+from components import urls
 from components.adoption.names import OptionNames, label
 from components.adoption.oslo_files import Entry
 from components.heat.options import Name
@@ -87,7 +87,7 @@ class Report:
         """
         names = self._names
         old = "\n".join(entry.values) if names.is_repeatable(entry.name) else entry.last
-        known_secret = any(map(names.is_secret, (entry.name, *names.current(entry.name)))) or loopback.has_login(old)
+        known_secret = any(map(names.is_secret, (entry.name, *names.current(entry.name)))) or urls.has_login(old)
         if known_secret:
             self.hide(old)
         secret = secret or known_secret
@@ -127,17 +127,17 @@ class Report:
     def hide(self, value: str) -> None:
         """Show a secret value nowhere, nor in the value of another option that repeats it."""
         for line in value.splitlines():
-            self._secrets.update(loopback.passwords(line) if "://" in line else (line,))
+            self._secrets.update(urls.passwords(line) if "://" in line else (line,))
 
     def without_secrets(self, results: Iterable[OptionResult]) -> tuple[OptionResult, ...]:
         """The results, in which no value repeats a secret of another option."""
         secrets = [text for text in self._secrets if len(text) >= _SHORTEST_SECRET]
 
         def clean(text: str) -> str:
-            return loopback.HIDDEN if any(secret in text for secret in secrets) else text
+            return urls.HIDDEN if any(secret in text for secret in secrets) else text
 
         return tuple(replace(result, old=clean(result.old), new=clean(result.new)) for result in results)
 
 
 def _masked(value: str) -> str:
-    return "\n".join(loopback.masked(line) for line in value.split("\n"))
+    return "\n".join(urls.masked(line) for line in value.split("\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from components import loopback
+from components import loopback, urls
 from components.adoption.names import OptionNames
 from components.adoption.oslo_files import Entry, Resolver, UnresolvedError
 from components.adoption.report import Report
@@ -18,15 +18,15 @@ _KEYSTONE_URLS = ("auth_uri", "auth_url", "identity_uri", "www_authenticate_uri"
 
 def _keystone_url(value: str, address: str) -> str:
     """A URL of Keystone, which has no version 2 any more."""
-    return re.sub(r"/v2\.0/?$", "/v3", loopback.urls(value, address))
+    return re.sub(r"/v2\.0/?$", "/v3", loopback.rewrite_urls(value, address))
 
 
 def _backend_argument(value: str, address: str) -> str:
     """An argument of the cache's backend, as `name:value`."""
     name, colon, rest = value.partition(":")
     if name in ("url", "host", "hosts", "server", "servers"):
-        return name + colon + loopback.servers(rest, address)
-    return loopback.urls(value, address)
+        return name + colon + loopback.rewrite_servers(rest, address)
+    return loopback.rewrite_urls(value, address)
 
 
 def _unchanged(value: str, _: str) -> str:
@@ -35,11 +35,11 @@ def _unchanged(value: str, _: str) -> str:
 
 # Options whose names say what their values are. In other values, URLs are searched for.
 _REWRITES: dict[Name, loopback.Rewrite] = {
-    TRANSPORT_URL: loopback.transport,
-    ("oslo_messaging_notifications", "transport_url"): loopback.notifications,
+    TRANSPORT_URL: loopback.rewrite_transport_url,
+    ("oslo_messaging_notifications", "transport_url"): loopback.rewrite_notification_url,
     ("cache", "backend_argument"): _backend_argument,
     **{
-        ("database", option): loopback.database
+        ("database", option): loopback.rewrite_database_url
         for option in ("connection", "slave_connection", "asyncio_connection", "asyncio_slave_connection")
     },
 }
@@ -88,7 +88,7 @@ class Values:
                     raise loopback.UndecidableError("its value has several lines: write it on one line")
                 line = " ".join(line.split("\n"))
             lines.append(line)
-        secret = any(names.is_secret(name) or loopback.has_login(self.entries[name].last) for name in resolver.used)
+        secret = any(names.is_secret(name) or urls.has_login(self.entries[name].last) for name in resolver.used)
         return "\n".join(lines), secret
 
     def rewrite(self, name: Name, value: str) -> str:
@@ -108,15 +108,15 @@ class Values:
             return _unchanged
         if section.startswith("cors"):
             # In an origin, a loopback address means the host of the browser.
-            return loopback.unchanged
+            return loopback.refuse_loopback
         if key in _KEYSTONE_URLS:
             return _keystone_url
-        return loopback.servers if _SERVER_OPTIONS.search(key) else loopback.urls
+        return loopback.rewrite_servers if _SERVER_OPTIONS.search(key) else loopback.rewrite_urls
 
     def set(self, name: Name, value: str, *, secret: bool = False) -> None:
         """Set a new option."""
         self.new[name] = value
-        if secret or self._names.is_secret(name) or loopback.has_login(value):
+        if secret or self._names.is_secret(name) or urls.has_login(value):
             self.secret.add(name)
             self._report.hide(value)
 

@@ -91,7 +91,7 @@ class AdoptedControlPlane(ControlPlane):
             after=[read],
         )
         for each in hosts:
-            each.use_after([fetched])
+            each.wait_for([fetched])
         brought: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
         # Base64, by the path there.
         self._contents: pulumi.Output[dict[str, str]] = brought.apply(json.loads)
@@ -153,7 +153,7 @@ class AdoptedControlPlane(ControlPlane):
             spec=spec,
             parent=self,
             after=self.ready,
-            shown=True,
+            show_output=True,
         )
 
 

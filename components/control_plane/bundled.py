@@ -15,15 +15,16 @@ from typing import Any
 import pulumi
 import pulumi_command as command
 
-from components import loopback
+from components import urls
 from components.control_plane.client_config import Login
 from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Options, Secrets, Services
 from components.heat.install import NETRC, Installation, Method, PackageSource
 from components.heat.node import Dump, HeatNode
-from components.memory import USUAL, Memory, limit_of
+from components.memory import DEFAULTS, Memory
+from components.outputs import render_output
 from components.remote import Host
-from components.rendering import LOCKS, UV_VERSION, program_text, render, render_output
+from components.rendering import LOCKS, UV_VERSION, program_text, render
 from components.secrets import password
 
 KEYSTONE_VERSION = "30.0.0"
@@ -201,7 +202,7 @@ def run_program(
     spec: pulumi.Input[Any],
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
-    shown: bool = False,
+    show_output: bool = False,
 ) -> pulumi.Resource:
     """Run a program of programs/control_plane/ by a node's Heat.
 
@@ -213,7 +214,7 @@ def run_program(
         spec: what the program reads from stdin, as JSON.
         parent: the component that it belongs to.
         after: what must be done before.
-        shown: the operator sees what it prints.
+        show_output: the operator sees what it prints.
     """
     text = program_text("control_plane/" + path.rpartition("/")[2])
     program = node.host.file(f"{name}-program", path, text, parent=parent, after=[node.installed])
@@ -222,7 +223,7 @@ def run_program(
             "control_plane/program.sh.j2", purpose=purpose, python=node.python, program=path, spec=known
         )
     )
-    return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], shown=shown)
+    return node.host.script(name, script, parent=parent, after=[program, *node.files, *after], show_output=show_output)
 
 
 def refuse_other_keys(hosts: Collection[Host], secrets: pulumi.Input[Secrets], *, parent: pulumi.Resource) -> None:
@@ -241,7 +242,7 @@ def refuse_other_keys(hosts: Collection[Host], secrets: pulumi.Input[Secrets], *
 
     looked = [host.script("known-key", script(host), parent=parent) for host in hosts]
     for host in hosts:
-        host.use_after(looked)
+        host.wait_for(looked)
 
 
 def broker_vhost(install: Installation) -> str:
@@ -256,7 +257,7 @@ def _secrets(address: str, vhost: str, passwords: Mapping[str, str]) -> Secrets:
     """What Heat's secrets.conf is made from, with everything at one address."""
     return Secrets(
         database_url=f"mysql+pymysql://heat:{passwords['database-heat']}@{address}/heat?charset=utf8mb4",
-        transport_url=loopback.transport_url(
+        transport_url=urls.transport_url(
             _BROKER_USER, passwords["broker"], [f"{address}:{heat_conf.BROKER_PORT}"], vhost
         ),
         service_password=passwords["keystone-heat"],
@@ -282,7 +283,7 @@ class BundledControlPlane(ControlPlane):
         hosts: Collection[Host] = (),
         close_ports: Callable[[], None] = lambda: None,
         own_addresses: Sequence[str] = (),
-        memory: Memory = USUAL,
+        memory: Memory = DEFAULTS,
         protect_secrets: bool = False,
         packages: PackageSource = _PYPI,
         opts: pulumi.ResourceOptions | None = None,
@@ -333,7 +334,9 @@ class BundledControlPlane(ControlPlane):
         )
         self.files, self.ca_file = {}, services.ca_file
         self.keystone_url = pulumi.Output.from_input(services.keystone_url)
-        self.public_keystone_url = host.outside.apply(lambda address: f"http://{address}:{heat_conf.KEYSTONE_PORT}")
+        self.public_keystone_url = host.public_address.apply(
+            lambda address: f"http://{address}:{heat_conf.KEYSTONE_PORT}"
+        )
         self.public = self.public_keystone_url.apply(
             lambda url: heat_conf.service_options(
                 services if url == services.keystone_url else replace(services, public_keystone_url=url)
@@ -403,7 +406,7 @@ class BundledControlPlane(ControlPlane):
         """Runs on the host of the database, and shows the operator where the dump is."""
 
         def make(revisions: pulumi.Output[Mapping[str, str | None]], prefix: str) -> pulumi.Output[str]:
-            told = self._script("dump", self.ready, {"revisions": revisions, "prefix": prefix}, shown=True)
+            told = self._script("dump", self.ready, {"revisions": revisions, "prefix": prefix}, show_output=True)
             return pulumi.Output.unsecret(told.stdout.apply(lambda text: "".join(_DUMP.findall(text)[-1:])))
 
         return make
@@ -467,7 +470,7 @@ class BundledControlPlane(ControlPlane):
         return self._script("memcached", [conf, self._limit("memcached", self._memory.cache)])
 
     def _limit(self, unit: str, size: str) -> pulumi.Resource:
-        return limit_of(self._host, unit, size, parent=self, after=self._installed)
+        return self._host.limit_memory(unit, size, parent=self, after=self._installed)
 
     def _keystone(self, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         files = [
@@ -485,7 +488,7 @@ class BundledControlPlane(ControlPlane):
             self._file("keystone-proxy-cfg", "keystone-proxy.cfg", _KEYSTONE_PROXY, check="haproxy -c -dW -q -f"),
         ]
         return self._script(
-            "keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]}, shown=True
+            "keystone", [*files, *after], {"admin_password": self._passwords["keystone-admin"]}, show_output=True
         )
 
     def _file(
@@ -519,7 +522,7 @@ class BundledControlPlane(ControlPlane):
         after: Sequence[pulumi.Resource],
         more: Mapping[str, pulumi.Input[Any]] | None = None,
         *,
-        shown: bool = False,
+        show_output: bool = False,
     ) -> command.remote.Command:
         """Run templates/control_plane/<name>.sh.j2; again when one of the files that it comes after has changed."""
         files = pulumi.Output.all(*(self._digests[one] for one in after if one in self._digests))
@@ -529,5 +532,5 @@ class BundledControlPlane(ControlPlane):
             render_output(f"control_plane/{name}.sh.j2", {**self._values, "digest": digest, **(more or {})}),
             parent=self,
             after=[*self._installed, *after],
-            shown=shown,
+            show_output=show_output,
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from components.rendering import render_output
+from components.outputs import render_output
 
 
 @dataclass(frozen=True, kw_only=True)

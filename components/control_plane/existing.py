@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from components import loopback
+from components import urls
 from components.control_plane.bundled import (
     IDENTITY,
     ORPHANS,
@@ -84,8 +84,8 @@ def database_url(given: str, admin: str, made: str, ca_file: str = "") -> str:
 
 def transport_url(given: str, admin: str, made: str, port: int) -> str:
     """Heat's URL of its brokers; arguments as of `database_url`, and the broker's port where nothing is given."""
-    host = loopback.bracketed(urlsplit(admin).hostname or "")
-    return given or loopback.transport_url(_NAME, made, [f"{host}:{port}"], _NAME)
+    host = urls.bracketed(urlsplit(admin).hostname or "")
+    return given or urls.transport_url(_NAME, made, [f"{host}:{port}"], _NAME)
 
 
 class ExistingControlPlane(ControlPlane):
@@ -209,7 +209,7 @@ class ExistingControlPlane(ControlPlane):
             )
             return self._run(node, "identity", IDENTITY, "Keystone knows Heat.", spec)
         wanted = pulumi.Output.all(self._secrets, self._deployment).apply(lambda both: self._expected(*both))
-        return self._run(node, "keystone-check", KEYSTONE_CHECK, "Keystone knows Heat.", wanted, shown=True)
+        return self._run(node, "keystone-check", KEYSTONE_CHECK, "Keystone knows Heat.", wanted, show_output=True)
 
     def _expected(self, known: Secrets, deployment: Deployment) -> dict[str, Any]:
         services = self._services
@@ -235,6 +235,8 @@ class ExistingControlPlane(ControlPlane):
         }
 
     def _run(
-        self, node: HeatNode, name: str, path: str, purpose: str, spec: pulumi.Input[Any], *, shown: bool = False
+        self, node: HeatNode, name: str, path: str, purpose: str, spec: pulumi.Input[Any], *, show_output: bool = False
     ) -> pulumi.Resource:
-        return run_program(node, name, path, purpose=purpose, spec=spec, parent=self, after=self.ready, shown=shown)
+        return run_program(
+            node, name, path, purpose=purpose, spec=spec, parent=self, after=self.ready, show_output=show_output
+        )

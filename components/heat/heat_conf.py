@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias, TypeVar
 
-from components import loopback
+from components import urls
 from components.heat.install import Installation
 from components.timeouts import Timeouts
 from components.topology import Kind, Process
@@ -279,8 +279,8 @@ def broker(transport_url: str) -> str:
     if "@" not in transport_url:
         return transport_url.partition("?")[0]
     try:
-        return loopback.brokers(transport_url)
-    except loopback.UndecidableError:
+        return urls.without_logins(transport_url)
+    except urls.BrokerUrlError:
         # No part of it is known not to be a password.
         return "the broker in secrets.conf"
 

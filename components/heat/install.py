@@ -1,4 +1,6 @@
-"""How Heat comes onto a node: from PyPI, from the distribution, or from a clone of its source. Pure.
+"""How Heat comes onto a node: from PyPI, from the distribution, or from a clone of its source.
+
+Pure, but for reading the lists in locks/.
 
 Whatever the way, what is there afterwards looks the same below one prefix: bin/ has python, uwsgi, heat-engine and
 what else is run, etc/heat the files that Heat brings along. So nothing else has to know the way.

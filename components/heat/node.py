@@ -21,7 +21,7 @@ from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Options
 from components.heat.install import PROGRAM, Release, refuse_mixed
 from components.heat.overrides import Overrides
-from components.memory import USUAL, Memory
+from components.memory import DEFAULTS, Memory
 from components.proxy.monitor import Monitor
 from components.remote import Host
 from components.rendering import program_text, render
@@ -115,7 +115,7 @@ class HeatNode(pulumi.ComponentResource):
         overrides: Overrides,
         proxy: str = "",
         monitor: Monitor | None = None,
-        memory: Memory = USUAL,
+        memory: Memory = DEFAULTS,
         more: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -460,7 +460,7 @@ class HeatNode(pulumi.ComponentResource):
         return self.host.on_destroy(
             "leave",
             render("heat/teardown.sh.j2", units=[], timers=[], **self._shared),
-            undone="should it come back, Heat runs on; stop it there: systemctl disable --now 'heat-*@*'",
+            if_unreachable="should it come back, Heat runs on; stop it there: systemctl disable --now 'heat-*@*'",
             parent=self,
             after=after,
         )
@@ -486,7 +486,7 @@ class HeatNode(pulumi.ComponentResource):
         )
         # Every process has been run by now. tools/verify.py reads this from the stack's state.
         self.register_outputs({"copies": self._copied})
-        return self.host.script("check", text, parent=self, after=after, shown=True)
+        return self.host.script("check", text, parent=self, after=after, show_output=True)
 
     def messaging(self, plan: Sequence[Process], after: Sequence[pulumi.Resource]) -> pulumi.Output[dict[str, str]]:
         """Read back what this node's Heat makes of its messaging options: a digest for each, by "section.option"."""

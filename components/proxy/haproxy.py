@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.memory import Memory, limit_of
+from components.memory import Memory
 from components.proxy.take_over import TakeOver
 from components.remote import Host
 from components.rendering import program_text, render
@@ -172,7 +172,7 @@ class FrontProxy(pulumi.ComponentResource):
             # -dW: a warning refuses the file as an error does. It means that a line has no effect.
             "haproxy-cfg", CONF, text, check="haproxy -c -dW -f", parent=self, after=[lua, *after]
         )  # fmt: skip
-        ready: list[pulumi.Resource] = [conf, limit_of(host, "haproxy", memory, parent=self, after=[installed])]
+        ready: list[pulumi.Resource] = [conf, host.limit_memory("haproxy", memory, parent=self, after=[installed])]
         if take_over:
             # Before the take-over: `destroy` must give the addresses back even if this `up` is killed in the middle.
             teardown = self._on_destroy(host, take_over.teardown, [conf, *after])
@@ -187,7 +187,7 @@ class FrontProxy(pulumi.ComponentResource):
         return host.on_destroy(
             "haproxy-leave",
             text,
-            undone="should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy",
+            if_unreachable="should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy",
             parent=self,
             after=after,
         )

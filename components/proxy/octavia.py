@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_openstack import Provider, loadbalancer
 
-from components.hosts.spec import BalancerSpec
+from components.proxy.balancer import BalancerSpec
 from components.proxy.haproxy import Listener
 
 _HTTP = "HTTP"

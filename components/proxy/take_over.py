@@ -52,9 +52,9 @@ class TakeOver:
         """Find the processes that have the addresses, before anything changes."""
         program = host.file("take-over-program", PROGRAM, program_text("proxy/take_over.py"), parent=parent)
         text = self.script("look", "Find what serves the APIs' addresses now, and how HAProxy is configured.")
-        return host.script("take-over-look", text, parent=parent, after=[program], shown=True)
+        return host.script("take-over-look", text, parent=parent, after=[program], show_output=True)
 
     def take(self, host: Host, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Hand the addresses over to HAProxy, after the APIs behind HAProxy run."""
         text = self.script("take", "Hand the APIs' addresses over from the original processes to HAProxy.")
-        return host.script("take-over", text, parent=parent, after=after, shown=True)
+        return host.script("take-over", text, parent=parent, after=after, show_output=True)

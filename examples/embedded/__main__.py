@@ -22,8 +22,8 @@ from components.hosts.firewall import HostFirewall
 from components.hosts.ingress import ClosedPorts
 from components.proxy.monitor import Monitor
 from components.remote import Host, Login
-from components.timeouts import chain
-from components.topology import Node, on_node, place
+from components.timeouts import complete_chain
+from components.topology import Node, on_node, plan_processes
 
 # The site's inventory. In a real program these may be outputs of its own resources.
 HOST_KEYS = {"heat-1": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne", "heat-2": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo"}
@@ -43,11 +43,11 @@ hosts = {
 }
 
 # Which process runs where: four engines and two APIs of each kind, spread over the hosts.
-processes = place(
+processes = plan_processes(
     [Node(name=name, address=address) for name, address in ADDRESSES.items()],
     engines=4, apis=2, cfn_apis=2, api_port=8004, cfn_port=8000,
 )  # fmt: skip
-timeouts, _ = chain({"rpc_response": 60, "engine_graceful": 60})
+timeouts, _ = complete_chain({"rpc_response": 60, "engine_graceful": 60})
 deployment = Deployment(
     install=Installation(version="27.0.1"),
     api_url="https://heat.example:8004",

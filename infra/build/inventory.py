@@ -14,7 +14,7 @@ from components.hosts.existing import ExistingHosts
 from components.remote import Host, Jump, Login
 from infra.settings.load import SettingsError, secret
 from infra.settings.model import FRONT, HostSettings, Settings
-from infra.settings.reader import Reader
+from infra.settings.reader import Reader, camel
 from infra.settings.rules.secret import logins
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Inventory:
     @property
     def public_address(self) -> pulumi.Output[str]:
         """Where clients find the APIs."""
-        return self.balancer.public_address if self.balancer else self.front.outside
+        return self.balancer.public_address if self.balancer else self.front.public_address
 
 
 def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
@@ -54,7 +54,7 @@ def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
         for host in (
             inventory.hosts.values() if settings.control_plane == "bundled" else list(inventory.hosts.values())[1:]
         ):
-            host.use_after([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
+            host.wait_for([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
     return inventory
 
 
@@ -80,6 +80,14 @@ def _find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
     return Inventory(hosts=containers.hosts)
 
 
+# The settings behind the fields of CloudSpec that are not named after them.
+_KEYS = {
+    "nodes": "nodes",
+    "subnet": "subnet",
+    "balancer": "loadBalancer",
+    "balancer.floating_ip": "openstack.loadBalancerFloatingIp",
+    "project": "hosts",
+}
 # What to type against what a cloud shortfalls, where it is not the setting's value that has to be another one.
 _RAISE = "openstack quota show, and have it raised"
 # What does instead, where that is known.
@@ -100,9 +108,10 @@ def _openstack_hosts(settings: Settings, stack: str) -> Inventory:
     except CloudError as error:
         reader = Reader(stack)
         for shortfall in error.shortfalls:
-            remedy = _RAISE if shortfall.key == "hosts" else ""
-            instead = _INSTEAD.get(shortfall.key, "<another value>")
-            reader.refuse(shortfall.key, shortfall.value, shortfall.rule, instead, remedy)
+            setting = _KEYS.get(shortfall.field) or f"openstack.{camel(shortfall.field)}"
+            value = settings.hosts if setting == "hosts" else shortfall.value
+            remedy = _RAISE if setting == "hosts" else ""
+            reader.refuse(setting, value, shortfall.rule, _INSTEAD.get(setting, "<another value>"), remedy)
         raise SettingsError(stack, reader.problems) from None
     key = secret("sshPrivateKey") or None if order.key_pair else None
     made = OpenstackHosts(

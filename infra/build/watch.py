@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 
-from components import watch
+from components import endpoints
 from components.remote import Host
 
 
@@ -31,7 +31,7 @@ def look(
             "the CFN API": f"{str(known['heat_cfn_url']).removesuffix('/v1/')}/healthcheck",
             "Keystone": str(known["keystone_url"]),
         }
-        await watch.look_at_service(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
+        await endpoints.check_endpoints(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
         return True
 
     # A resource's URN is known before it is done, its identifier afterwards.
@@ -39,6 +39,6 @@ def look(
     where: dict[str, pulumi.Input[Any]] = {
         name: told[name] for name in ("heat_api_url", "heat_cfn_url", "keystone_url")
     }
-    where |= {"front": front.outside, "done": pulumi.Output.all(*done)}
+    where |= {"front": front.public_address, "done": pulumi.Output.all(*done)}
     known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**where)
     _: pulumi.Output[bool] = known.apply(ask)

@@ -1,4 +1,4 @@
-"""What an operator may ask for: the stack's configuration as typed values, with what follows from them. Pure.
+"""What an operator may ask for: the stack's configuration as typed values, with what follows from them.
 
 The fields are the keys of Pulumi.yaml in snake case. `infra.settings.reader` makes them from a stack's file, and
 `infra.settings.rules` refuses those that cannot work.
@@ -33,14 +33,15 @@ from components.heat.install import NETRC, Installation, Method, PackageSource
 from components.heat.node import ApiServer
 from components.heat.options import Name, catalogue
 from components.heat.overrides import Layers, Options, written
-from components.hosts.containers import addresses
-from components.hosts.ingress import ClosedPorts, IngressRule, closed, ingress_rules
-from components.hosts.spec import NEW, BalancerSpec, CloudSpec
+from components.hosts.ingress import ClosedPorts, IngressRule, closed_ports, ingress_rules
+from components.hosts.spec import NEW, CloudSpec
+from components.hosts.subnets import assign_addresses
 from components.memory import Memory, megabytes
+from components.proxy.balancer import BalancerSpec
 from components.proxy.haproxy import Limits
 from components.proxy.monitor import Monitor
-from components.timeouts import Timeouts, chain
-from components.topology import Node, Process, place
+from components.timeouts import Timeouts, complete_chain
+from components.topology import Node, Process, plan_processes
 from infra.settings.files import read_text
 from infra.settings.reader import seconds, step
 
@@ -392,7 +393,7 @@ class Settings:
         if self.hosts == "existing":
             return {name: host.address for name, host in self.existing.by_name.items()}
         first = self.openstack.first_address if self.hosts == "openstack" else ""
-        return addresses(self.network, self.host_names, first)
+        return assign_addresses(self.network, self.host_names, first)
 
     @property
     def heat_nodes(self) -> tuple[Node, ...]:
@@ -413,7 +414,7 @@ class Settings:
     @property
     def processes(self) -> tuple[Process, ...]:
         """The plan: every process of Heat, on its node."""
-        return place(
+        return plan_processes(
             self.heat_nodes,
             engines=self.engines,
             apis=self.apis,
@@ -433,7 +434,7 @@ class Settings:
     @property
     def chain(self) -> Timeouts:
         """The whole of it."""
-        return chain(self.given_timeouts)[0]
+        return complete_chain(self.given_timeouts)[0]
 
     @property
     def deployment(self) -> Deployment:
@@ -613,7 +614,7 @@ class Settings:
     @property
     def closed(self) -> dict[str, ClosedPorts]:
         """What the hosts' own firewall closes, by the host's name."""
-        return closed(self.ingress_rules, self.processes, self.addresses)
+        return closed_ports(self.ingress_rules, self.processes, self.addresses)
 
     def wanted_of_cloud(self, stack: str) -> CloudSpec:
         """What is looked up and made in a cloud."""
@@ -639,5 +640,5 @@ class Settings:
             tags=openstack.tags,
             protect=self.protected,
             rebuild=openstack.rebuild,
-            balanced=self.balanced,
+            balancer=self.balanced,
         )

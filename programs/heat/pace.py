@@ -1,4 +1,4 @@
-"""How much of a stack is worked on at once. Pure: neither Heat nor a broker is needed to test it.
+"""How much of a stack is worked on at once. It needs neither Heat nor a broker.
 
 Heat works on a stack by checks: one message for each resource, to whichever engine is free. Where many resources can
 start at once, Heat's own engine sends one message a second, so that no engine is given more than it can carry. Here the

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.hosts.containers import mac_address
+from components.hosts.subnets import mac_address
 from components.rendering import TEMPLATES, render
 from tests.e2e.lab import ROOT, Stack, engine
 

@@ -21,7 +21,7 @@ import pytest
 from botocore.utils import parse_timestamp
 from heatclient.client import Client as HeatClient
 
-from components.remote import framed
+from components.remote import add_length_header
 from tests.e2e.lab import ROOT, Result, Stack, engine, wait_for
 
 WAIT = 120
@@ -338,7 +338,7 @@ def test_an_option_that_heat_does_not_know_never_reaches_a_process(stack: Stack)
     told = stack.on(
         "node-1",
         "heat-scaleout put /etc/heat/heat.conf 0644 root:root /opt/heat/27.0.1/check-options",
-        stdin=framed("[DEFAULT]\nsql_connection = mysql://nowhere\n"),
+        stdin=add_length_header("[DEFAULT]\nsql_connection = mysql://nowhere\n"),
         check=False,
     )
     assert "DEFAULT/sql_connection" in told
@@ -354,7 +354,7 @@ def test_a_configuration_that_haproxy_warns_of_is_not_taken(stack: Stack) -> Non
     stack.on(
         "front",
         "heat-scaleout put /etc/haproxy/haproxy.cfg 0644 root:root haproxy -c -q -dW -f && exit 1 || exit 0",
-        stdin=framed(warned),
+        stdin=add_length_header(warned),
     )
     assert stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg") == before
 
@@ -669,7 +669,7 @@ def test_an_up_without_changes_notices_that_nothing_answers(stack: Stack) -> Non
     refused = stack.up(check=False)
     stack.on("front", "systemctl start haproxy")
     assert refused.code != 0
-    assert "what clients reach does not answer" in refused.text
+    assert "the public endpoints do not answer" in refused.text
     assert f"{stack.outputs()['heat_api_url']}/healthcheck): nothing listens there" in refused.text
     assert f"make repair STACK={stack.name}" in refused.text
     assert "Traceback" not in refused.text

@@ -117,8 +117,8 @@ def test_unusable_hosts_are_named_and_no_host_is_changed(stack: Stack) -> None:
     refused = stack.up(check=False)
     stack.pulumi("config", "set", "--path", "existing.nodes[1].hostKey", right)
     assert refused.code != 0
-    assert "node-1 (10.213.79.11) cannot be used as it is:" in refused.text
-    assert "user operator may not become root without a password" in refused.text
+    assert "node-1 (10.213.79.11) cannot be used:" in refused.text
+    assert "user operator may not use sudo without a password" in refused.text
     assert "node-2-ready" in refused.text
     assert "host key mismatch" in refused.text
     assert "Traceback" not in refused.text

@@ -35,9 +35,9 @@ from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from components import watch
-from components.hosts import containers
-from components.remote import unframed
+from components import endpoints, watch
+from components.hosts import subnets
+from components.remote import remove_length_header
 from infra.settings.load import SECRETS
 from infra.settings.model import Settings
 from infra.settings.reader import camel
@@ -64,7 +64,7 @@ _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
 # What programs/heat/installed.py would tell.
 INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
 # What looks at hosts and at the service while the program runs; a test that wants to know has it say something.
-NAME_SILENT, ASK = mock.Mock(), mock.Mock(return_value="")
+WARN_IF_SILENT, HTTP_PROBLEM = mock.Mock(), mock.Mock(return_value="")
 # What a dump of Heat's database is called.
 DUMP = "/var/lib/heat-scaleout/dumps/heat-20260101T000000Z.sql.gz"
 # What stands in every made-up secret and nowhere else.
@@ -151,7 +151,7 @@ class Resource:
         value = self.inputs[key]
         text = value.value if isinstance(value, Secret) else value
         assert isinstance(text, str), f"{key} of {self.name} is {text!r}"
-        return unframed(text)
+        return remove_length_header(text)
 
     @property
     def connection(self) -> dict[str, Any]:
@@ -362,16 +362,16 @@ def run(
         cloud = unlimited()
     monitor = Monitor(Outputs(preview=preview, cloud=cloud), result.registered, result.components)
     interrupt, path = signal.getsignal(signal.SIGINT), list(sys.path)
-    first = containers._FIRST_HOST if first_host is None else first_host
+    first = subnets._FIRST_HOST if first_host is None else first_host
     try:
         with (
             _written_down(result.templates),
             # Whatever this machine's routes are.
-            mock.patch.object(containers, "machine_routes", return_value=[]),
-            mock.patch.object(containers, "_FIRST_HOST", first),
+            mock.patch.object(subnets, "parse_routes", return_value=[]),
+            mock.patch.object(subnets, "_FIRST_HOST", first),
             # No host is there, and no service.
-            mock.patch.object(watch, "name_silent", NAME_SILENT),
-            mock.patch.object(watch, "ask", ASK),
+            mock.patch.object(watch, "warn_if_silent", WARN_IF_SILENT),
+            mock.patch.object(endpoints, "http_problem", HTTP_PROBLEM),
             # Where in the program each resource was made: a tenth of the time, and nobody asks.
             mock.patch("pulumi.runtime.resource._get_stack_trace", return_value=StackTrace()),
         ):

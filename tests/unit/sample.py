@@ -6,8 +6,8 @@ import configparser
 
 from components.heat.heat_conf import Deployment, Secrets, Services, merge, options, service_options
 from components.heat.install import Installation
-from components.timeouts import chain
-from components.topology import Node, Process, place
+from components.timeouts import complete_chain
+from components.topology import Node, Process, plan_processes
 from infra.settings.model import Settings
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -20,7 +20,7 @@ DEPLOYMENT = Deployment(
     region="RegionOne",
     engine_workers=2,
     checks_per_stack=8,
-    timeouts=chain({"rpc_response": 60, "engine_graceful": 90})[0],
+    timeouts=complete_chain({"rpc_response": 60, "engine_graceful": 90})[0],
 )
 SERVICES = Services(keystone_url=f"http://{A}:5000", memcached=(f"{A}:11211",))
 SECRETS = Secrets(
@@ -36,7 +36,7 @@ CONF = merge(options(DEPLOYMENT), service_options(SERVICES))
 
 
 def processes(*, engines: int = 2, apis: int = 2, cfn_apis: int = 2) -> tuple[Process, ...]:
-    return place(
+    return plan_processes(
         NODES,
         engines=engines,
         apis=apis,

@@ -23,7 +23,7 @@ from components.heat.heat_conf import (
 from components.heat.install import Installation, locked_releases
 from components.heat.options import catalogue
 from components.rendering import TEMPLATES, render
-from components.timeouts import Timeouts, chain
+from components.timeouts import Timeouts, complete_chain
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
 
 SECRET_CONF = secret_options(SECRETS)
@@ -221,7 +221,7 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
             continue
         value = getattr(DEPLOYMENT, field.name)
         if isinstance(value, Timeouts):
-            other: Any = chain({"rpc_response": 1, "engine_graceful": 1})[0]
+            other: Any = complete_chain({"rpc_response": 1, "engine_graceful": 1})[0]
         elif isinstance(value, bool):
             other = not value
         elif isinstance(value, Installation):

@@ -14,7 +14,7 @@ from tests.unit.fake_cloud import FakeCloud
 from tests.unit.program import BALANCER, BALANCER_IP, BALANCER_VIP, FLOATING_IP, Resource, balanced_sample, vm_sample
 from tests.unit.sample import parsed
 from tests.unit.test_cloud import shortfalls, up
-from tests.unit.test_firewall import CLIENTS, FROM_NODES, OPERATOR, SSH, wanted
+from tests.unit.test_firewall import CLIENTS, FROM_NODES, OPERATOR, SSH, rules_of
 from tests.unit.test_openstack_settings import vms
 
 LISTENER, POOL, MONITOR, MEMBERS = (
@@ -162,8 +162,8 @@ def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:
 
 def test_it_reaches_the_apis_and_clients_reach_a_host_for_keystone_only() -> None:
     from_balancer = {("nodes", port, "10.213.77.0/24") for port in (8004, 8000)}
-    assert wanted(loadBalancer="octavia") == SSH | FROM_NODES | from_balancer | {("front", 5000, CLIENTS)}
-    assert OPERATOR not in {source for _, port, source in wanted(loadBalancer="octavia") if port != 22}
+    assert rules_of(loadBalancer="octavia") == SSH | FROM_NODES | from_balancer | {("front", 5000, CLIENTS)}
+    assert OPERATOR not in {source for _, port, source in rules_of(loadBalancer="octavia") if port != 22}
 
 
 # Refusals.
@@ -273,8 +273,8 @@ def test_its_address_and_its_port_are_counted() -> None:
     cloud = FakeCloud(network_quota={"floatingip": 1, "port": 8})
     # Three hosts, the router, DHCP and the load balancer, beside three that others have.
     assert [problem.partition(". Type")[0] for problem in shortfalls(cloud, loadBalancer="octavia")] == [
-        "nodes = 2: ports: 6 wanted, and the project's quota has 5 of 8 left",
-        "hosts = openstack: floating IPs: 2 wanted, and the project's quota has 1 of 1 left",
+        "nodes = 2: ports: 6 required, but only 5 of the project's quota of 8 are left",
+        "hosts = openstack: floating IPs: 2 required, but only 1 of the project's quota of 1 are left",
     ]
 
 

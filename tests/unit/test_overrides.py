@@ -202,7 +202,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
 LINE = "Type: pulumi config rm --path 'haproxy.{}[0]' --stack dev"
 KEYWORD = "must be one line of haproxy.cfg that begins with its keyword, without quotes and without # before it"
 MAGIC = "must not use %, $( or @(, where uWSGI puts something else"
-OVER = "must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat is about to answer"
+OVER = "must be longer than timeouts.rpcResponse (60 s), or uWSGI aborts a request that Heat is about to answer"
 RULES = 'it must hold rules, each on a line such as "stacks:delete": "role:admin"'
 REFUSALS += [
     *(

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.heat.install import PackageSource
-from components.rendering import LOCKS, PROGRAMS, TEMPLATES, UV_VERSION, _environment, render, render_output
+from components.outputs import render_output
+from components.rendering import LOCKS, PROGRAMS, TEMPLATES, UV_VERSION, _environment, render
 from components.topology import Process
 from tests.unit.program import ROOT, Monitor, Outputs, in_pulumi
 from tests.unit.sample import DEPLOYMENT, processes

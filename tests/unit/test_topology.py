@@ -8,7 +8,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components import topology
-from components.topology import PORT_STRIDE, Kind, Node, PlacementError, Process, of_kind, on_node, place, spread
+from components.topology import (
+    PORT_STRIDE,
+    Kind,
+    Node,
+    PlacementError,
+    Process,
+    of_kind,
+    on_node,
+    plan_processes,
+    spread,
+)
 
 TOTALS = st.integers(min_value=0, max_value=40)
 PINNED = st.none() | st.integers(min_value=0, max_value=6)
@@ -46,7 +56,7 @@ def deployments(draw: st.DrawFn) -> tuple[list[Node], dict[Kind, int], tuple[int
 
 
 def planned(nodes: list[Node], totals: dict[Kind, int], ports: tuple[int, int]) -> tuple[Process, ...]:
-    return place(
+    return plan_processes(
         nodes,
         engines=totals[Kind.ENGINE],
         apis=totals[Kind.API],
@@ -158,13 +168,13 @@ def test_kinds_and_nodes_divide_the_plan(
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 9))
 def test_too_few_in_all_for_the_nodes_own_numbers_is_refused(own: list[int], fewer: int) -> None:
     total = sum(own) - fewer
-    with pytest.raises(PlacementError, match=f"add up to {sum(own)}, more than the {total} in all"):
+    with pytest.raises(PlacementError, match=f"add up to {sum(own)}, more than the total of {total}"):
         spread(total, own)
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 9))
 def test_some_left_over_with_no_node_to_take_them_is_refused(own: list[int], more: int) -> None:
-    with pytest.raises(PlacementError, match=f"no node is free to take the other {more}$"):
+    with pytest.raises(PlacementError, match=f"no node is left for the other {more} "):
         spread(sum(own) + more, own)
 
 
@@ -174,11 +184,11 @@ def test_every_problem_of_a_placement_is_told_at_once() -> None:
         Node(name="c", address="10.0.0.3", engines=3, apis=1, cfn_apis=None),
     ]
     with pytest.raises(PlacementError) as caught:
-        place(nodes, engines=4, apis=5, cfn_apis=3, api_port=8000, cfn_port=65530)
+        plan_processes(nodes, engines=4, apis=5, cfn_apis=3, api_port=8000, cfn_port=65530)
     assert caught.value.problems == (
-        "ports 8000 and 65530 share their last digit: APIs take every 10th port, so theirs would meet",
-        "heat-engine: the nodes' own numbers add up to 6, more than the 4 in all",
-        "heat-api: the nodes' own numbers add up to 2, and no node is free to take the other 3",
+        "ports 8000 and 65530 share their last digit: APIs use every 10th port, so they would collide",
+        "heat-engine: the nodes' fixed numbers add up to 6, more than the total of 4",
+        "heat-api: the nodes' fixed numbers add up to 2, and no node is left for the other 3 of 5",
         "heat-api-cfn: port 65540 on b is beyond 65535",
     )
     assert str(caught.value) == "\n".join(caught.value.problems)
@@ -187,7 +197,7 @@ def test_every_problem_of_a_placement_is_told_at_once() -> None:
 @given(PORTS, st.integers(0, 100))
 def test_apis_whose_ports_would_meet_are_refused(api_port: int, strides: int) -> None:
     with pytest.raises(PlacementError, match="share their last digit"):
-        place(
+        plan_processes(
             some_nodes([(None, None, None)]),
             engines=1,
             apis=1,
@@ -199,7 +209,7 @@ def test_apis_whose_ports_would_meet_are_refused(api_port: int, strides: int) ->
 
 def test_a_process_is_called_by_its_node_its_kind_and_its_instance() -> None:
     nodes = some_nodes([(None, None, None)])
-    processes = place(nodes, engines=1, apis=2, cfn_apis=1, api_port=8004, cfn_port=8000)
+    processes = plan_processes(nodes, engines=1, apis=2, cfn_apis=1, api_port=8004, cfn_port=8000)
     assert [(process.name, process.unit) for process in processes] == [
         ("node-2-heat-engine-1", "heat-engine@1"),
         ("node-2-heat-api-8004", "heat-api@8004"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import loopback
+from components import loopback, urls
 from components.adoption.oslo_files import read
 from components.adoption.report import OptionResult, Outcome
 from components.adoption.translation import Listener, Translation, translate
@@ -185,7 +185,7 @@ def test_the_old_options_of_a_broker_become_one_url(options: dict[str, str], url
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="$'\""), min_size=1))
 def test_whatever_the_brokers_password_it_can_be_read_from_the_url(password: str) -> None:
-    url = loopback.transport_url("us:er", password, ["mq:5672"], "v/h")
+    url = urls.transport_url("us:er", password, ["mq:5672"], "v/h")
     parts = urlsplit(url)
     login, _, server = parts.netloc.rpartition("@")
     user, _, encoded = login.partition(":")
@@ -301,15 +301,15 @@ def test_an_ipv6_control_host_stands_in_brackets_where_a_port_may_follow() -> No
         ("database", "connection", "sqlite:////var/lib/heat/heat.sqlite", "SQLite"),
         ("database", "connection", "mysql+pymysql://u:p@localhost/heat?unix_socket=/run/mysqld.sock", "Unix socket"),
         ("database", "connection", "postgresql:///heat", "names no host"),
-        ("database", "connection", "postgresql://u:p@db/heat?host=localhost", "in its host"),
+        ("database", "connection", "postgresql://u:p@db/heat?host=localhost", "its parameter host"),
         ("database", "connection", "mysql+pymysql://u:p@ss@localhost/heat", "percent-encode"),
         ("DEFAULT", "transport_url", "qpid://localhost", "only RabbitMQ"),
-        ("DEFAULT", "transport_url", "localhost:5672", "no URL"),
+        ("DEFAULT", "transport_url", "localhost:5672", "not a broker URL"),
         ("cache", "memcache_servers", "unix:/run/memcached.sock", "Unix socket"),
-        ("cors", "allowed_origin", "http://localhost:8080", "cannot be decided"),
-        ("healthcheck", "allowed_source_ranges", "127.0.0.0/8", "cannot be decided"),
+        ("cors", "allowed_origin", "http://localhost:8080", "contains a loopback address"),
+        ("healthcheck", "allowed_source_ranges", "127.0.0.0/8", "contains a loopback address"),
         ("DEFAULT", "default_publisher_id", "heat.localhost", None),
-        ("DEFAULT", "default_publisher_id", "on localhost", "cannot be decided"),
+        ("DEFAULT", "default_publisher_id", "on localhost", "contains a loopback address"),
     ],
 )
 def test_a_loopback_address_of_unknown_meaning_is_refused(
@@ -714,7 +714,7 @@ def test_a_secret_is_neither_public_nor_shown(group: str, option: str) -> None:
     ],
 )
 def test_a_url_is_shown_without_its_passwords_or_not_at_all(value: str, shown_as: str) -> None:
-    assert loopback.masked(value) == shown_as
+    assert urls.masked(value) == shown_as
 
 
 def test_a_url_with_a_login_is_a_secret_whatever_its_option() -> None:
@@ -745,7 +745,7 @@ ENCODED = st.sampled_from(["", "%40", "%2F", "."]).map(lambda text: SECRET + tex
 
 
 @st.composite
-def urls(draw: Any) -> str:
+def any_url(draw: Any) -> str:
     host, path = draw(HOSTS), draw(st.sampled_from(["", "/v3", "/v2.0", "/heat?charset=utf8"]))
     return f"http://{host}:5000{path}"
 
@@ -763,7 +763,7 @@ def brokers(draw: Any) -> str:
 
 SERVERS = st.lists(HOSTS, min_size=1, max_size=3).map(lambda hosts: ",".join(f"{host}:11211" for host in hosts))
 WORDS = st.from_regex(r"[A-Za-z0-9_ .=,-]{0,12}", fullmatch=True)
-FREE = st.one_of(WORDS, urls(), SERVERS)
+FREE = st.one_of(WORDS, any_url(), SERVERS)
 SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("database", "connection"): databases(),
     ("DEFAULT", "sql_connection"): databases(),
@@ -772,9 +772,9 @@ SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("DEFAULT", "rabbit_hosts"): HOSTS,
     ("DEFAULT", "rabbit_password"): PASSWORDS,
     ("oslo_messaging_rabbit", "rabbit_password"): PASSWORDS,
-    ("keystone_authtoken", "auth_uri"): urls(),
-    ("keystone_authtoken", "auth_url"): urls(),
-    ("keystone_authtoken", "identity_uri"): urls(),
+    ("keystone_authtoken", "auth_uri"): any_url(),
+    ("keystone_authtoken", "auth_url"): any_url(),
+    ("keystone_authtoken", "identity_uri"): any_url(),
     ("keystone_authtoken", "auth_host"): HOSTS,
     ("keystone_authtoken", "admin_user"): st.just("heat"),
     ("keystone_authtoken", "admin_password"): PASSWORDS,
@@ -782,9 +782,9 @@ SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("keystone_authtoken", "memcached_servers"): SERVERS,
     ("keystone_authtoken", "auth_type"): st.just("password"),
     ("keystone_authtoken", "username"): st.just("heat"),
-    ("ec2authtoken", "auth_uri"): urls(),
+    ("ec2authtoken", "auth_uri"): any_url(),
     ("trustee", "password"): PASSWORDS,
-    ("trustee", "auth_url"): urls(),
+    ("trustee", "auth_url"): any_url(),
     ("heat_api", "bind_host"): HOSTS,
     ("heat_api_cfn", "bind_port"): st.sampled_from(["8000", "18000"]),
     ("DEFAULT", "nonsense"): WORDS,

@@ -213,7 +213,7 @@ def test_a_changed_file_a_lost_file_and_an_opened_file_are_each_reported(tmp_pat
     Path(opened.path).chmod(0o644)
     assert report(tmp_path, changed, lost, opened) == [
         (changed.path, "has been changed"),
-        (lost.path, "is lost"),
+        (lost.path, "is missing"),
         (opened.path, f"is 644 {owner}, not 640 {owner}"),
     ]
 
@@ -329,4 +329,4 @@ def test_an_emptied_firewall_is_reported(tmp_path: Path) -> None:
     for gone in ("exit 1", "echo 'chain input { }'", "echo 'tcp dport @ports accept'"):
         ((thing, what),) = report(tmp_path, nft=gone)
         assert thing == "table inet heat_scaleout of nftables"
-        assert "is lost" in what
+        assert "is missing" in what

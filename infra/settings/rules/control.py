@@ -64,7 +64,7 @@ def _check_plain(control: ControlSettings, reader: Reader) -> None:
         reader.refuse("control.keystoneUrl", control.keystone_url or "(none)", error, example)
     for at, server in enumerate(control.memcached):
         key = f"control.memcached[{at}]"
-        if _rewritten(server, loopback.servers):
+        if _rewritten(server, loopback.rewrite_servers):
             reader.refuse(key, server, _LOOPBACK, "<its address>:11211")
     if control.ca and (error := not_a_text(control.ca_path)):
         reader.refuse("control.ca", control.ca, error, "<a PEM file's path>")
@@ -117,11 +117,11 @@ def _hint(text: str) -> str:
 def _database(text: str) -> str:
     if not _DATABASE_URL.fullmatch(text):
         return f"must be a URL of MariaDB or MySQL: mysql+pymysql://USER:PASSWORD@HOST/DATABASE{_hint(text)}"
-    return _rewritten(text, loopback.database)
+    return _rewritten(text, loopback.rewrite_database_url)
 
 
 def _broker(text: str) -> str:
-    told = _rewritten(text, loopback.transport)
+    told = _rewritten(text, loopback.rewrite_transport_url)
     if not told and not _BROKER_URL.fullmatch(text):
         return f"must be a URL of RabbitMQ: rabbit://USER:PASSWORD@HOST:5672/VHOST{_hint(text)}"
     return told

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from components import loopback
+from components import urls
 from components.adoption.names import label
 from components.adoption.tables import RENAMED, SET_BY_PROGRAM
 from components.heat.heat_conf import (
@@ -119,7 +119,7 @@ class _Option:
         known = catalogue().options.get(self.name)
         if known is None and any(may_be_secret(self.name[1], value) for value in self.values):
             return True
-        return bool(known and known.secret) or looks_secret(self.name[1]) or any(map(loopback.has_login, self.values))
+        return bool(known and known.secret) or looks_secret(self.name[1]) or any(map(urls.has_login, self.values))
 
     @property
     def hidden(self) -> bool:

@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Sequence
 
 from components.heat.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT, WORKER_THREADS
-from components.hosts.containers import free_subnet, overlapping
+from components.hosts.subnets import free_subnet, overlapping_routes
 from components.memory import megabytes
-from components.timeouts import LINKS, chain
+from components.timeouts import LINKS, complete_chain
 from components.topology import Kind, PlacementError
 from infra.settings.formats import LARGEST_BODY
 from infra.settings.model import FRONT, HaproxySettings, Settings
@@ -33,7 +33,7 @@ OTHER_CONNECTIONS = 200
 def check_together(settings: Settings, reader: Reader, routes: Routes) -> None:
     """What only holds or fails between values; each is known to be good in itself."""
     network = settings.network
-    if settings.hosts == "containers" and (found := overlapping(network, routes)):
+    if settings.hosts == "containers" and (found := overlapping_routes(network, routes)):
         rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
         reader.refuse("subnet", settings.subnet, rule, free_subnet(routes))
     if settings.hosts != "existing":
@@ -94,7 +94,7 @@ def _check_timeouts(settings: Settings, reader: Reader) -> None:
         rule = f"this is timeouts.proxyServer too, which is {own} s"
         reader.refuse("haproxy.timeoutServer", server, rule)
     given, before = settings.given_timeouts, {link.longer: link for link in LINKS}
-    for link, longer, shorter in chain(given)[1]:
+    for link, longer, shorter in complete_chain(given)[1]:
         source = ""
         if given.get(link.shorter) != shorter:
             source = f", {before[link.shorter].margin} more than timeouts.{camel(before[link.shorter].shorter)}"

@@ -12,9 +12,9 @@ port=5000
 
 # What the scripts of this directory share. The files that this one is about: a40f78f19833dce06aa044c0490fb98b5fb345d47a710ede60a95eba094477a8
 
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
+# stamps UNIT FILE …: record the digests of the files that UNIT reads, at each start of the unit, also after a reboot.
+# systemd writes them to /run/heat-scaleout/UNIT/read, which only root can read. $on_reload is "yes" for a unit that
+# reads its files again at a reload.
 stamps() {
     stamped=$1
     shift
@@ -77,14 +77,14 @@ converge_service() {
     # shellcheck disable=SC2034 # not every script asks
     started=yes
 }
-# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
-# (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
-# also where root may not see whose process holds it, as in a container.
+# holder ADDRESS PORT UNIT: print the process, other than UNIT's own, that listens on UNIT's port, such as "nginx
+# (process 812)", or nothing if the port is free. A socket reports the control group that created it, and thus its unit,
+# even where root cannot see its process, as in a container.
 holder() {
     ss -Hltnp --cgroup "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
         while read -r socket; do
             case "$socket " in
-            # A user may make control groups below an own one, called at will.
+            # Users may create control groups with any name below their own.
             *" cgroup:"*"/user.slice/"*) ;;
             *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;;
             esac

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: d5a77786385f42196f36175a39847b7f5799d72a6831d699b529b84d947f8dfe
+# The plan and its files: 6ebaa6ae15fd85953d2e67190a61e15a9808a8bdb5fca5f0ff944bf26a103ede
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

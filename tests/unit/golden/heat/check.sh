@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 29488c4a4cc1fe5da6614a8ffce02aa202d1de74281a6370307cd1cf0463b1b1
+# The plan and its files: 80aee7f15eda8b166c43c19b68bc651f7b013e7576126373c047a9493ab009cd
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,7 +1,7 @@
 # Heat as the distribution packages it, with links to it below a prefix of ours.
 set -eu
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do
@@ -18,7 +18,7 @@ packages() {
         return 1
     }
 }
-# No logins are known any more.
+# The logins were removed from the settings.
 rm -f /etc/heat-scaleout/.netrc
 # installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
 # and a word on what there is now, for the program.
