@@ -20,7 +20,7 @@ from components.heat.node import HeatNode
 from components.proxy.haproxy import Listener
 from components.remote import Host
 from components.rendering import program_text, render
-from components.topology import Kind, Process, of_kind, on_node
+from components.topology import APIS, Kind, Process, of_kind, on_node
 
 _PROGRAM = "/usr/local/lib/heat-scaleout/check_proxy.py"
 # After a reload HAProxy needs `rise` passed checks; a process that just started may need a little more.
@@ -85,7 +85,7 @@ class Check(pulumi.ComponentResource):
         *,
         front: Host,
         proxy: Proxy,
-        fronted: tuple[Listener, Listener],
+        fronted: Sequence[Listener],
         nodes: Mapping[str, HeatNode],
         processes: Sequence[Process],
         deployment: heat_conf.Deployment,
@@ -99,7 +99,7 @@ class Check(pulumi.ComponentResource):
             name: the component's name.
             front: the host from which the proxy is asked.
             proxy: running.
-            fronted: the ReST and the CFN listener.
+            fronted: the proxy's listeners, one for each API.
             nodes: by name.
             processes: the plan.
             deployment: how many workers an engine has.
@@ -122,19 +122,20 @@ class Check(pulumi.ComponentResource):
         equal = pulumi.Output.all(**messaging).apply(_refuse_unequal)
 
         def spec(inside: str) -> dict[str, object]:
-            api, cfn = (
+            apis = [
                 {
                     "listener": listener.name,
-                    # Where the proxy listens, which may not be where clients find it.
+                    # The proxy's own address. Clients may use another one.
                     "url": f"http://{inside}:{listener.port}",
                     "backends": {
                         process.backend: f"{process.unit} on {process.node} ({process.address})"
                         for process in listener.processes
                     },
+                    "probe": asdict(APIS[listener.kind].probe),
                 }
                 for listener in fronted
-            )
-            return {"socket": proxy.socket, "seconds": _SECONDS, "api": api, "cfn": cfn}
+            ]
+            return {"socket": proxy.socket, "seconds": _SECONDS, "apis": apis}
 
         source = program_text("proxy/check_proxy.py")
         program = front.file("check-program", _PROGRAM, source, parent=self)

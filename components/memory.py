@@ -13,6 +13,7 @@ import pulumi
 
 from components.remote import Host
 from components.rendering import render
+from components.topology import Kind
 
 # No limit, as systemd writes it.
 NONE = "infinity"
@@ -42,6 +43,10 @@ class Memory:
     database: str = "4G"
     broker: str = "2G"
     cache: str = "512M"
+
+    def of(self, kind: Kind) -> str:
+        """The limit of one process of a kind."""
+        return {Kind.ENGINE: self.engine, Kind.API: self.api, Kind.CFN: self.cfn_api}[kind]
 
     @property
     def broker_watermark(self) -> str:

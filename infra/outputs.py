@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
+from components.topology import Kind
 from infra.build.inventory import Inventory
 from infra.settings.model import Settings
 
@@ -22,8 +23,8 @@ def describe(
     deployment = inventory.public_address.apply(settings.deployment_at)
     stats = inventory.front.outside.apply(lambda address: f"http://{address}:{settings.stats_port}/")
     return {
-        "heat_api_url": deployment.apply(lambda known: known.api_url),
-        "heat_cfn_url": deployment.apply(lambda known: f"{known.cfn_url}/v1/"),
+        "heat_api_url": deployment.apply(lambda known: known.urls[Kind.API]),
+        "heat_cfn_url": deployment.apply(lambda known: f"{known.urls[Kind.CFN]}/v1/"),
         "keystone_url": keystone_url,
         **({} if settings.octavia else {"haproxy_stats_url": stats}),
         "nodes": [{"name": name, "address": address} for name, address in settings.addresses.items()],

@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 from components.hosts.firewall import RULES, TABLE, UNIT  # noqa: E402
 from components.remote import unframed  # noqa: E402
 from components.rendering import render  # noqa: E402
+from components.topology import Kind  # noqa: E402
 from tools.offline.command_provider import remote  # noqa: E402
 from tools.offline.command_provider.operation import CommandError, Operation, Outputs  # noqa: E402
 
@@ -182,7 +183,12 @@ def _within(text: str, heredoc: str) -> str:
 def script(host: Expected) -> str:
     """What is asked of a host."""
     return render(
-        "scripts/verify.sh.j2", files=host.files, units=host.units, processes=host.processes, firewall=host.firewall
+        "scripts/verify.sh.j2",
+        kinds=[kind.value for kind in Kind],
+        files=host.files,
+        units=host.units,
+        processes=host.processes,
+        firewall=host.firewall,
     )
 
 

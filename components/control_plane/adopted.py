@@ -24,6 +24,7 @@ from components.heat.node import HeatNode
 from components.remote import Host
 from components.rendering import program_text, render
 from components.secrets import password
+from components.topology import APIS
 
 _PROGRAM = "/usr/local/lib/heat-scaleout/original.py"
 # How oslo.config writes that something is so.
@@ -191,7 +192,7 @@ def keystone_known(options: Options, deployment: Deployment) -> dict[str, Any]:
         "roles": ["admin"],
         "stack_domain": keeper,
         "role": default.get("heat_stack_user_role", STACK_USER_ROLE),
-        "endpoints": {"orchestration": deployment.api_url, "cloudformation": deployment.cfn_url},
+        "endpoints": {api.catalog.type: deployment.urls[kind] for kind, api in APIS.items()},
     }
 
 

@@ -25,6 +25,7 @@ from components.memory import USUAL, Memory, limit_of
 from components.remote import Host
 from components.rendering import LOCKS, UV_VERSION, program_text, render, render_output
 from components.secrets import password
+from components.topology import APIS
 
 KEYSTONE_VERSION = "30.0.0"
 _KEYSTONE_LOCK = f"/opt/keystone/requirements-{KEYSTONE_VERSION}.txt"
@@ -186,8 +187,8 @@ def identity(
             ),
         ],
         "services": [
-            {"name": "heat", "kind": "orchestration", "url": f"{deployment.api_url}/v1/%(project_id)s"},
-            {"name": "heat-cfn", "kind": "cloudformation", "url": f"{deployment.cfn_url}/v1"},
+            {"name": api.catalog.name, "kind": api.catalog.type, "url": deployment.urls[kind] + api.catalog.path}
+            for kind, api in APIS.items()
         ],
     }
 

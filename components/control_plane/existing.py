@@ -28,6 +28,7 @@ from components.heat.heat_conf import Deployment, Secrets, Services
 from components.heat.node import HeatNode
 from components.remote import Host
 from components.secrets import password
+from components.topology import APIS
 
 REACH = "/usr/local/lib/heat-scaleout/reach.py"
 KEYSTONE_CHECK = "/usr/local/lib/heat-scaleout/keystone_check.py"
@@ -231,7 +232,7 @@ class ExistingControlPlane(ControlPlane):
                 "domain_name": services.stack_domain,
             },
             "role": heat_conf.STACK_USER_ROLE,
-            "endpoints": {"orchestration": deployment.api_url, "cloudformation": deployment.cfn_url},
+            "endpoints": {api.catalog.type: deployment.urls[kind] for kind, api in APIS.items()},
         }
 
     def _run(

@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 from components import loopback
 from components.heat.install import Installation
 from components.timeouts import Timeouts
-from components.topology import Kind, Process
+from components.topology import APIS, Kind, Process
 
 # Section, option, value; the form in which options are merged. One that may be repeated has each value on a line.
 Options: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -79,12 +79,11 @@ def own_directory(unit: str) -> str:
 class Deployment:
     """What every node's heat.conf is made from, but for what Heat leans on; no secrets.
 
-    `api_url` and `cfn_url` are the proxy's, as clients see them: Heat signs them into the URLs that it hands out.
+    `urls` has the proxy's URL of each API, as clients see it: Heat signs it into the URLs that it hands out.
     """
 
     install: Installation
-    api_url: str
-    cfn_url: str
+    urls: Mapping[Kind, str]
     region: str
     engine_workers: int
     checks_per_stack: int
@@ -149,8 +148,8 @@ def options(deployment: Deployment) -> Options:
     shipped = f"{deployment.prefix}/etc/heat"
     return {
         "DEFAULT": {
-            "heat_metadata_server_url": deployment.cfn_url,
-            "heat_waitcondition_server_url": f"{deployment.cfn_url}/v1/waitcondition",
+            "heat_metadata_server_url": deployment.urls[Kind.CFN],
+            "heat_waitcondition_server_url": f"{deployment.urls[Kind.CFN]}/v1/waitcondition",
             "heat_stack_user_role": STACK_USER_ROLE,
             "region_name_for_services": deployment.region,
             "num_engine_workers": str(deployment.engine_workers),
@@ -285,10 +284,6 @@ def broker(transport_url: str) -> str:
         return "the broker in secrets.conf"
 
 
-# The sections by which Heat's own API programs know where to listen.
-_CONSOLE = {Kind.API: "heat_api", Kind.CFN: "heat_api_cfn"}
-
-
 def process_options(process: Process, *, console_processes: int | None = None, max_header: int = 0) -> Options:
     """The options that differ between processes: `host` names the engine's own queue, and each API in its logs.
 
@@ -300,13 +295,14 @@ def process_options(process: Process, *, console_processes: int | None = None, m
         max_header: bytes that a line of a request's headers may have there.
     """
     own: dict[str, dict[str, str]] = {"DEFAULT": {"host": process.name}}
-    if process.kind is Kind.ENGINE:
+    api = APIS.get(process.kind)
+    if api is None:
         return own
     down = f"/run/heat-scaleout/{process.unit}/down"
     own["healthcheck"] = {"backends": "disable_by_file", "disable_by_file_path": down}
     if console_processes is not None:
         listening = {"bind_host": process.address, "bind_port": str(process.port), "workers": str(console_processes)}
-        own[_CONSOLE[process.kind]] = listening | {"max_header_line": str(max_header)}
+        own[api.section] = listening | {"max_header_line": str(max_header)}
         # It ends at once when it is told to: a connection that is there is a request that is under way.
         own["eventlet_opts"] = {"wsgi_keep_alive": "false"}
     return own

@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import Path
 
 from components.rendering import LOCKS, UV_VERSION, render
-from components.topology import Kind
+from components.topology import APIS, Kind
 
 # Tells what has been installed, as JSON on its last line: `Release`.
 PROGRAM = "/usr/local/lib/heat-scaleout/installed.py"
@@ -26,7 +26,6 @@ NETRC = "/etc/heat-scaleout/.netrc"
 _BESIDE_HEAT = ("pymysql", "pymemcache", "python-memcached", "pyuwsgi")
 # Beyond what Heat is tested with, in the absence of constraints that know better.
 _BOUNDS = "sqlalchemy<2.1\n"
-_MODULES = {Kind.API: "heat.wsgi.api:application", Kind.CFN: "heat.wsgi.cfn:application"}
 _LAST_WITH_CONSOLE = 24
 
 
@@ -216,6 +215,8 @@ class Installation:
             packages=self.packages,
             netrc=NETRC,
             console=self.console,
+            kinds=[kind.value for kind in Kind],
+            apis=[kind.value for kind in APIS],
             title=self.title,
             uv_version=UV_VERSION,
         )
@@ -225,4 +226,4 @@ class Installation:
         if self.method is Method.APT:
             # What Debian and Ubuntu have may be older than the modules.
             return f"{self.prefix}/bin/{kind.value.replace('heat', 'heat-wsgi')}"
-        return _MODULES[kind]
+        return APIS[kind].application

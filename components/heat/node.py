@@ -25,7 +25,7 @@ from components.memory import USUAL, Memory
 from components.proxy.monitor import Monitor
 from components.remote import Host
 from components.rendering import program_text, render
-from components.topology import Kind, Process, of_kind, rolling_batches
+from components.topology import APIS, Kind, Process, of_kind, rolling_batches
 
 # How long a process may take from its start to its first answer. It takes 6 s on a small machine.
 _START_TIMEOUT = 120
@@ -39,7 +39,6 @@ _PACE = "/usr/local/lib/heat-scaleout/pace.py"
 _API = "/usr/local/lib/heat-scaleout/api.py"
 _MEMBERS = "/usr/local/lib/heat-scaleout/members.py"
 _WORK = "/usr/local/lib/heat-scaleout/engine_work.py"
-_TITLES = {Kind.API: "ReST", Kind.CFN: "CFN"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +164,7 @@ class HeatNode(pulumi.ComponentResource):
             "monitor": monitor,
             "console": api_server.console,
             "start_timeout": _START_TIMEOUT,
+            "kinds": [kind.value for kind in Kind],
         }
         self.python = f"{deployment.prefix}/bin/python"
         self.installed = self._installed()
@@ -249,7 +249,7 @@ class HeatNode(pulumi.ComponentResource):
                     render(
                         "heat/uwsgi.ini.j2",
                         kind=kind.value,
-                        title=_TITLES[kind],
+                        title=APIS[kind].title,
                         application=self._install.application(kind),
                         address=self.host.address,
                         timeouts=deployment.timeouts,
@@ -265,34 +265,31 @@ class HeatNode(pulumi.ComponentResource):
                 _unit_path(kind),
                 render(
                     f"heat/{self._unit_template(kind)}@.service.j2",
-                    title=_TITLES.get(kind),
+                    title=APIS[kind].title if kind in APIS else None,
                     prefix=prefix,
                     files=[*self._more, *self._copies(kind, "%p@%i", "").values()],
                     timeouts=deployment.timeouts,
                     members=_MEMBERS,
                     node=self.host.name,
-                    memory=self._memory_of(kind),
+                    memory=self.memory.of(kind),
                     checks_per_stack=deployment.checks_per_stack,
                 ),
             )
-
-    def _memory_of(self, kind: Kind) -> str:
-        return {Kind.ENGINE: self.memory.engine, Kind.API: self.memory.api, Kind.CFN: self.memory.cfn_api}[kind]
 
     @property
     def _console_processes(self) -> int | None:
         return self._api_server.processes if self._api_server.console else None
 
     def _under_uwsgi(self, kind: Kind) -> bool:
-        return kind is not Kind.ENGINE and not self._api_server.console
+        return kind in APIS and not self._api_server.console
 
     def _unit_template(self, kind: Kind) -> str:
-        return "engine" if kind is Kind.ENGINE else "api" if self._under_uwsgi(kind) else "console-api"
+        return "engine" if kind not in APIS else "api" if self._under_uwsgi(kind) else "console-api"
 
     def _read(self, kind: Kind) -> list[str]:
         """The files that every process of a kind reads here, beside its own."""
         files = [heat_conf.CONF, heat_conf.SECRETS, *self._more, heat_conf.POLICY, _unit_path(kind)]
-        if kind is Kind.ENGINE:
+        if kind not in APIS:
             return [*files, _ENGINE, _PACE]
         return [*files, _uwsgi_path(kind), _API] if self._under_uwsgi(kind) else files
 
@@ -448,7 +445,13 @@ class HeatNode(pulumi.ComponentResource):
         units = [process.unit for process in processes]
         # A stand-in that is left where the broker was before is stopped as well.
         text = pulumi.Output.all(self._broker, firewall).apply(
-            lambda known: render("heat/retire.sh.j2", units=units, broker=known[0], firewall=known[1], **self._shared)
+            lambda known: render(
+                "heat/retire.sh.j2",
+                units=units,
+                broker=known[0],
+                firewall=known[1],
+                **self._shared,
+            )
         )
         return self.host.script("retire", text, parent=self, after=after)
 

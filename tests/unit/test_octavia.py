@@ -124,7 +124,7 @@ def test_clients_are_told_its_address_and_keystones_is_the_front_hosts() -> None
 def test_the_check_at_the_end_goes_through_it() -> None:
     text = balanced_sample().by_name["front-check"].text()
     spec = json.loads(text.partition("END_OF_SPEC'\n")[2].rpartition("\nEND")[0])
-    assert (spec["api"]["url"], spec["cfn"]["url"]) == (f"http://{BALANCER_VIP}:8004", f"http://{BALANCER_VIP}:8000")
+    assert [api["url"] for api in spec["apis"]] == [f"http://{BALANCER_VIP}:8004", f"http://{BALANCER_VIP}:8000"]
     assert spec["socket"] == ""
 
 

@@ -159,6 +159,7 @@ def told(
         tool(tmp_path, "nft", nft)
     text = render(
         "scripts/verify.sh.j2",
+        kinds=["heat-engine", "heat-api", "heat-api-cfn"],
         files=files,
         units=units,
         processes=[unit.name for unit in units],
