@@ -19,7 +19,7 @@ from components.adoption.oslo_files import DEFAULT
 from components.adoption.translation import Translation, keystone_root, label, translate
 from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Options, merge
-from components.heat.install import understand_each_other
+from components.heat.install import can_share_vhost
 from components.heat.options import Name
 
 # Where the files that an adopted heat.conf names are on the nodes.
@@ -197,7 +197,7 @@ def _value(translation: Translation, name: Name) -> str | None:
 
 def _release_problems(original: Original, spec: AdoptionSpec) -> list[str]:
     release = spec.deployment.install.version
-    if not original.release or understand_each_other(original.release, release):
+    if not original.release or can_share_vhost(original.release, release):
         return []
     return [
         f"heatVersion = {release}: Heat {original.release} runs there, and the engines of the two do not understand "

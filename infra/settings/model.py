@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
+from components.heat.api_server import ApiServer
 from components.heat.caretaker import Schedule
 from components.heat.heat_conf import (
     BROKER_PORT,
@@ -30,9 +31,8 @@ from components.heat.heat_conf import (
     largest_body,
 )
 from components.heat.install import NETRC, Installation, Method, PackageSource
-from components.heat.node import ApiServer
 from components.heat.options import Name, catalogue
-from components.heat.overrides import Layers, Options, written
+from components.heat.overrides import Layers, Options, format_value
 from components.hosts.containers import addresses
 from components.hosts.ingress import ClosedPorts, IngressRule, closed, ingress_rules
 from components.hosts.spec import NEW, BalancerSpec, CloudSpec
@@ -148,7 +148,7 @@ class OptionSettings:
 
         def options(sections: Sections) -> Options:
             return {
-                section: {option: written((section, option), value) for option, value in values.items()}
+                section: {option: format_value((section, option), value) for option, value in values.items()}
                 for section, values in sections.items()
             }
 

@@ -14,7 +14,7 @@ import pytest
 
 from components.adoption import merge as adoption
 from components.adoption.merge import AUTH, Adopted, AdoptionError, AdoptionSpec, Original, adopt
-from components.control_plane.adopted import keystone_known, reached, service_login
+from components.control_plane.adopted import keystone_check_spec, reach_spec, service_login
 from components.heat.heat_conf import merge, options
 from components.heat.install import Installation
 from infra.settings.load import SettingsError, load
@@ -232,7 +232,7 @@ def known(more: str = "") -> Mapping[str, Mapping[str, str]]:
 
 
 def test_database_broker_and_cache_are_looked_at_by_the_address_that_nodes_have() -> None:
-    told = reached(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
+    told = reach_spec(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
     assert told["database"] == {"url": f"mysql+pymysql://heat:database-secret@{A}/heat", "admin_url": ""}
     assert told["broker"]["url"] == f"rabbit://heat:broker-secret@{A}/"
     assert told["broker"]["ca"] == ""
@@ -240,11 +240,13 @@ def test_database_broker_and_cache_are_looked_at_by_the_address_that_nodes_have(
 
 
 def test_a_broker_by_tls_is_checked_against_what_heat_checks_it_against() -> None:
-    assert reached(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
+    assert reach_spec(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
 
 
 def test_keystone_is_asked_as_heat_itself() -> None:
-    told = keystone_known(known("[DEFAULT]\nstack_user_domain_id = 1234\nstack_domain_admin = keeper\n"), DEPLOYMENT)
+    told = keystone_check_spec(
+        known("[DEFAULT]\nstack_user_domain_id = 1234\nstack_domain_admin = keeper\n"), DEPLOYMENT
+    )
     assert told["login"] == {
         "username": "heat",
         "password": "service-secret",
@@ -258,7 +260,7 @@ def test_keystone_is_asked_as_heat_itself() -> None:
         "user_domain_id": "1234",
         "domain_id": "1234",
     }
-    assert keystone_known(known(), DEPLOYMENT)["stack_domain"] == {}
+    assert keystone_check_spec(known(), DEPLOYMENT)["stack_domain"] == {}
 
 
 def test_domains_by_their_ids_are_told_as_such() -> None:

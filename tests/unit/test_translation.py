@@ -645,7 +645,7 @@ def test_the_control_hosts_address_must_be_one_that_others_reach(control: str) -
 
 
 def test_a_release_that_is_not_in_the_table_is_refused() -> None:
-    with pytest.raises(ValueError, match=re.escape("Heat 23.0.0 is not known here")):
+    with pytest.raises(ValueError, match=re.escape("Heat 23.0.0 is not supported")):
         translated("", release="23.0.0")
 
 
@@ -919,7 +919,7 @@ SMALL = ROOT / "tests/e2e/single_machine/heat.conf"
         (["--control", A, "/dev/zero"], "/dev/zero: it must be a file"),
         (["--control", A, "/nowhere/heat.conf"], "/nowhere/heat.conf: there is no such file"),
         (["--control", "localhost", str(SMALL)], "other hosts reach"),
-        (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not known here"),
+        (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not supported"),
     ],
 )
 def test_the_command_says_what_is_wrong_with_its_arguments(arguments: list[str], says: str) -> None:

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: d5a77786385f42196f36175a39847b7f5799d72a6831d699b529b84d947f8dfe
+# The plan and its files: a565c129c9e2f7089242a74e2a7f361ee6896b68a6cabfdcb93e817758a7f438
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 7faeeeaf03697707752354377e04699b7eabb5cd4a9347675fda5d4ceaebd8e2
+# The plan and its files: 1ccbd840cba227e276f23f4ee4b606a71bde6183c9c702ca10094a80a2f1918a
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 29488c4a4cc1fe5da6614a8ffce02aa202d1de74281a6370307cd1cf0463b1b1
+# The plan and its files: 5fcacfc7c63729cbdb2ba16e9443afed8c99853846074756e27d0c6422c8f642
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

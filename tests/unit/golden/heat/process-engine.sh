@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: efaf432d3b5177a613c13b0383f75325a561ff47f91ff4d1850c662e8f4d1e02
+# Its files: 3d67f245c0551c52cdcfe8a2664b83b1e8fab1d355326fcdd0274245033df931
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

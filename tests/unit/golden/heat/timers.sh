@@ -1,5 +1,5 @@
 # The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: d5244cdff4b9d67ef99065234da0c91d1e89d89205cfbe2f65155b7f0534bed9
+# Its files: f9e401cbbf3a2a8f6c41dd2be18903326ce49eee22fc0646ebec795d4cb9ab78
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 

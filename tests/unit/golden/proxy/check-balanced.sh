@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 4b3b74a88f9970d3a9865df5df16482effb6d3d9522a987da803f2db019fc47b
+# What has just been changed: 3f051eed98638fb1ae0f6242f635ed29c4ca31abd8f589c29578a60d515ec9bb
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

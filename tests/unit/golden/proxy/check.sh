@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 733005757c2015cdec3e8a24017806104334f9552f7781d9b539590a1b86302a
+# What has just been changed: 5a6e28df11e1222bcc6c291b790dab31c9db08eb4509d903cc2c91b84cbdc6d0
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
