@@ -678,7 +678,7 @@ def test_heat_pauses_no_more_between_checks_and_still_sleeps_between_two_looks(
 def test_rows_are_written_together_and_tried_again_soon(paced: SimpleNamespace) -> None:
     sync_point = paced.module("engine.sync_point")
     assert isinstance(sync_point.sync, Together)
-    assert sync_point.tenacity.wait_random_exponential(max=60) == (0, paced.program.AGAIN)
+    assert sync_point.tenacity.wait_random_exponential(max=60) == (0, paced.program.RETRY)
 
 
 def test_a_node_is_parsed_once_and_by_one_thread_at_a_time(paced: SimpleNamespace) -> None:
