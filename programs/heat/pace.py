@@ -75,7 +75,7 @@ class Gate(Generic[Message]):
         return None
 
     def take(self) -> tuple[str, Message] | None:
-        """Take the next message that may begin, with its stack; it holds a thread from now on. None if there is none."""
+        """Take the next message that may begin, with its stack, and a thread for it; None if there is none."""
         with self._lock:
             stack = self._next()
             if stack is None:

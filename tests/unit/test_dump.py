@@ -128,4 +128,4 @@ def test_a_failed_upgrade_names_the_dump(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "no such column" in done.stderr
-    assert f"in {DUMP} on the front host; docs/restore.md says how to restore it." in done.stderr
+    assert f"in {DUMP} on the front host. To restore it, follow docs/restore.md." in done.stderr

@@ -1,5 +1,5 @@
-# Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 5fcacfc7c63729cbdb2ba16e9443afed8c99853846074756e27d0c6422c8f642
+# Check that every process of this node is healthy.
+# The plan and its files: a066e783dde6bd1c96561a2fe7a23aef95b0178ccb78654060c085bb56fe289a
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

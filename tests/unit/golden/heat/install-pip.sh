@@ -1,4 +1,4 @@
-# Heat from PyPI, in a virtual environment of its own for each release, so that releases live side by side.
+# Heat from PyPI, in a separate virtual environment for each release, so that releases exist side by side.
 set -eu
 # packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
 # script at a time asks: apt itself waits for its neighbours in one of its two steps only.

@@ -10,9 +10,9 @@ for unit in $(systemctl list-units --plain --no-legend --state=active 'heat-engi
     [ "$(broker "/etc/heat/processes/$unit/secrets.conf")" = "$(broker /etc/heat/secrets.conf)" ] || continue
     prefix=$(sed -n 's|^ExecStart=\(/opt/heat/[^/]*\)/.*|\1|p' "/etc/systemd/system/$unit.service")
     [ "$prefix" != /opt/heat/27.0.1 ] || continue
-    report=$("$prefix/bin/python" /usr/local/lib/heat-scaleout/installed.py "$prefix/options.json")
-    version=$(echo "$report" | sed -n 's/.*"engine_worker": "\([^"]*\)".*/\1/p')
-    [ "$version" = 1.9 ] || mixed="$mixed $unit ($prefix, version $version)"
+    told=$("$prefix/bin/python" /usr/local/lib/heat-scaleout/installed.py "$prefix/options.json")
+    spoken=$(echo "$told" | sed -n 's/.*"engine_worker": "\([^"]*\)".*/\1/p')
+    [ "$spoken" = 1.9 ] || mixed="$mixed $unit ($prefix, version $spoken)"
 done
 if [ -n "$mixed" ]; then
     echo "node-1 runs$mixed on the vhost planned for engines of /opt/heat/27.0.1 (version 1.9). Engines of different versions lose each other's messages, and their stacks stay in progress. "'Make another vhost at the broker. Then type: pulumi config set --secret transportUrl, and at its prompt the URL with that vhost.' >&2

@@ -1,4 +1,4 @@
-# What this node's Heat makes of its messaging options.
-# The plan and its files: 702bf04756fa7a3a5cb2a2e3cc2610baa6fa8dbd180d2d128d03511793afcbd5
+# Read back the messaging options of this node's Heat.
+# The plan and its files: e514bba64a1e3239a112108d6e04e4f02a065e5252afb96ed94bad39b780e3b9
 set -eu
 exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/messaging_options.py /etc/heat/heat.conf /etc/heat/secrets.conf 2>/dev/null

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 06f2d74d64e68653e80284aa8c34f3cf56e4f4636409c6e830f770821b5b3dd5
+# Its files: 3e1fa64ef0aed93700a4d54a4119ee418a178a3e2043b6937b698148721c0c54
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 742dbc8acfb7ef1695c8667e0912fa1c6bd65db593ed391d2cb307935adbdd2f
+# Its files: b52d117abe54869cf813f119853fb9d6e766e42d516115202d2571614db8c81c
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

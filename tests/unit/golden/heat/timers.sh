@@ -1,9 +1,9 @@
-# The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: f9e401cbbf3a2a8f6c41dd2be18903326ce49eee22fc0646ebec795d4cb9ab78
+# Start the caretaker's planned timers on this node, and remove all others.
+# Its files: 133cb17c174611f17397925518e7d52b7c57d4b451bfa42de9bd0964591992ff
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
-# A timer that runs takes another time from its file with this. One that is started anew may go off at once.
+# A running timer takes new times from its file by this. A restarted timer might elapse at once.
 systemctl daemon-reload
 systemctl --quiet enable --now heat-caretaker@rescue.timer
 systemctl --quiet enable --now heat-caretaker@clean.timer

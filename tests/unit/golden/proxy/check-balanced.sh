@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 3f051eed98638fb1ae0f6242f635ed29c4ca31abd8f589c29578a60d515ec9bb
+# What has just been changed: e3140118ab52cb95fc14c09de8bdba59e121944a86e51fe8eb08525c807a5ac1
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 5a6e28df11e1222bcc6c291b790dab31c9db08eb4509d903cc2c91b84cbdc6d0
+# What has just been changed: a2ba009581f82823c1c3331c1707ac255ec61cf4a0d70c64cbc984578ad877fc
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
