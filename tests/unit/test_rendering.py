@@ -29,7 +29,7 @@ def from_string(text: str, **values: object) -> str:
 
 def test_a_name_that_a_template_uses_and_nobody_gives_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'program' is undefined"):
-        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", spoken="1.9", digest="d", dump="")
+        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", rpc_version="1.9", digest="d", dump="")
 
 
 def test_a_template_that_is_not_there_is_an_error() -> None:
