@@ -64,6 +64,7 @@ class Api:
         title: the API's name in a sentence.
         port: the default port of the proxy and of the first process on a node.
         listener: the listener's name in the proxy.
+        client_path: what clients append to the proxy's URL.
         application: the WSGI application, as module:name.
         section: the section of heat.conf where Heat's own program finds its address and port.
         probe: the request that checks the API.
@@ -73,6 +74,7 @@ class Api:
     title: str
     port: int
     listener: str
+    client_path: str
     application: str
     section: str
     probe: Probe
@@ -84,6 +86,7 @@ APIS: Mapping[Kind, Api] = {
         title="ReST",
         port=8004,
         listener="rest_api_proxy",
+        client_path="",
         application="heat.wsgi.api:application",
         section="heat_api",
         # An engine answers this one: it takes the whole way, through proxy, API, broker, engine and database.
@@ -94,6 +97,7 @@ APIS: Mapping[Kind, Api] = {
         title="CFN",
         port=8000,
         listener="cfn_api_proxy",
+        client_path="/v1/",
         application="heat.wsgi.cfn:application",
         section="heat_api_cfn",
         # The answer to a request without a signature. Any other answer takes Keystone's word.

@@ -71,7 +71,7 @@ def test_nothing_is_escaped_as_if_for_a_page() -> None:
 
 def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
     values: dict[str, pulumi.Input[object]] = {
-        "program": "p", "conf": "c", "prefix": "/opt/heat", "spoken": "1.9", "digest": "d", "dump": "",
+        "program": "p", "conf": "c", "prefix": "/opt/heat", "rpc_version": "1.9", "digest": "d", "dump": "",
     }  # fmt: skip
 
     def body() -> None:
