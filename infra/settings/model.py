@@ -45,9 +45,10 @@ from infra.settings.files import read_text
 from infra.settings.reader import seconds, step
 
 FRONT = "front"
-# The settings of each kind of process: how many there are of it, and the first port of an API.
+# The settings of each kind of process: its number, an API's port, and lines for an API's listener in HAProxy.
 COUNTS = {Kind.ENGINE: "engines", Kind.API: "apis", Kind.CFN: "cfn_apis"}
 API_PORTS = {Kind.API: "api_port", Kind.CFN: "cfn_port"}
+LISTENER_LINES = {Kind.API: "api_extra", Kind.CFN: "cfn_extra"}
 _ANYWHERE = ("0.0.0.0/0",)
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,7 +93,7 @@ class HaproxySettings:
     @property
     def listener_lines(self) -> dict[Kind, tuple[str, ...]]:
         """The lines of one's own for each listener."""
-        return {Kind.API: self.api_extra, Kind.CFN: self.cfn_extra}
+        return {kind: getattr(self, name) for kind, name in LISTENER_LINES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,6 +146,7 @@ def _check_ports(settings: Settings, reader: Reader) -> bool:
             f"pulumi config set {camel(name)} {getattr(default, name)} --stack {reader.stack}"
             for name in API_PORTS.values()
         )
-        reader.problems += [f"apiPort, cfnPort: {problem}. Type: {remedy}" for problem in error.problems]
+        keys = ", ".join(map(camel, API_PORTS.values()))
+        reader.problems += [f"{keys}: {problem}. Type: {remedy}" for problem in error.problems]
         return False
     return True
