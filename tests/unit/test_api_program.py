@@ -1,4 +1,4 @@
-"""programs/heat/api.py: when an API answers by itself that no engine is there, with a made-up Heat and broker."""
+"""programs/heat/api.py: when an API itself answers that there is no engine, with a fake Heat and broker."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_engine_that_is_restarted_is_waited_for() -> None:
     assert watch.absent(30.0)
 
 
-def test_what_the_broker_does_not_tell_is_not_known(gone: Any) -> None:
+def test_without_an_answer_of_the_broker_nothing_is_known(gone: Any) -> None:
     assert not api.Watch().absent(1000.0)
     # Its last answer was too long ago; and in between an engine may have been there.
     assert not gone.absent(30 + api.STALE + 1)
@@ -147,7 +147,7 @@ def looking(monkeypatch: pytest.MonkeyPatch, *answers: int | Exception) -> tuple
     return watch, pauses
 
 
-def test_the_broker_is_asked_until_it_tells_of_no_engine_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_is_asked_until_there_has_been_no_engine_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looking(monkeypatch, 0, 0, 0, 0)[0].absent(31.0)
     assert not looking(monkeypatch, 0, 0, 1, 0)[0].absent(31.0)
 
@@ -161,7 +161,7 @@ def test_a_broker_that_does_not_answer_is_asked_again_and_changes_nothing(
     assert not watch.absent(1000.0)
 
 
-def test_trouble_of_the_watcher_is_told_and_hurts_nobody(
+def test_a_failure_of_the_watcher_is_logged_and_harmless(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "broker_consumers", None)

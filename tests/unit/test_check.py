@@ -17,7 +17,7 @@ def test_the_node_that_differs_from_most_is_named_with_the_option() -> None:
     assert find_differences(nodes) == ["x.y on b differs from the other nodes"]
 
 
-def test_an_option_that_one_node_does_not_know_differs() -> None:
+def test_an_option_that_one_node_does_not_have_differs() -> None:
     assert find_differences({"a": {"x.y": "1"}, "b": {"x.y": "1"}, "c": {}}) == [
         "x.y on c differs from the other nodes"
     ]

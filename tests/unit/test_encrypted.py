@@ -1,4 +1,4 @@
-"""Whether a key opens what Heat has encrypted: on a database with Heat's tables, by Heat's own kind of encryption."""
+"""Whether a key decrypts Heat's data: on a database with Heat's tables, with Heat's own encryption."""
 
 from __future__ import annotations
 

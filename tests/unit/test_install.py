@@ -113,7 +113,7 @@ def test_the_units_that_the_distribution_would_start_are_masked_before_its_packa
         ),
     ],
 )
-def test_packages_come_from_where_it_is_said(packages: PackageSource, said: list[str]) -> None:
+def test_packages_come_from_the_configured_source(packages: PackageSource, said: list[str]) -> None:
     script = dataclasses.replace(PIP, packages=packages).script()
     words = ("PIP_INDEX_URL=", "FIND_LINKS=", "NO_INDEX=", "[ -d /srv/wheels ]", "UV_DEFAULT_INDEX=")
     for word in said:
@@ -138,7 +138,7 @@ def test_heat_24_is_the_last_with_programs_of_its_own_for_its_apis() -> None:
     assert [version for version in locked_releases() if has_console_apis(version)] == ["24.1.2"]
 
 
-def test_what_only_a_host_can_tell_of_console_apis_is_told_before_anything_starts() -> None:
+def test_missing_console_apis_are_reported_before_anything_starts() -> None:
     assert "heat-api-cfn" in dataclasses.replace(GIT, console=True).script().partition("no program $program")[0]
     assert "no program $program" not in GIT.script()
 
@@ -211,7 +211,7 @@ def test_a_relative_path_of_constraints_starts_at_the_checkout() -> None:
     assert wanted.installation.constraints == (program.ROOT / "requirements.txt").read_text()
 
 
-def test_git_takes_the_releases_tag_where_it_is_told_no_other() -> None:
+def test_git_checks_out_the_releases_tag_by_default() -> None:
     assert load("dev", {"install": "git"}).installation.git_ref == "27.0.1"
     assert load("dev", {"install": "git", "gitRef": "master"}).installation.git_ref == "master"
 
@@ -257,7 +257,7 @@ def installed(tmp_path: Path, *, worker: str, options: list[str]) -> subprocess.
     )
 
 
-def test_an_installation_tells_what_it_is(tmp_path: Path) -> None:
+def test_an_installation_reports_its_release(tmp_path: Path) -> None:
     worker = "class WorkerService:\n    RPC_API_VERSION = '1.4'\n"
     done = installed(tmp_path, worker=worker, options=["auth_uri", "auth_type"])
     assert done.returncode == 0, done.stderr
@@ -265,7 +265,7 @@ def test_an_installation_tells_what_it_is(tmp_path: Path) -> None:
     assert "auth_uri" in (tmp_path / "options.json").read_text()
 
 
-def test_an_older_one_tells_that_its_cfn_api_has_no_login(tmp_path: Path) -> None:
+def test_an_older_release_reports_that_its_cfn_api_has_no_login(tmp_path: Path) -> None:
     worker = "class WorkerService:\n    RPC_API_VERSION = '1.4'\n"
     done = installed(tmp_path, worker=worker, options=["auth_uri"])
     assert not Release.reported(done.stdout).ec2_login

@@ -1,4 +1,4 @@
-"""Which nodes belong to the deployment, as the broker keeps it: programs/heat/members.py, on a made-up broker."""
+"""The deployment's members at the broker: programs/heat/members.py, on a fake broker."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
     return made
 
 
-def test_the_word_is_one_and_the_newest_one(program: Any) -> None:
+def test_the_queue_holds_only_the_newest_message(program: Any) -> None:
     """One that is given back while a newer one is there is dropped by the broker, as it holds one alone."""
     channel = Channel()
     program.publish(channel, ["node-2", "node-1"])
@@ -145,20 +145,20 @@ def test_it_is_there_for_the_next_one_that_asks(program: Any) -> None:
     assert program.read_members(channel) == program.read_members(channel) == ["node-1", "node-2"]
 
 
-def test_it_is_waited_for_while_another_engine_has_it_in_hand(program: Any) -> None:
+def test_the_message_is_waited_for_while_another_engine_holds_it(program: Any) -> None:
     channel = Channel(busy=5)
     program.publish(channel, ["node-1", "node-2"])
     assert program.read_members(channel) == ["node-1", "node-2"]
 
 
-def test_nobody_is_refused_by_a_broker_that_was_told_nothing(program: Any) -> None:
+def test_without_published_members_every_node_may_start(program: Any) -> None:
     assert program.read_members(Channel()) is None
     empty = Channel()
     empty.exists = True
     assert program.read_members(empty) is None
 
 
-def test_a_node_that_is_no_member_is_told_why_nothing_of_it_starts(program: Any) -> None:
+def test_a_node_that_is_not_a_member_gets_the_reason(program: Any) -> None:
     channel = Channel()
     assert program.explain_not_a_member(channel, "node-3") == ""
     program.publish(channel, ["node-1", "node-2"])
@@ -249,7 +249,7 @@ JSON = st.recursive(
 
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | st.just(b"[" * 100_000))
-def test_a_word_that_is_no_list_of_nodes_keeps_no_engine_from_starting(program: Any, body: bytes) -> None:
+def test_a_message_that_is_no_list_of_nodes_stops_no_engine(program: Any, body: bytes) -> None:
     channel = Channel()
     channel.exists, channel.word = True, body
     known = program.read_members(channel)

@@ -1,4 +1,4 @@
-"""programs/heat/pace.py: which check begins next, when one may be sent, and what is written together."""
+"""programs/heat/pace.py: which check begins next, when a check may be sent, and which writes are combined."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def begun(made: Gate[int]) -> str:
         (63, 1000, "a" * 100, "a" * 32),
     ],
 )
-def test_stacks_take_turns_and_each_is_bounded_and_leaves_threads_to_others(
+def test_stacks_alternate_and_each_is_bounded_and_leaves_threads_to_others(
     threads: int, each: int, waiting: str, begins: str
 ) -> None:
     assert begun(gate(threads, each, *waiting)) == begins
 
 
-def test_threads_that_one_stack_leaves_are_there_for_one_that_comes_later() -> None:
+def test_a_later_stack_gets_threads_that_an_earlier_one_leaves_free() -> None:
     made = gate(8, 1000, *"aaaaaaaa")
     assert begun(made) == "aaaa"
     for number, stack in enumerate("bbbb"):
@@ -126,7 +126,7 @@ def test_nothing_is_kept_of_stacks_that_are_done() -> None:
 
 
 @pytest.mark.parametrize("rests", [True, False])
-def test_who_waits_for_a_place_is_told_when_there_is_one(rests: bool) -> None:
+def test_a_waiting_thread_is_notified_when_a_check_may_begin(rests: bool) -> None:
     made = gate(4, 1, "a", "a")
     made.take()
     with ThreadPoolExecutor(1) as threads:
@@ -217,7 +217,7 @@ def test_many_that_are_held_back_look_no_more_often_than_one(clock: Clock) -> No
     assert looks == [8, 8]
 
 
-def test_one_whose_stack_is_crowded_is_held_back_and_takes_nobody_elses_place(clock: Clock) -> None:
+def test_a_message_of_a_crowded_stack_waits_and_does_not_delay_others(clock: Clock) -> None:
     look, looks = looking(7)
     room, crowd = Room(look, most=8), [True, True, False]
     room.wait(lambda: crowd.pop(0))
