@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 2b51a9d7de50903a96e69c9b38e539ae17adbf513f1c7eda0ef43eac33e2daf9
+# The plan and its files: 2f3fb6c898a6b5fd16fcbc81ea8ae695f9cbf97ebf16ea30d0b8ea27910da893
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

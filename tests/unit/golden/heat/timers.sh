@@ -1,5 +1,5 @@
 # Start the caretaker's planned timers on this node, and remove all others.
-# Its files: 133cb17c174611f17397925518e7d52b7c57d4b451bfa42de9bd0964591992ff
+# Its files: 5563277a76c0d2b30e03daaa965eef65a16213adf0a5042fb5bed741d5d3bcd9
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: e3140118ab52cb95fc14c09de8bdba59e121944a86e51fe8eb08525c807a5ac1
+# What has just been changed: 1a855b65d66d8287809c4caa1323bda112dd3208d1af0e2aeadb7a894be57bbc
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

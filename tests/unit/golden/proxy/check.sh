@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: a2ba009581f82823c1c3331c1707ac255ec61cf4a0d70c64cbc984578ad877fc
+# What has just been changed: 1f5c60f398cc9b2c154321ea0bdadaf404938e301d70a46499624a83dd1fa576
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
