@@ -92,7 +92,7 @@ class Broker(Protocol):
 
 
 class Counters:
-    """A file of numbers in Prometheus' text format. Totals continue from run to run; each run sets all other numbers."""
+    """A file of numbers in Prometheus' text format. Totals continue from run to run; a run sets all other numbers."""
 
     _LINE = re.compile(r'heat_caretaker_([a-z_]+(?:\{[a-z_]+="[a-z_]*"\})?) (\d\S*)')
 

@@ -1,5 +1,5 @@
 # Start the caretaker's planned timers on this node, and remove all others.
-# Its files: 5563277a76c0d2b30e03daaa965eef65a16213adf0a5042fb5bed741d5d3bcd9
+# Its files: f64e18de2060330c191d58fe98b49f8a7cf3a321c49d2fe68487f34668aef319
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
