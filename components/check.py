@@ -61,13 +61,13 @@ class Proxy(Protocol):
     Attributes:
         running: done when the proxy sends requests to the planned processes.
         digest: a digest of the proxy's configuration.
-        inside: the proxy's address for the front host.
+        internal_address: the proxy's address for the front host.
         socket: the path of the socket on the front host that reports the states of the APIs; "" if there is none.
     """
 
     running: list[pulumi.Resource]
     digest: str
-    inside: pulumi.Output[str]
+    internal_address: pulumi.Output[str]
     socket: str
 
 
@@ -143,7 +143,7 @@ class Check(pulumi.ComponentResource):
         certificates = [front.file("ca", path, text, parent=self) for path, text in control.files.items()]
         plan = "\0".join([proxy.digest, source, *(process.name for process in processes)])
         text = pulumi.Output.all(
-            control.service, control.keystone_url, control.ca_file, proxy.inside, equal,
+            control.service, control.keystone_url, control.ca_file, proxy.internal_address, equal,
             *(node.digest for node in nodes.values()),
         ).apply(
             lambda known: render(

@@ -6,15 +6,16 @@ Nothing in the control plane is made or changed. Every secret in the file is a P
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from components.adoption import merge as adoption
-from components.adoption.merge import AUTH, Adopted, AdoptionSpec, Original
-from components.adoption.translation import keystone_root
+from components.adoption.combined import keystone_root
+from components.adoption.merge import Adopted, AdoptionSpec, Original, Problem
+from components.adoption.tables import AUTH
 from components.control_plane.base import ControlPlane, ServiceLogin, run_program
 from components.control_plane.client_config import Login
 from components.control_plane.existing import REACH
@@ -54,6 +55,7 @@ class AdoptedControlPlane(ControlPlane):
         hosts: Collection[Host],
         source: Source,
         spec: AdoptionSpec,
+        describe: Callable[[Problem], str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Read and translate the configuration.
@@ -65,6 +67,7 @@ class AdoptedControlPlane(ControlPlane):
             hosts: all hosts, including `host`. None is changed before the configuration has been accepted.
             source: the paths of the configuration on `host`.
             spec: the properties of the deployment that the configuration must agree with.
+            describe: returns a sentence about a problem, for the operator.
             opts: of the component.
 
         Raises:
@@ -79,8 +82,8 @@ class AdoptedControlPlane(ControlPlane):
             parent=self,
             after=[program],
         )
-        configuration: pulumi.Output[str] = pulumi.Output.secret(read.stdout)
-        adopted = configuration.apply(lambda known: _adopted(known, spec))
+        report: pulumi.Output[str] = pulumi.Output.secret(read.stdout)
+        adopted = report.apply(lambda known: _adopted(known, spec, describe))
         fetched = host.script(
             "original-files",
             adopted.apply(
@@ -99,7 +102,7 @@ class AdoptedControlPlane(ControlPlane):
         # The adopted Heat does not need the key: its entries in the cache have other names.
         key = password("secret-token-cache", self)
         placed = pulumi.Output.all(adopted, self._contents, key).apply(
-            lambda known: known[0].placed(known[1]).with_encrypted_tokens(known[2])
+            lambda known: known[0].with_node_paths(known[1]).with_encrypted_tokens(known[2])
         )
         self._options = placed.apply(lambda known: merge(known.public, known.secret))
         # The translation has separated public options from secret ones.
@@ -125,7 +128,9 @@ class AdoptedControlPlane(ControlPlane):
                 "adoption/place.sh.j2",
                 directory=adoption.DIRECTORY,
                 parent=heat_conf.CONF_DIR,
-                files={adoption.place(path, content): adoption.encoded(content) for path, content in known.items()},
+                files={
+                    adoption.node_path(path, content): adoption.clean_base64(content) for path, content in known.items()
+                },
             )
         )
         return host.script("adopted-files", text, parent=self, after=after)
@@ -199,16 +204,17 @@ def keystone_check_spec(options: Options, deployment: Deployment) -> dict[str, A
     }
 
 
-def _adopted(configuration: str, spec: AdoptionSpec) -> Adopted:
-    """Translate the configuration that a host has reported.
+def _adopted(report: str, spec: AdoptionSpec, describe: Callable[[Problem], str]) -> Adopted:
+    """Adopt the configuration that a host has reported.
 
     Raises:
         pulumi.RunError: with every problem in the configuration.
     """
     try:
-        found = adoption.adopt(Original.told(configuration), spec)
+        found = adoption.adopt(Original.parse(report), spec)
     except adoption.AdoptionError as error:
-        raise pulumi.RunError(str(error)) from None
+        reasons = "\n".join(f"  * {describe(problem)}" for problem in error.problems)
+        raise pulumi.RunError(f"the heat.conf cannot be adopted:\n{reasons}") from None
     for note in found.notes:
         pulumi.log.warn(note)
     return found

@@ -64,6 +64,7 @@ class HeatNode(pulumi.ComponentResource):
         api_server: how much one API process serves at once.
         options_checker: the path of the program that refuses options which this release does not know.
         before_options: everything that must be done before a file of options is checked.
+        copies_by_unit: for each process that runs here, the path of its own copy of each file, by the file's path.
         template_values: the values that all templates of templates/heat share, by their names.
     """
 
@@ -75,6 +76,7 @@ class HeatNode(pulumi.ComponentResource):
     files: list[pulumi.Resource]
     digest: pulumi.Output[str]
     memory: Memory
+    copies_by_unit: dict[str, dict[str, str]]
     template_values: dict[str, Any]
 
     def __init__(
@@ -122,6 +124,7 @@ class HeatNode(pulumi.ComponentResource):
         self._install = deployment.install
         self.api_server = api_server
         self._texts: dict[str, pulumi.Output[str]] = {}
+        self.copies_by_unit = {}
         self.files = []
         self.prefix = deployment.prefix
         self.template_values = {
@@ -152,13 +155,6 @@ class HeatNode(pulumi.ComponentResource):
         for kind in Kind:
             self._put_unit(kind)
         self.digest = self.digest_of(self._texts)
-        self.register_outputs(
-            {
-                "version": self.release.apply(lambda release: release.version),
-                "rpc_version": self.release.apply(lambda release: release.engine_worker),
-                "broker": self.broker,
-            }
-        )
 
     def _install_heat(self) -> pulumi.Resource:
         program = program_text("heat/installed.py")
@@ -360,6 +356,15 @@ class HeatNode(pulumi.ComponentResource):
             lambda digest: render(
                 "heat/check.sh.j2", digest=digest, processes=processes, total=engines_in_all, **self.template_values
             )
+        )
+        # Every process is known by now. tools/verify.py reads the copies from the stack's state.
+        self.register_outputs(
+            {
+                "version": self.release.apply(lambda release: release.version),
+                "rpc_version": self.release.apply(lambda release: release.engine_worker),
+                "broker": self.broker,
+                "copies": self.copies_by_unit,
+            }
         )
         return self.host.script("check", text, parent=self, after=after, shown=True)
 

@@ -43,6 +43,8 @@ def run_process(node: HeatNode, process: Process, after: Sequence[pulumi.Resourc
         parent=node,
         after=node.before_options,
     )
+    copies = node.copies(process.kind, process.unit, path)
+    node.copies_by_unit[process.unit] = copies
     script = node.digest_of(node.files_read_by(process.kind), text).apply(
         lambda digest: render(
             "heat/process.sh.j2",
@@ -50,7 +52,7 @@ def run_process(node: HeatNode, process: Process, after: Sequence[pulumi.Resourc
             unit=process.unit,
             name=process.name,
             port=process.port,
-            copies=list(node.copies(process.kind, process.unit, path).items()),
+            copies=list(copies.items()),
             **node.template_values,
         )
     )

@@ -18,6 +18,21 @@ from components.rendering import render
 TABLE = "heat_scaleout"
 RULES = "/etc/heat-scaleout/firewall.nft"
 UNIT = "/etc/systemd/system/heat-scaleout-firewall.service"
+_TEMPLATES = {RULES: "rules.nft.j2", UNIT: "heat-scaleout-firewall.service.j2"}
+
+
+def _values(name: str, closed: ClosedPorts, sources: Sequence[str]) -> dict[str, object]:
+    unique = sorted(set(sources), key=ipaddress.IPv4Network)
+    return {
+        "name": name,
+        "address": closed.address,
+        "ports": closed.ports,
+        "sources": unique,
+        "networks": [source for source in unique if "/" in source],
+        "table": TABLE,
+        "rules": RULES,
+        "unit": UNIT,
+    }
 
 
 def script(name: str, closed: ClosedPorts, sources: Sequence[str]) -> str:
@@ -28,18 +43,14 @@ def script(name: str, closed: ClosedPorts, sources: Sequence[str]) -> str:
         closed: its ports.
         sources: the addresses and networks that are let in.
     """
-    unique = sorted(set(sources), key=ipaddress.IPv4Network)
-    return render(
-        "hosts/firewall/close.sh.j2",
-        name=name,
-        address=closed.address,
-        ports=closed.ports,
-        sources=unique,
-        networks=[source for source in unique if "/" in source],
-        table=TABLE,
-        rules=RULES,
-        unit=UNIT,
-    )
+    return render("hosts/firewall/close.sh.j2", **_values(name, closed, sources))
+
+
+def file_digests(name: str, closed: ClosedPorts, sources: Sequence[str]) -> dict[str, str]:
+    """The SHA-256 of each file that the script installs, by its path. Pure; the arguments are those of `script`."""
+    values = _values(name, closed, sources)
+    texts = {path: render(f"hosts/firewall/{template}", **values) for path, template in _TEMPLATES.items()}
+    return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}
 
 
 class HostFirewall(pulumi.ComponentResource):
@@ -68,8 +79,8 @@ class HostFirewall(pulumi.ComponentResource):
         super().__init__("heat:hosts:HostFirewall", name, {}, opts)
         self._hosts, self._closed = hosts, closed
         self._texts: dict[str, pulumi.Output[str]] = {}
+        self._files: dict[str, pulumi.Output[dict[str, str]]] = {}
         self._teardowns: dict[str, pulumi.Resource] = {}
-        self.register_outputs({})
 
     def close_front(self) -> None:
         """Close the ports of the front host's control plane, before anything else is done on any host."""
@@ -101,6 +112,8 @@ class HostFirewall(pulumi.ComponentResource):
         for node in self._closed:
             if node != FRONT:
                 self._hosts[node].use_after([self._close(node)])
+        # tools/verify.py reads this from the stack's state.
+        self.register_outputs({"files": self._files})
 
     def needed_by(self, node: str) -> list[pulumi.Resource]:
         """What a node's teardown has to come before.
@@ -121,7 +134,7 @@ class HostFirewall(pulumi.ComponentResource):
             for source in closed.sources
         ]
         planned = [self._hosts[source].address for source in closed.sources if source in self._hosts]
-        self._texts[name] = pulumi.Output.all(*found).apply(
-            lambda known: script(name, closed, [*planned, *filter(None, known)])
-        )
+        sources = pulumi.Output.all(*found).apply(lambda known: [*planned, *filter(None, known)])
+        self._texts[name] = sources.apply(lambda known: script(name, closed, known))
+        self._files[name] = sources.apply(lambda known: file_digests(name, closed, known))
         return self._hosts[name].script("firewall", self._texts[name], parent=self)

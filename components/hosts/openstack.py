@@ -302,8 +302,8 @@ class OpenstackHosts(pulumi.ComponentResource):
             ready=[made, *reached],
             id=made.id,
             subnet_id=subnet_id,
-            inside=made.vip_address,
-            outside=made.vip_address if outside is None else outside,
+            internal_address=made.vip_address,
+            public_address=made.vip_address if outside is None else outside,
         )
 
     def _outside(

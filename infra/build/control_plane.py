@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from components.adoption.merge import AdoptionSpec
+import shlex
+
+from components.adoption.merge import AdoptionSpec, Problem, Subject
 from components.control_plane.adopted import AdoptedControlPlane, Source
 from components.control_plane.base import ControlPlane
 from components.control_plane.broker import broker_vhost
@@ -14,6 +16,7 @@ from infra.remedies import OTHER_KEY
 from infra.settings.files import read_text
 from infra.settings.load import secret
 from infra.settings.model import Settings
+from infra.settings.reader import typed_key
 from infra.settings.rules.together import MAX_CONNECTIONS
 
 
@@ -93,4 +96,27 @@ def _adopted(settings: Settings, inventory: Inventory) -> ControlPlane:
             deployment=settings.deployment,
             allow=settings.adopt_allow,
         ),
+        describe=lambda problem: describe_problem(problem, settings),
     )
+
+
+_KEYS = {
+    Subject.RELEASE: "heatVersion",
+    Subject.ADDRESS: "existing.front.address",
+    Subject.API_PORT: "apiPort",
+    Subject.CFN_PORT: "cfnPort",
+    Subject.RPC_RESPONSE: "timeouts.rpcResponse",
+    Subject.ENGINE_GRACEFUL: "timeouts.engineGraceful",
+    Subject.MAX_BODY: "haproxy.maxBody",
+}
+
+
+def describe_problem(problem: Problem, settings: Settings) -> str:
+    """A sentence about a configuration that cannot be adopted: the key, its value, the rule and what to type."""
+    if problem.subject is None:
+        return problem.rule
+    if problem.subject is Subject.ALLOW:
+        key = typed_key(f"adoptAllow[{len(settings.adopt_allow)}]")
+        return f"{problem.rule}; or allow the option. Type: pulumi config set {key} {problem.remedy}"
+    key, remedy = _KEYS[problem.subject], shlex.quote(problem.remedy)
+    return f"{key} = {problem.value}: {problem.rule}. Type: pulumi config set {typed_key(key)} {remedy}"

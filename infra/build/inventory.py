@@ -36,7 +36,7 @@ class Inventory:
     @property
     def public_address(self) -> pulumi.Output[str]:
         """Where clients find the APIs."""
-        return self.balancer.outside if self.balancer else self.front.outside
+        return self.balancer.public_address if self.balancer else self.front.outside
 
 
 def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:

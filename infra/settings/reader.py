@@ -61,7 +61,7 @@ def excess(value: object) -> str:
         for entry in layer:
             values += 1
             if isinstance(entry, dict):
-                characters += sum(len(key) for key in entry)
+                characters += sum(map(len, entry))
                 below += entry.values()
             elif isinstance(entry, list):
                 below += entry
@@ -92,6 +92,11 @@ def _shown(value: object) -> str:
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
+
+
+@cache
+def _fields(kind: type) -> Mapping[str, dataclasses.Field[Any]]:
+    return types.MappingProxyType({camel(item.name): item for item in dataclasses.fields(kind)})
 
 
 # Beyond this many characters nobody looks for logins: what has a URL in it is not shown.
@@ -207,7 +212,7 @@ class Reader:
             path: where it stands there.
             form: the same without indexes and chosen keys, by which `FORMATS` knows it.
         """
-        fields = {camel(item.name): item for item in dataclasses.fields(kind)}
+        fields = _fields(kind)
         self.unknown(raw, list(fields), path, moved=getattr(kind, "MOVED", None))
         wanted = _hints(kind)
         values = {

@@ -24,9 +24,13 @@ from unittest import mock
 
 import jinja2
 import pulumi
-from google.protobuf import json_format
+from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
-from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, RegisterResourceResponse
+from pulumi.runtime.proto.resource_pb2 import (
+    RegisterResourceOutputsRequest,
+    RegisterResourceRequest,
+    RegisterResourceResponse,
+)
 from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import Stack, run_pulumi_func
@@ -38,6 +42,7 @@ from infra.settings.load import SECRETS
 from infra.settings.model import Settings
 from infra.settings.reader import camel
 from tests.unit.fake_cloud import FakeCloud, unlimited
+from tests.unit.quick_pulumi import quick_pulumi
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "heat-scaleout"
@@ -162,6 +167,8 @@ class Run:
 
     registered: list[Resource] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
+    # What each component registers as its outputs, by its name.
+    components: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Which template a text was rendered from.
     templates: dict[str, str] = field(default_factory=dict)
 
@@ -249,9 +256,16 @@ class Outputs(Mocks):
 
 
 class Monitor(MockMonitor):
-    def __init__(self, mocks: Mocks, registered: list[Resource]) -> None:
+    def __init__(
+        self, mocks: Mocks, registered: list[Resource], components: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         super().__init__(mocks)
         self._registered = registered
+        self._components = {} if components is None else components
+
+    def RegisterResourceOutputs(self, request: RegisterResourceOutputsRequest) -> empty_pb2.Empty:  # noqa: N802
+        self._components[request.urn.rpartition("::")[2]] = json_format.MessageToDict(request.outputs)
+        return empty_pb2.Empty()
 
     def RegisterResource(self, request: RegisterResourceRequest) -> RegisterResourceResponse:  # noqa: N802
         urn = self.make_urn(request.parent, request.type, request.name)
@@ -312,10 +326,11 @@ def in_pulumi(
             },
             [f"{PROJECT}:{key}" for key in (*SECRETS, "secretOptions") if key in config],
         )
-        loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
-        stack = pulumi.runtime.get_root_resource()
-        assert isinstance(stack, Stack)
-        return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
+        with quick_pulumi():
+            loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
+            stack = pulumi.runtime.get_root_resource()
+            assert isinstance(stack, Stack)
+            return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
 
     asyncio.set_event_loop(loop)
     # Nearly all of what is made meanwhile is still in use: looking through it over and over is a fifth of the time.
@@ -345,7 +360,7 @@ def run(
     result = Run()
     if config.get("hosts") == "openstack" and cloud is None:
         cloud = unlimited()
-    monitor = Monitor(Outputs(preview=preview, cloud=cloud), result.registered)
+    monitor = Monitor(Outputs(preview=preview, cloud=cloud), result.registered, result.components)
     interrupt, path = signal.getsignal(signal.SIGINT), list(sys.path)
     first = containers._FIRST_HOST if first_host is None else first_host
     try:

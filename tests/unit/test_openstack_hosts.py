@@ -541,7 +541,7 @@ def test_other_stacks_do_not_even_load_what_a_cloud_needs() -> None:
 
 
 def example() -> dict[str, Any]:
-    stack = yaml.safe_load((ROOT / "Pulumi.openstack.example.yaml").read_text())["config"]
+    stack = yaml.safe_load((ROOT / "examples/openstack-vms.yaml").read_text())["config"]
     assert all(key.startswith(f"{PROJECT}:") for key in stack)
     return {key.removeprefix(f"{PROJECT}:"): value for key, value in stack.items()}
 
@@ -553,7 +553,7 @@ def test_the_example_has_every_part_of_the_setting_and_is_a_deployment() -> None
 
 
 def test_the_example_says_something_of_each_part() -> None:
-    lines = (ROOT / "Pulumi.openstack.example.yaml").read_text().splitlines()
+    lines = (ROOT / "examples/openstack-vms.yaml").read_text().splitlines()
     keys = [at for at, line in enumerate(lines) if re.match(r"    \w+:", line)]
     assert len(keys) == len(dataclasses.fields(OpenstackSettings))
     for at in keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pulumi
@@ -146,8 +147,12 @@ def test_the_logins_of_clients_are_written_for_the_operator_alone_and_taken_away
 
 @pytest.fixture
 def fake_ssh(tmp_path: Path) -> Path:
+    return ssh_in(tmp_path)
+
+
+def ssh_in(directory: Path) -> Path:
     """An ssh that writes down how it was called and what its agent has, waits where it is told to, and ends as told."""
-    path = tmp_path / "bin/ssh"
+    path = directory / "bin/ssh"
     path.parent.mkdir()
     path.write_text(
         '#!/bin/sh\ncat "$2" "$(sed -n "s/.*UserKnownHostsFile //p" "$2")" >"$TOLD/config"\n'
@@ -226,6 +231,19 @@ def gone(pid: int, seconds: float) -> bool:
 needs_agent = pytest.mark.skipif(not shutil.which("ssh-agent"), reason="ssh-agent is not installed here")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, int] | None:
+    """The login and the agent of a farewell that was killed with all its group before the first test of this file.
+
+    An agent that nobody could tell looks every ten seconds whether its login is there: the last test asks for it.
+    """
+    if not shutil.which("ssh-agent"):
+        return None
+    directory = tmp_path_factory.mktemp("killed")
+    with interrupted(signal.SIGKILL, "group", ssh_in(directory), directory / "told") as ended:
+        return ended
+
+
 @needs_agent
 def test_a_farewells_key_is_in_an_agent_of_its_own_and_in_no_file(fake_ssh: Path, tmp_path: Path) -> None:
     told, keys = tmp_path / "told", pair(sh(recipe("ssh-key").text("create")))
@@ -239,21 +257,11 @@ def test_a_farewells_key_is_in_an_agent_of_its_own_and_in_no_file(fake_ssh: Path
     assert not [*(told / "tmp").iterdir()]
 
 
-@needs_agent
-@pytest.mark.parametrize(
-    ("number", "whom"),
-    [
-        *((number, whom) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) for whom in ("script", "group")),
-        (signal.SIGTERM, "login"),
-        (signal.SIGKILL, "login"),
-        (signal.SIGKILL, "group"),
-    ],
-)
-def test_a_farewell_that_is_interrupted_leaves_no_key_and_no_agent(
-    number: signal.Signals, whom: str, fake_ssh: Path, tmp_path: Path
-) -> None:
-    told, keys = tmp_path / "told", pair(sh(recipe("ssh-key").text("create")))
-    with leaving("node-1-leave", fake_ssh, told, key=keys["private"], wait="300") as process:
+@contextlib.contextmanager
+def interrupted(number: signal.Signals, whom: str, fake: Path, told: Path) -> Iterator[tuple[int, int]]:
+    """A farewell that is at work and then gets a signal: the process IDs of its login and of its agent."""
+    keys = pair(sh(recipe("ssh-key").text("create")))
+    with leaving("node-1-leave", fake, told, key=keys["private"], wait="300") as process:
         while not (told / "pid").exists() or not (told / "pid").read_text():
             assert process.poll() is None
             time.sleep(0.02)
@@ -266,12 +274,25 @@ def test_a_farewell_that_is_interrupted_leaves_no_key_and_no_agent(
         else:
             os.kill(process.pid if whom == "script" else login, number)
         process.wait(timeout=30)
-        # An agent that nobody could tell looks every ten seconds whether its login is there.
-        killed = (number, whom) == (signal.SIGKILL, "group")
-        assert gone(agent, 20 if killed else 5)
+        yield login, agent
+
+
+@needs_agent
+@pytest.mark.parametrize(
+    ("number", "whom"),
+    [
+        *((number, whom) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) for whom in ("script", "group")),
+        (signal.SIGTERM, "login"),
+        (signal.SIGKILL, "login"),
+    ],
+)
+def test_a_farewell_that_is_interrupted_leaves_no_key_and_no_agent(
+    number: signal.Signals, whom: str, fake_ssh: Path, tmp_path: Path
+) -> None:
+    with interrupted(number, whom, fake_ssh, tmp_path / "told") as (login, agent):
+        assert gone(agent, 5)
         assert gone(login, 5)
-    if not killed:
-        assert not [*(told / "tmp").iterdir()]
+    assert not [*(tmp_path / "told/tmp").iterdir()]
 
 
 def test_a_host_that_was_reinstalled_is_told_and_left_as_it_is(fake_ssh: Path, tmp_path: Path) -> None:
@@ -601,3 +622,10 @@ def test_the_engines_own_queue_is_named_by_what_its_file_says() -> None:
     for process in ("node-1-heat-engine-1", "node-2-heat-engine-1"):
         host = parsed(cached().by_name[f"{process}-conf"].text())["DEFAULT"]["host"]
         assert f'\nwell "$unit" {host} ' in cached().by_name[process].text()
+
+
+@needs_agent
+def test_a_farewell_that_is_killed_leaves_no_key_and_no_agent(killed: tuple[int, int]) -> None:
+    login, agent = killed
+    assert gone(agent, 20)
+    assert gone(login, 5)

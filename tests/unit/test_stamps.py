@@ -132,7 +132,7 @@ class Proxy(Front):
         tool(self.path / "bin", "ss", f"echo 'LISTEN 0 4096 10.0.0.1:8004 0.0.0.0:* cgroup:/c/system.slice/{unit}'")
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return self.sh(render("proxy/run.sh.j2", digest="d", leave_timeout=1, memory="1G"))
+        return self.sh(render("proxy/run.sh.j2", digest="d", old_worker_timeout=1, memory="1G"))
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def answering(status: int) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/healthcheck"
     finally:
@@ -92,7 +92,7 @@ def test_a_host_that_ends_a_connection_or_takes_none_is_not_well() -> None:
     assert "refused" in watch.banner("127.0.0.1", closed_port(), 5)
 
 
-def warned(port: int, *, wait: float) -> list[str]:
+def warned(port: int, *, wait: float, silent_after: float = 0.1) -> list[str]:
     """The warnings of a program that watches a host at this port and works for a while."""
     told: list[str] = []
 
@@ -108,7 +108,7 @@ def warned(port: int, *, wait: float) -> list[str]:
 
     watch._watched.clear()
     with (
-        mock.patch.object(watch, "_SILENT_AFTER", 0.1),
+        mock.patch.object(watch, "_SILENT_AFTER", silent_after),
         mock.patch.object(pulumi.log, "warn", side_effect=told.append),
     ):
         in_pulumi(body, Monitor(Outputs(preview=False), []), config={}, preview=False)
@@ -124,7 +124,8 @@ def test_a_silent_host_is_named_with_its_address_and_what_to_do() -> None:
 
 def test_the_end_of_an_up_does_not_wait_for_a_silent_host() -> None:
     with listening(None) as port:
-        assert warned(port, wait=0) == []
+        # A machine under load may take longer than a tenth of a second for nothing.
+        assert warned(port, wait=0, silent_after=60) == []
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from infra.settings.reader import Reader, camel
 _RELEASE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){2}")
 # What only one way to install Heat reads.
 _OF_GIT = ("git_url", "git_ref")
+_DEFAULT = Settings()
 
 
 def check_install(settings: Settings, reader: Reader) -> None:
@@ -23,15 +24,15 @@ def check_install(settings: Settings, reader: Reader) -> None:
         reader.refuse("constraints", settings.constraints, error)
     if settings.install != Method.GIT.value:
         for name in _OF_GIT:
-            if getattr(settings, name) != getattr(Settings(), name):
+            if getattr(settings, name) != getattr(_DEFAULT, name):
                 reader.refuse(camel(name), getattr(settings, name), f"install is {settings.install}, and reads no git")
     _check_release(settings, reader)
 
 
 def _check_release(settings: Settings, reader: Reader) -> None:
-    default, version = Settings(), settings.heat_version
+    version = settings.heat_version
     if settings.install in [method.value for method in Method] and not settings.release_is_known:
-        if version != default.heat_version:
+        if version != _DEFAULT.heat_version:
             decides = "the distribution" if settings.install == Method.APT.value else "gitRef"
             reader.refuse(
                 "heatVersion", version, f"install is {settings.install}, and {decides} says which release it is"
@@ -39,9 +40,9 @@ def _check_release(settings: Settings, reader: Reader) -> None:
         return
     if settings.install == Method.PIP.value and not settings.constraints and not lock_file(version).exists():
         rule = f"no list of its packages is here; known: {', '.join(locked_releases())} (others with constraints)"
-        reader.refuse("heatVersion", version, rule, default.heat_version)
+        reader.refuse("heatVersion", version, rule, _DEFAULT.heat_version)
     elif not _RELEASE.fullmatch(version):
-        reader.refuse("heatVersion", version, RELEASE.rule, default.heat_version)
+        reader.refuse("heatVersion", version, RELEASE.rule, _DEFAULT.heat_version)
     elif settings.api_runner == "console" and not has_console_apis(version):
         rule = f"Heat {version} has no programs of its own for its APIs, 24 was the last that had"
-        reader.refuse("apiRunner", settings.api_runner, rule, default.api_runner)
+        reader.refuse("apiRunner", settings.api_runner, rule, _DEFAULT.api_runner)

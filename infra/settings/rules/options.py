@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 
 from components import loopback
-from components.adoption.translation import OURS, RENAMED, label
+from components.adoption.names import label
+from components.adoption.tables import RENAMED, SET_BY_PROGRAM
 from components.heat.heat_conf import (
     ENCRYPTED_TOKENS,
     TOKEN_CACHE_KEY,
@@ -73,7 +74,7 @@ _FOLLOWING: dict[Name, str] = {
 _LOGIN_OPTIONS = {option for section, option in catalogue().options if section.startswith("auth:")}
 # Options that are as they are for a reason.
 _OURS: dict[Name, str] = {
-    **{name: reason for name, reason in OURS.items() if name[1] not in ("environment_dir", "template_dir")},
+    **{name: reason for name, reason in SET_BY_PROGRAM.items() if name[1] not in ("environment_dir", "template_dir")},
     ("DEFAULT", "heat_stack_user_role"): "this program sets it itself: Keystone has to know the same role",
     **{
         (api.section, "bind_host"): "this program sets it itself: the proxy is where clients look"

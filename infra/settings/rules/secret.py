@@ -23,11 +23,15 @@ _OPEN_URLS = ("pip_index_url", "wheelhouse", "git_url", "debian_mirror")
 # A user without a password is no secret where a key logs in.
 _BY_KEY = re.compile(r"((git\+)?ssh://)?[A-Za-z0-9._-]+@[A-Za-z0-9._\[\]-]+(:|/)[^@?#]*")
 
+# The settings that stand in the open.
+_OPEN = {camel(item.name) for item in dataclasses.fields(Settings)} - {*SECRETS}
+# The fields of the secret ones.
+_NAMES = {key: re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key) for key in SECRETS}
+
 
 def without_secrets(raw: Mapping[str, Any], reader: Reader) -> dict[str, Any]:
     """A stack's settings without those that are secret and would be used in the open; each of these is refused."""
-    open_ones = {camel(item.name) for item in dataclasses.fields(Settings)} - {*SECRETS}
-    refused = [key for key, value in raw.items() if key in open_ones and value == KEY_SECRET]
+    refused = [key for key, value in raw.items() if key in _OPEN and value == KEY_SECRET]
     for key in refused:
         rule = "this setting is not kept as a secret: its value would stand in plain state and in previews"
         part = _PARTS.get(key, "")
@@ -56,8 +60,7 @@ def check_secret_forms(secrets: Mapping[str, str], reader: Reader) -> None:
 
 def check_secrets(settings: Settings, secrets: Mapping[str, str], reader: Reader) -> None:
     """Note secrets in the open, after every other rule: what one of those refuses is not told twice."""
-    for key in SECRETS:
-        name = re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key)
+    for key, name in _NAMES.items():
         if getattr(settings, name) == KEY_PLAIN and not _told(key, reader):
             reader.refuse(key, KEY_PLAIN, "this has to be a secret", remedy=reader.ask_secret(key))
     for name in _OPEN_URLS:

@@ -10,7 +10,7 @@ password=s3cr3t.keystone-admin...........
 address=10.0.0.1
 port=5000
 
-# Functions for the scripts of this directory. This script's files: 469f8633307420fbad0f8b5feba80a45d445cf02cec38d6901ddc88e75dd20bb
+# Functions for the scripts of this directory. This script's files: a40f78f19833dce06aa044c0490fb98b5fb345d47a710ede60a95eba094477a8
 
 # stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
 # starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 1a855b65d66d8287809c4caa1323bda112dd3208d1af0e2aeadb7a894be57bbc
+# What this check covers: 3f98756f390057a9617ced425d16f7662a007fa3c0272093a6793252fc13342a
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: 1f5c60f398cc9b2c154321ea0bdadaf404938e301d70a46499624a83dd1fa576
+# What this check covers: 7e6177e4ea77186cac3e8ec2c7366c0c38727e9cdf779f847b8738e0b6d1c644
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,4 +1,4 @@
-# HAProxy from the distribution, not yet listening anywhere.
+# Install HAProxy from the distribution. It does not listen anywhere yet.
 set -eu
 # packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
 # script at a time asks: apt itself waits for its neighbours in one of its two steps only.
@@ -35,8 +35,8 @@ stamps() {
     systemctl daemon-reload
 }
 packages haproxy python3 iproute2
-# In a container systemd may not mount what the distribution's unit wants mounted into HAProxy's root. It is the log
-# device, which this configuration does not use.
+# The distribution's unit mounts the log device into HAProxy's root, which systemd cannot do in a container. This
+# configuration does not use the log device.
 dropin=/etc/systemd/system/haproxy.service.d/no-mounts.conf
 if systemd-detect-virt --quiet --container && [ ! -f "$dropin" ]; then
     mkdir -p "${dropin%/*}"

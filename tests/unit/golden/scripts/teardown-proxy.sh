@@ -51,8 +51,8 @@ reach() {
 
 status=0
 reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 316
-# The proxy leaves its addresses.
+heat-scaleout-input 330
+# Stop HAProxy, so that its addresses are free.
 set -eu
 systemctl --quiet disable --now haproxy
 rm -f /etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf \
