@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from components.topology import Kind
+
 # systemd's word for no limit.
 UNLIMITED = "infinity"
 _MEGABYTES = {"M": 1, "G": 1024}
@@ -40,6 +42,10 @@ class Memory:
     database: str = "4G"
     broker: str = "2G"
     cache: str = "512M"
+
+    def of(self, kind: Kind) -> str:
+        """The limit of one process of a kind."""
+        return {Kind.ENGINE: self.engine, Kind.API: self.api, Kind.CFN: self.cfn_api}[kind]
 
     @property
     def broker_watermark(self) -> str:

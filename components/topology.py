@@ -1,25 +1,29 @@
-"""Plan which process runs on which node and port. Pure: the same numbers give the same plan.
+"""The kinds of Heat process, and which process runs where on which port. Pure: equal inputs give an equal plan.
+
+`Kind` and `APIS` are the table of process kinds: whatever differs between kinds is in a row of it.
 
 Two rules make a deployment safe to grow:
 
-* a process is identified by its node and its number (engines) or port (APIs) there, so that a plan with N processes is
-  a subset of the plan with N+1, and a larger number moves no process;
+* a process is identified by its node and its ordinal (engines) or port (APIs) on that node, so the processes of N are
+  a subset of the processes of N+1, and a larger number moves nothing;
 * processes are spread evenly, and the first nodes take the remainder.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
 
-# APIs of one kind on one node use every tenth port: 8004, 8014, … and 8000, 8010, …, so that the two kinds never
-# collide.
+# APIs of one kind on one node take every tenth port: 8004, 8014, … and 8000, 8010, …, so that two kinds never meet,
+# however many there are.
 PORT_STRIDE = 10
+_MAX_PORT = 65535
 
 
 class Kind(enum.Enum):
-    """The kinds of Heat processes, by the names of their systemd units."""
+    """A kind of Heat process, by the name of its systemd unit."""
 
     ENGINE = "heat-engine"
     API = "heat-api"
@@ -27,22 +31,93 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A request that only a working API answers in this way, sent through the proxy at the end of an `up`.
+
+    Attributes:
+        path: of the URL; {project} is the id of the project that `token` is for.
+        status: the HTTP status of the answer.
+        contains: a text in the body of the answer.
+        token: whether the request has a token of Keystone.
+    """
+
+    path: str
+    status: int
+    contains: str
+    token: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogEntry:
+    """A service in Keystone's catalogue. The URL of its endpoints is the proxy's, followed by `path`."""
+
+    name: str
+    type: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """What differs between Heat's APIs.
+
+    Attributes:
+        title: the API's name in a sentence.
+        port: the default port of the proxy and of the first process on a node.
+        listener: the listener's name in the proxy.
+        client_path: what clients append to the proxy's URL.
+        application: the WSGI application, as module:name.
+        section: the section of heat.conf where Heat's own program finds its address and port.
+        probe: the request that checks the API.
+        catalog: the API's entry in Keystone's catalogue.
+    """
+
+    title: str
+    port: int
+    listener: str
+    client_path: str
+    application: str
+    section: str
+    probe: Probe
+    catalog: CatalogEntry
+
+
+APIS: Mapping[Kind, Api] = {
+    Kind.API: Api(
+        title="ReST",
+        port=8004,
+        listener="rest_api_proxy",
+        client_path="",
+        application="heat.wsgi.api:application",
+        section="heat_api",
+        # An engine answers this one: it takes the whole way, through proxy, API, broker, engine and database.
+        probe=Probe(path="/v1/{project}/stacks?limit=1", status=200, contains='"stacks"', token=True),
+        catalog=CatalogEntry(name="heat", type="orchestration", path="/v1/%(project_id)s"),
+    ),
+    Kind.CFN: Api(
+        title="CFN",
+        port=8000,
+        listener="cfn_api_proxy",
+        client_path="/v1/",
+        application="heat.wsgi.cfn:application",
+        section="heat_api_cfn",
+        # The answer to a request without a signature. Any other answer takes Keystone's word.
+        probe=Probe(path="/v1/", status=400, contains="IncompleteSignature", token=False),
+        catalog=CatalogEntry(name="heat-cfn", type="cloudformation", path="/v1"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """A host that runs Heat processes.
 
-    Attributes:
-        name: such as "node-1".
-        address: its IPv4 address.
-        engines: a fixed number of heat-engine processes; None for a share of the total.
-        apis: the same for heat-api.
-        cfn_apis: the same for heat-api-cfn.
+    `pinned` has the node's own number of processes of a kind. Where it has none (or None), the node takes a share of
+    what the other nodes leave.
     """
 
     name: str
     address: str
-    engines: int | None = None
-    apis: int | None = None
-    cfn_apis: int | None = None
+    pinned: Mapping[Kind, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +134,13 @@ class Process:
     kind: Kind
     node: str
     address: str
+    # Engines: 1, 2, … on this node. APIs: the port that the process listens on.
     instance: int
 
     @property
     def port(self) -> int | None:
-        """The port on which an API listens; None for an engine."""
-        return None if self.kind is Kind.ENGINE else self.instance
+        """The port that an API listens on; None for an engine."""
+        return self.instance if self.kind in APIS else None
 
     @property
     def backend(self) -> str:
@@ -78,16 +154,12 @@ class Process:
 
     @property
     def name(self) -> str:
-        """The name of its Pulumi resource and its `[DEFAULT] host`, unique in the deployment."""
+        """The process's name, unique in the deployment: also of its Pulumi resource, and its `[DEFAULT] host`."""
         return f"{self.node}-{self.kind.value}-{self.instance}"
 
 
 class PlacementError(ValueError):
-    """Numbers of processes that no plan can satisfy.
-
-    Attributes:
-        problems: a sentence for each.
-    """
+    """Numbers or ports that do not fit the nodes. `problems` has one sentence for each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -95,7 +167,7 @@ class PlacementError(ValueError):
 
 
 def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
-    """Distribute a total over nodes: fixed numbers first, the rest evenly, and the remainder to the first nodes.
+    """Share `total` among nodes: pinned numbers first, the rest evenly; the first nodes take the remainder.
 
     >>> spread(5, [None, None])
     [3, 2]
@@ -110,7 +182,7 @@ def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
         The number of each node, in the order of `pinned`.
 
     Raises:
-        PlacementError: the fixed numbers exceed the total, or are smaller and no node takes the rest.
+        PlacementError: the pinned numbers exceed the total, or every node is pinned and the numbers fall short of it.
     """
     fixed = sum(number for number in pinned if number is not None)
     free = sum(number is None for number in pinned)
@@ -133,46 +205,38 @@ def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
 
 
 def plan_processes(
-    nodes: Sequence[Node], *, engines: int, apis: int, cfn_apis: int, api_port: int, cfn_port: int
+    nodes: Sequence[Node], *, counts: Mapping[Kind, int], ports: Mapping[Kind, int]
 ) -> tuple[Process, ...]:
     """Plan every process of a deployment.
 
     Args:
-        nodes: the Heat nodes, in their permanent order.
-        engines: the total of heat-engine processes.
-        apis: the total of heat-api processes.
-        cfn_apis: the total of heat-api-cfn processes.
-        api_port: the port of a node's first heat-api; the others use every tenth port from there.
-        cfn_port: the same for heat-api-cfn.
+        nodes: the Heat nodes, in their lasting order.
+        counts: the number of processes of each kind in the deployment.
+        ports: for each kind of API, the port of a node's first process; further processes take every tenth port.
 
     Returns:
         The processes, by kind, then node, then instance.
 
     Raises:
-        PlacementError: numbers or ports that no plan can satisfy, with all problems.
+        PlacementError: numbers or ports that do not fit; all problems at once.
     """
-    problems: list[str] = []
-    if api_port % PORT_STRIDE == cfn_port % PORT_STRIDE:
-        problems.append(
-            f"ports {api_port} and {cfn_port} share their last digit: "
-            f"APIs use every {PORT_STRIDE}th port, so they would collide"
-        )
-    requested = (
-        (Kind.ENGINE, engines, [node.engines for node in nodes], 1, 1),
-        (Kind.API, apis, [node.apis for node in nodes], api_port, PORT_STRIDE),
-        (Kind.CFN, cfn_apis, [node.cfn_apis for node in nodes], cfn_port, PORT_STRIDE),
-    )
+    problems = [
+        f"ports {one} and {other} share their last digit: APIs take every {PORT_STRIDE}th port, so theirs would meet"
+        for one, other in combinations(ports.values(), 2)
+        if one % PORT_STRIDE == other % PORT_STRIDE
+    ]
     processes: list[Process] = []
-    for kind, total, pinned, first, step in requested:
+    for kind in Kind:
+        first, step = (ports[kind], PORT_STRIDE) if kind in APIS else (1, 1)
         try:
-            shares = spread(total, pinned)
+            shares = spread(counts[kind], [node.pinned.get(kind) for node in nodes])
         except PlacementError as error:
             problems += [f"{kind.value}: {problem}" for problem in error.problems]
             continue
         for node, share in zip(nodes, shares, strict=True):
             instances = range(first, first + share * step, step)
-            if kind is not Kind.ENGINE and share and instances[-1] > 65535:  # noqa: PLR2004
-                problems.append(f"{kind.value}: port {instances[-1]} on {node.name} is beyond 65535")
+            if kind in APIS and share and instances[-1] > _MAX_PORT:
+                problems.append(f"{kind.value}: port {instances[-1]} on {node.name} is beyond {_MAX_PORT}")
             processes += [
                 Process(kind=kind, node=node.name, address=node.address, instance=instance) for instance in instances
             ]
@@ -187,7 +251,7 @@ def of_kind(processes: Iterable[Process], kind: Kind) -> tuple[Process, ...]:
 
 
 def rolling_batches(processes: Sequence[Process], batch: int) -> list[tuple[Process, ...]]:
-    """Which processes restart together: the first alone, as a test of the change, then `batch` at a time."""
+    """Which processes restart together: the first alone, as a test for the others, then `batch` at a time."""
     rest = processes[1:]
     return [tuple(processes[:1]), *(tuple(rest[at : at + batch]) for at in range(0, len(rest), batch))]
 

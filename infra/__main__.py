@@ -15,11 +15,12 @@ sys.path.insert(0, str(ROOT))
 from components.check import Check  # noqa: E402
 from components.control_plane.client_config import ClientConfig  # noqa: E402
 from components.heat.caretaker import Caretaker  # noqa: E402
-from components.heat.node import common_rpc_version, run_in_batches  # noqa: E402
+from components.heat.processes import run_in_batches, stop_on_destroy, stop_unplanned  # noqa: E402
+from components.heat.schema import common_rpc_version, require_rpc_version, sync_schema  # noqa: E402
 from components.hosts.firewall import HostFirewall  # noqa: E402
 from components.hosts.subnets import parse_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
-from infra import outputs  # noqa: E402
+from infra import outputs, remedies  # noqa: E402
 from infra.build.control_plane import find_control_plane  # noqa: E402
 from infra.build.inventory import find_inventory  # noqa: E402
 from infra.build.nodes import make_nodes  # noqa: E402
@@ -47,18 +48,20 @@ firewall.close_nodes()
 # Heat on every node, from one configuration; its schema and its place in Keystone, once.
 nodes = make_nodes(settings, inventory, control)
 first = next(iter(nodes.values()))
-spoken = common_rpc_version(nodes)
-apart = [node.require_rpc_version(spoken) for node in nodes.values()]
-synced = first.sync_schema(spoken, after=[*apart, *control.prepare(first)], dump=control.dump)
+version = common_rpc_version(nodes)
+apart = [require_rpc_version(node, version, remedy=remedies.OTHER_VHOST) for node in nodes.values()]
+synced = sync_schema(first, version, after=[*apart, *control.prepare(first)], dump=control.dump)
 ready = [synced, control.register(first)]
 ready.append(first.publish_membership(list(nodes), after=ready))
 
 # Start what is planned, then tell the proxy, then stop what is no longer planned.
 running = run_in_batches(nodes, processes, after=ready, batch=settings.rolling_batch)
-leaving = [node.leave(after=[*control.ready, *firewall.teardown_dependencies(name)]) for name, node in nodes.items()]
+leaving = [
+    stop_on_destroy(node, after=[*control.ready, *firewall.teardown_dependencies(name)]) for name, node in nodes.items()
+]
 proxy = make_proxy(settings, inventory, fronted, after=[*running, *leaving])
 retired = {
-    name: node.retire(on_node(processes, name), firewall=firewall.digest(name), after=proxy.running)
+    name: stop_unplanned(node, on_node(processes, name), firewall=firewall.digest(name), after=proxy.running)
     for name, node in nodes.items()
 }
 

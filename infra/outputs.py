@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pulumi
 
+from components.topology import APIS
 from infra.build.inventory import Inventory
 from infra.settings.model import Settings
+
+# The name of the output with each API's URL: heat_api_url, heat_cfn_url.
+API_URLS = {kind: f"heat_{kind.value.rpartition('-')[2]}_url" for kind in APIS}
 
 
 def describe(
@@ -19,11 +23,14 @@ def describe(
         keystone_url: Keystone, version 3.
         clouds_yaml: the file with the logins of clients, on the operator's machine.
     """
-    deployment = inventory.public_address.apply(settings.deployment_at)
+    urls = inventory.public_address.apply(
+        lambda address: {
+            name: settings.deployment_at(address).urls[kind] + APIS[kind].client_path for kind, name in API_URLS.items()
+        }
+    )
     stats = inventory.front.public_address.apply(lambda address: f"http://{address}:{settings.stats_port}/")
     return {
-        "heat_api_url": deployment.apply(lambda known: known.api_url),
-        "heat_cfn_url": deployment.apply(lambda known: f"{known.cfn_url}/v1/"),
+        **{name: urls[name] for name in API_URLS.values()},
         "keystone_url": keystone_url,
         **({} if settings.octavia else {"haproxy_stats_url": stats}),
         "nodes": [{"name": name, "address": address} for name, address in settings.addresses.items()],

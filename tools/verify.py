@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from components.hosts.firewall import TABLE, UNIT  # noqa: E402
 from components.remote import remove_length_header  # noqa: E402
 from components.rendering import render  # noqa: E402
+from components.topology import Kind  # noqa: E402
 from tools.offline.command_provider import remote  # noqa: E402
 from tools.offline.command_provider.operation import CommandError, Operation, Outputs  # noqa: E402
 
@@ -191,7 +192,12 @@ def _add_copies(host: Expected, copies: Mapping[str, Mapping[str, str]]) -> None
 def script(host: Expected) -> str:
     """The script that compares a host."""
     return render(
-        "scripts/verify.sh.j2", files=host.files, units=host.units, processes=host.processes, firewall=host.firewall
+        "scripts/verify.sh.j2",
+        kinds=[kind.value for kind in Kind],
+        files=host.files,
+        units=host.units,
+        processes=host.processes,
+        firewall=host.firewall,
     )
 
 

@@ -22,7 +22,7 @@ from components.adoption.tables import AUTH
 from components.adoption.translation import Translation, translate
 from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Options, merge
-from components.heat.install import understand_each_other
+from components.heat.install import can_share_vhost
 from components.heat.options import Name
 
 # Where the nodes have the files that an adopted heat.conf names.
@@ -252,7 +252,7 @@ def _value(translation: Translation, name: Name) -> str | None:
 
 def _release_problems(original: Original, spec: AdoptionSpec) -> list[Problem]:
     release = spec.deployment.install.version
-    if not original.release or understand_each_other(original.release, release):
+    if not original.release or can_share_vhost(original.release, release):
         return []
     rule = (
         f"Heat {original.release} runs there, and engines of the two releases do not understand each other on one "

@@ -12,7 +12,7 @@ from components.memory import Memory
 from components.proxy.take_over import TakeOver
 from components.remote import Host
 from components.rendering import program_text, render
-from components.topology import Kind, Process, of_kind
+from components.topology import APIS, Kind, Process, of_kind
 
 CONF = "/etc/haproxy/haproxy.cfg"
 _LUA_PROGRAM = "/etc/haproxy/heat-scaleout-leave.lua"
@@ -67,6 +67,7 @@ class Limits:
 class Listener:
     """One API, as clients see it. `name` is the guide's, `extra` an operator's own lines."""
 
+    kind: Kind
     name: str
     port: int
     processes: Sequence[Process]
@@ -74,17 +75,18 @@ class Listener:
 
 
 def listeners(
-    processes: Sequence[Process],
-    *,
-    api_port: int,
-    cfn_port: int,
-    api_extra: Sequence[str] = (),
-    cfn_extra: Sequence[str] = (),
-) -> tuple[Listener, Listener]:
-    """The two that the guide has, with the planned processes behind them."""
-    return (
-        Listener(name="rest_api_proxy", port=api_port, processes=of_kind(processes, Kind.API), extra=api_extra),
-        Listener(name="cfn_api_proxy", port=cfn_port, processes=of_kind(processes, Kind.CFN), extra=cfn_extra),
+    processes: Sequence[Process], *, ports: Mapping[Kind, int], extra: Mapping[Kind, Sequence[str]] | None = None
+) -> tuple[Listener, ...]:
+    """One for each kind of API, with the planned processes behind it."""
+    return tuple(
+        Listener(
+            kind=kind,
+            name=api.listener,
+            port=ports[kind],
+            processes=of_kind(processes, kind),
+            extra=(extra or {}).get(kind, ()),
+        )
+        for kind, api in APIS.items()
     )
 
 

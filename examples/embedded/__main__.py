@@ -14,16 +14,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from components.control_plane.existing import ExistingControlPlane, Given, Manage
 from components.heat import heat_conf
+from components.heat.api_server import ApiServer
 from components.heat.heat_conf import Deployment, Services
 from components.heat.install import Installation
-from components.heat.node import ApiServer, HeatNode, common_rpc_version, run_in_batches
+from components.heat.node import HeatNode
 from components.heat.overrides import Overrides
+from components.heat.processes import run_in_batches, stop_on_destroy, stop_unplanned
+from components.heat.schema import common_rpc_version, require_rpc_version, sync_schema
 from components.hosts.firewall import HostFirewall
 from components.hosts.ingress import ClosedPorts
 from components.proxy.monitor import Monitor
 from components.remote import Host, Login
 from components.timeouts import complete_chain
-from components.topology import Node, on_node, plan_processes
+from components.topology import APIS, Kind, Node, on_node, plan_processes
 
 # The site's inventory. In a real program these may be outputs of its own resources.
 HOST_KEYS = {"heat-1": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOne", "heat-2": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAITwo"}
@@ -45,13 +48,12 @@ hosts = {
 # Which process runs where: four engines and two APIs of each kind, spread over the hosts.
 processes = plan_processes(
     [Node(name=name, address=address) for name, address in ADDRESSES.items()],
-    engines=4, apis=2, cfn_apis=2, api_port=8004, cfn_port=8000,
+    counts={Kind.ENGINE: 4, Kind.API: 2, Kind.CFN: 2}, ports={kind: api.port for kind, api in APIS.items()},
 )  # fmt: skip
 timeouts, _ = complete_chain({"rpc_response": 60, "engine_graceful": 60})
 deployment = Deployment(
     install=Installation(version="27.0.1"),
-    api_url="https://heat.example:8004",
-    cfn_url="https://heat.example:8000",
+    urls={kind: f"https://heat.example:{api.port}" for kind, api in APIS.items()},
     region="RegionOne",
     engine_workers=2,
     checks_per_stack=8,
@@ -84,6 +86,7 @@ control = ExistingControlPlane(
     ),
     manage=Manage(),
     hosts=hosts.values(),
+    other_key_remedy="Set authEncryptionKey to the key in that file.",
 )
 firewall.close_nodes()
 
@@ -107,15 +110,16 @@ nodes = {
 # One node prepares what all of them share; then the processes start in rolling batches.
 first = nodes["heat-1"]
 rpc_version = common_rpc_version(nodes)
-compatible = [node.require_rpc_version(rpc_version) for node in nodes.values()]
-schema = first.sync_schema(rpc_version, after=[*compatible, *control.prepare(first)], dump=control.dump)
+remedy = "Name another vhost in transportUrl."
+compatible = [require_rpc_version(node, rpc_version, remedy=remedy) for node in nodes.values()]
+schema = sync_schema(first, rpc_version, after=[*compatible, *control.prepare(first)], dump=control.dump)
 ready = [schema, control.register(first)]
 ready.append(first.publish_membership(list(nodes), after=ready))
 running = run_in_batches(nodes, processes, after=ready, batch=1)
 for name, node in nodes.items():
-    retired = node.retire(on_node(processes, name), firewall=firewall.digest(name), after=running)
+    retired = stop_unplanned(node, on_node(processes, name), firewall=firewall.digest(name), after=running)
     node.check(on_node(processes, name), after=[retired])
-    node.leave(after=[])
+    stop_on_destroy(node, after=[])
 
 # For the site's load balancer.
 pulumi.export(

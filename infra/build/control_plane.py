@@ -6,10 +6,13 @@ import shlex
 
 from components.adoption.merge import AdoptionSpec, Problem, Subject
 from components.control_plane.adopted import AdoptedControlPlane, Source
-from components.control_plane.bundled import BundledControlPlane, ControlPlane, broker_vhost
+from components.control_plane.base import ControlPlane
+from components.control_plane.broker import broker_vhost
+from components.control_plane.bundled import BundledControlPlane
 from components.control_plane.existing import ExistingControlPlane, Given, Manage
 from components.hosts.firewall import HostFirewall
 from infra.build.inventory import Inventory
+from infra.remedies import OTHER_KEY
 from infra.settings.files import read_text
 from infra.settings.load import secret
 from infra.settings.model import Settings
@@ -38,6 +41,7 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
             "control-plane",
             deployment=deployment,
             hosts=before,
+            other_key_remedy=OTHER_KEY,
             protect_secrets=protect,
             services=settings.services,
             ca=read_text(control.ca_path) if control.ca else "",
@@ -65,6 +69,7 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
         vhost=broker_vhost(settings.installation),
         auth_encryption_key=secret("authEncryptionKey"),
         hosts=before,
+        other_key_remedy=OTHER_KEY,
         close_ports=firewall.close_front,
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,

@@ -9,6 +9,8 @@ import pulumi
 
 from components import endpoints
 from components.remote import Host
+from components.topology import APIS
+from infra.outputs import API_URLS
 
 
 def look(
@@ -27,8 +29,10 @@ def look(
 
     async def ask(known: dict[str, Any]) -> bool:
         urls = {
-            "the ReST API": f"{known['heat_api_url']}/healthcheck",
-            "the CFN API": f"{str(known['heat_cfn_url']).removesuffix('/v1/')}/healthcheck",
+            **{
+                f"the {APIS[kind].title} API": f"{str(known[name]).removesuffix(APIS[kind].client_path)}/healthcheck"
+                for kind, name in API_URLS.items()
+            },
             "Keystone": str(known["keystone_url"]),
         }
         await endpoints.check_endpoints(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
@@ -36,9 +40,7 @@ def look(
 
     # A resource's URN is known before it is done, its identifier afterwards.
     done = [resource.id for resource in after if isinstance(resource, pulumi.CustomResource)]
-    where: dict[str, pulumi.Input[Any]] = {
-        name: told[name] for name in ("heat_api_url", "heat_cfn_url", "keystone_url")
-    }
+    where: dict[str, pulumi.Input[Any]] = {name: told[name] for name in (*API_URLS.values(), "keystone_url")}
     where |= {"front": front.public_address, "done": pulumi.Output.all(*done)}
     known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**where)
     _: pulumi.Output[bool] = known.apply(ask)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
+from components.heat.api_server import ApiServer
 from components.heat.caretaker import Schedule
 from components.heat.heat_conf import (
     BROKER_PORT,
@@ -30,9 +31,8 @@ from components.heat.heat_conf import (
     largest_body,
 )
 from components.heat.install import NETRC, Installation, Method, PackageSource
-from components.heat.node import ApiServer
 from components.heat.options import Name, catalogue
-from components.heat.overrides import Layers, Options, written
+from components.heat.overrides import Layers, Options, format_value
 from components.hosts.ingress import ClosedPorts, IngressRule, closed_ports, ingress_rules
 from components.hosts.spec import NEW, CloudSpec
 from components.hosts.subnets import assign_addresses
@@ -41,11 +41,15 @@ from components.proxy.balancer import BalancerSpec
 from components.proxy.haproxy import Limits
 from components.proxy.monitor import Monitor
 from components.timeouts import Timeouts, complete_chain
-from components.topology import Node, Process, plan_processes
+from components.topology import APIS, Kind, Node, Process, plan_processes
 from infra.settings.files import read_text
 from infra.settings.reader import seconds, step
 
 FRONT = "front"
+# The settings of each kind of process: its number, an API's port, and lines for an API's listener in HAProxy.
+COUNTS = {Kind.ENGINE: "engines", Kind.API: "apis", Kind.CFN: "cfn_apis"}
+API_PORTS = {Kind.API: "api_port", Kind.CFN: "cfn_port"}
+LISTENER_LINES = {Kind.API: "api_extra", Kind.CFN: "cfn_extra"}
 _ANYWHERE = ("0.0.0.0/0",)
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,6 +90,11 @@ class HaproxySettings:
     extra_defaults: tuple[str, ...] = ()
     api_extra: tuple[str, ...] = ()
     cfn_extra: tuple[str, ...] = ()
+
+    @property
+    def listener_lines(self) -> dict[Kind, tuple[str, ...]]:
+        """The lines of one's own for each listener."""
+        return {kind: getattr(self, name) for kind, name in LISTENER_LINES.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +150,7 @@ class OptionSettings:
 
         def options(sections: Sections) -> Options:
             return {
-                section: {option: written((section, option), value) for option, value in values.items()}
+                section: {option: format_value((section, option), value) for option, value in values.items()}
                 for section, values in sections.items()
             }
 
@@ -344,8 +353,8 @@ class Settings:
     api_runner: str = "uwsgi"
     region: str = "RegionOne"
     subnet: str = "10.213.77.0/24"
-    api_port: int = 8004
-    cfn_port: int = 8000
+    api_port: int = APIS[Kind.API].port
+    cfn_port: int = APIS[Kind.CFN].port
     stats_port: int = 8404
     stats_allow: tuple[str, ...] = ()
     load_balancer: str = "haproxy"
@@ -403,9 +412,7 @@ class Settings:
                 Node(
                     name=node.name,
                     address=node.address,
-                    engines=node.engines,
-                    apis=node.apis,
-                    cfn_apis=node.cfn_apis,
+                    pinned={kind: getattr(node, name) for kind, name in COUNTS.items()},
                 )
                 for node in self.existing.nodes
             )
@@ -416,12 +423,14 @@ class Settings:
         """The plan: every process of Heat, on its node."""
         return plan_processes(
             self.heat_nodes,
-            engines=self.engines,
-            apis=self.apis,
-            cfn_apis=self.cfn_apis,
-            api_port=self.api_port,
-            cfn_port=self.cfn_port,
+            counts={kind: getattr(self, name) for kind, name in COUNTS.items()},
+            ports=self.api_ports,
         )
+
+    @property
+    def api_ports(self) -> dict[Kind, int]:
+        """The port of each kind of API, on the proxy and for a node's first process."""
+        return {kind: getattr(self, name) for kind, name in API_PORTS.items()}
 
     @property
     def given_timeouts(self) -> dict[str, int]:
@@ -445,8 +454,7 @@ class Settings:
         """The same, where clients find the front host at another address than its own."""
         return Deployment(
             install=self.installation,
-            api_url=f"http://{front}:{self.api_port}",
-            cfn_url=f"http://{front}:{self.cfn_port}",
+            urls={kind: f"http://{front}:{port}" for kind, port in self.api_ports.items()},
             region=self.region,
             engine_workers=self.engine_workers,
             checks_per_stack=self.checks_per_stack,
@@ -598,7 +606,7 @@ class Settings:
         """Who may reach which port. Only a cloud has a word on clients and operators; elsewhere they are anywhere."""
         bundled, openstack = self.control_plane == "bundled", self.openstack
         cloud = self.hosts == "openstack"
-        apis = () if self.octavia else (self.api_port, self.cfn_port)
+        apis = () if self.octavia else tuple(self.api_ports.values())
         return ingress_rules(
             self.processes,
             client_ports=(*apis, *((KEYSTONE_PORT,) if bundled else ())),

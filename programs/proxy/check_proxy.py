@@ -6,7 +6,9 @@ Usage: check_proxy.py, with a JSON object on stdin:
     keystone_url  Keystone's URL without version
     ca            the file of CA certificates for Keystone; "" for the system's certificates
     login         user, password, project and domain names or ids, for a token
-    api, cfn      each: listener, url, backends ({server name: what it is, for people})
+    apis          for each: listener, url, backends ({server name: what it is, for people}), and probe: a request of
+                  the API (path, where {project} is the project's id; token, whether it has one) with the right answer
+                  (status, and contains, a text in the body)
 
 It uses the standard library only: the front host may have nothing of Heat installed.
 """
@@ -94,9 +96,7 @@ def token(keystone_url: str, ca: str, login: dict[str, str]) -> tuple[str, str]:
 
 def wait_until_up(spec: dict[str, Any]) -> None:
     """Wait for HAProxy's own health checks. If a server stays down, the program ends and shows its last check."""
-    wanted = {
-        (side["listener"], name): what for side in (spec["api"], spec["cfn"]) for name, what in side["backends"].items()
-    }
+    wanted = {(side["listener"], name): what for side in spec["apis"] for name, what in side["backends"].items()}
     deadline = time.monotonic() + spec["seconds"]
     while True:
         states = server_states(spec["socket"])
@@ -125,22 +125,19 @@ def main() -> None:
         wait_until_up(spec)
     value, project = token(spec["keystone_url"], spec["ca"], spec["login"])
     problems = []
-    for side, path, right in (
-        # Answered by an engine: this request takes the whole way, proxy, API, broker, engine, database.
-        (spec["api"], f"/v1/{project}/stacks?limit=1", (200, b'"stacks"')),
-        # What the CFN API says to a request without a signature; it takes Keystone's word to say more.
-        (spec["cfn"], "/v1/", (400, b"IncompleteSignature")),
-    ):
+    for side in spec["apis"]:
+        probe = side["probe"]
+        path = probe["path"].format(project=project)
         for name, what in side["backends"].items() if spec["socket"] else [("", "Heat")]:
             headers = {"X-Heat-Backend": name} if name else {}
-            if side is spec["api"]:
+            if probe["token"]:
                 headers |= {"X-Auth-Token": value, "Accept": "application/json"}
             try:
                 status, _, body = ask(side["url"] + path, headers)
             except (OSError, HTTPException) as error:
                 problems.append(f"{what} does not answer through {side['url']}: {error}")
                 continue
-            if status != right[0] or right[1] not in body:
+            if status != probe["status"] or probe["contains"].encode() not in body:
                 problems.append(
                     f"{what} answers HTTP {status} through {side['url']}{path}: {body[:300].decode(errors='replace')}"
                 )

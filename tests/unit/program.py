@@ -235,7 +235,7 @@ class Outputs(Mocks):
         printed = {
             "image": "podman\nlocalhost/heat-scaleout-bookworm:0123456789ab",
             "flags": "--systemd=always",
-            "front-dump": f"A dump of what was before, on front: {DUMP}\n",
+            "front-dump": f"A dump of the database before the upgrade, on front: {DUMP}\n",
         }
         if name.startswith("secret-"):
             return fake_password(name.removeprefix("secret-"))

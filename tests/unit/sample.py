@@ -7,7 +7,7 @@ import configparser
 from components.heat.heat_conf import Deployment, Secrets, Services, merge, options, service_options
 from components.heat.install import Installation
 from components.timeouts import complete_chain
-from components.topology import Node, Process, plan_processes
+from components.topology import Kind, Node, Process, plan_processes
 from infra.settings.model import Settings
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -15,8 +15,7 @@ NODES = (Node(name="node-1", address=B), Node(name="node-2", address=C))
 
 DEPLOYMENT = Deployment(
     install=Installation(version="27.0.1"),
-    api_url=f"http://{A}:8004",
-    cfn_url=f"http://{A}:8000",
+    urls={Kind.API: f"http://{A}:8004", Kind.CFN: f"http://{A}:8000"},
     region="RegionOne",
     engine_workers=2,
     checks_per_stack=8,
@@ -38,11 +37,8 @@ CONF = merge(options(DEPLOYMENT), service_options(SERVICES))
 def processes(*, engines: int = 2, apis: int = 2, cfn_apis: int = 2) -> tuple[Process, ...]:
     return plan_processes(
         NODES,
-        engines=engines,
-        apis=apis,
-        cfn_apis=cfn_apis,
-        api_port=Settings.api_port,
-        cfn_port=Settings.cfn_port,
+        counts={Kind.ENGINE: engines, Kind.API: apis, Kind.CFN: cfn_apis},
+        ports=Settings().api_ports,
     )
 
 

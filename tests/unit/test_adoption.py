@@ -15,7 +15,7 @@ import pytest
 from components.adoption import merge as adoption
 from components.adoption.merge import Adopted, AdoptionError, AdoptionSpec, Original, adopt
 from components.adoption.tables import AUTH
-from components.control_plane.adopted import keystone_known, reached, service_login
+from components.control_plane.adopted import keystone_check_spec, reach_spec, service_login
 from components.heat.heat_conf import merge, options
 from components.heat.install import Installation
 from infra.build.control_plane import describe_problem
@@ -242,7 +242,7 @@ def known(more: str = "") -> Mapping[str, Mapping[str, str]]:
 
 
 def test_database_broker_and_cache_are_checked_at_the_address_that_nodes_use() -> None:
-    spec = reached(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
+    spec = reach_spec(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
     assert spec["database"] == {"url": f"mysql+pymysql://heat:database-secret@{A}/heat", "admin_url": ""}
     assert spec["broker"]["url"] == f"rabbit://heat:broker-secret@{A}/"
     assert spec["broker"]["ca"] == ""
@@ -250,11 +250,13 @@ def test_database_broker_and_cache_are_checked_at_the_address_that_nodes_use() -
 
 
 def test_a_broker_with_tls_is_checked_with_heats_certificates() -> None:
-    assert reached(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
+    assert reach_spec(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
 
 
 def test_keystone_is_asked_as_heat_itself() -> None:
-    spec = keystone_known(known("[DEFAULT]\nstack_user_domain_id = 1234\nstack_domain_admin = keeper\n"), DEPLOYMENT)
+    spec = keystone_check_spec(
+        known("[DEFAULT]\nstack_user_domain_id = 1234\nstack_domain_admin = keeper\n"), DEPLOYMENT
+    )
     assert spec["login"] == {
         "username": "heat",
         "password": "service-secret",
@@ -268,7 +270,7 @@ def test_keystone_is_asked_as_heat_itself() -> None:
         "user_domain_id": "1234",
         "domain_id": "1234",
     }
-    assert keystone_known(known(), DEPLOYMENT)["stack_domain"] == {}
+    assert keystone_check_spec(known(), DEPLOYMENT)["stack_domain"] == {}
 
 
 def test_domains_are_passed_on_by_id() -> None:

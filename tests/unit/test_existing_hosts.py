@@ -12,6 +12,7 @@ import pytest
 
 from components.remote import DIALS
 from components.rendering import render
+from infra.remedies import OTHER_KEY
 from tests.unit.program import LOCAL, MARK, Outputs, Run, Secret, cached, run
 
 ADDRESSES = {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
@@ -167,7 +168,8 @@ def known_key(tmp_path: Path, files: dict[str, str], **values: str) -> tuple[int
         path = tmp_path / "etc" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    script = render("heat/known-key.sh.j2", **{"name": "node-b", "key": "k" * 32, "database": "10.0.0.1/heat"} | values)
+    usual = {"name": "node-b", "key": "k" * 32, "database": "10.0.0.1/heat", "remedy": OTHER_KEY}
+    script = render("heat/known-key.sh.j2", **usual | values)
     done = subprocess.run(
         ["sh", "-s"],
         input=script.replace("/etc/heat/", f"{tmp_path}/etc/"),

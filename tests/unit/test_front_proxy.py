@@ -105,7 +105,7 @@ def front(tmp_path: Path, haproxy: dict[str, object], limits: Limits = LIMITS) -
     ]
     text = configuration(
         ADDRESS,
-        listeners(processes, api_port=API_PORT, cfn_port=CFN_PORT),
+        listeners(processes, ports={Kind.API: API_PORT, Kind.CFN: CFN_PORT}),
         haproxy=Settings().haproxy_values | haproxy,
         limits=limits,
         at_once=8,

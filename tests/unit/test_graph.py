@@ -17,8 +17,8 @@ from google.protobuf import json_format
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto.resource_pb2 import RegisterResourceOutputsRequest
 
-from components.control_plane import bundled as control_plane
-from components.control_plane.bundled import broker_vhost
+from components.control_plane import bundled
+from components.control_plane.broker import broker_vhost
 from components.heat.install import Installation, Method
 from components.remote import BOOT_DIALS, DIALS
 from components.topology import Kind
@@ -750,7 +750,7 @@ def test_a_service_of_the_control_plane_learns_of_a_change_of_its_files(
 ) -> None:
     """Its script restarts it when they differ: it has to be run for that."""
     before = cached().by_name
-    monkeypatch.setattr(control_plane, constant, 5)
+    monkeypatch.setattr(bundled, constant, 5)
     after = run().by_name
     assert after[script].text() != before[script].text()
     assert after["front-mariadb"].text() == before["front-mariadb"].text()

@@ -163,7 +163,7 @@ def ours() -> dict[str, list[str]]:
     settings = Settings()
     text = configuration(
         A,
-        listeners(processes(), api_port=8004, cfn_port=8000),
+        listeners(processes(), ports={Kind.API: 8004, Kind.CFN: 8000}),
         limits=settings.request_limits,
         at_once=8,
         haproxy=settings.haproxy_values,

@@ -126,7 +126,7 @@ def test_clients_get_its_address_and_the_front_hosts_for_keystone() -> None:
 def test_the_check_at_the_end_goes_through_it() -> None:
     text = balanced_sample().by_name["front-check"].text()
     spec = json.loads(text.partition("END_OF_SPEC'\n")[2].rpartition("\nEND")[0])
-    assert (spec["api"]["url"], spec["cfn"]["url"]) == (f"http://{BALANCER_VIP}:8004", f"http://{BALANCER_VIP}:8000")
+    assert [api["url"] for api in spec["apis"]] == [f"http://{BALANCER_VIP}:8004", f"http://{BALANCER_VIP}:8000"]
     assert spec["socket"] == ""
 
 

@@ -156,7 +156,7 @@ def test_a_package_of_the_distribution_is_known_whether_its_engine_runs_or_not(m
         "\0" * 100,
     ],
 )
-def test_metadata_that_are_none_tell_nothing(machine: Machine, text: str) -> None:
+def test_damaged_metadata_report_nothing(machine: Machine, text: str) -> None:
     script = machine.venv("opt/heat", "26.0.2")
     next((machine.path / "opt/heat").rglob("METADATA")).write_text(text)
     machine.process(7, str(script))
@@ -185,7 +185,7 @@ def test_an_engine_of_heats_user_of_a_service_and_of_root_counts_with_files_of_i
 
 
 @needs_root
-def test_any_other_users_process_is_told_and_does_not_count(machine: Machine) -> None:
+def test_another_users_process_is_reported_and_does_not_count(machine: Machine) -> None:
     script = machine.venv("home/venv", "26.0.2")
     machine.belongs_to("home/venv", OTHER.pw_uid)
     machine.process(7, str(script), OTHER.pw_uid)
@@ -210,7 +210,7 @@ def test_any_other_users_process_is_told_and_does_not_count(machine: Machine) ->
         "a way there",
     ],
 )
-def test_files_that_another_user_can_change_tell_nothing(machine: Machine, hole: str) -> None:
+def test_files_that_another_user_can_change_are_ignored(machine: Machine, hole: str) -> None:
     script = machine.venv("opt/heat", "26.0.2")
     prefix = machine.path / "opt/heat"
     metadata = next(prefix.rglob("METADATA"))

@@ -21,6 +21,7 @@ from components.hosts.subnets import assign_addresses, free_subnet, mac_address,
 from components.rendering import render
 from components.text import shortened
 from components.timeouts import LINKS
+from components.topology import Kind
 from infra.settings import load as settings
 from infra.settings.load import SettingsError, load
 from infra.settings.model import (
@@ -587,7 +588,7 @@ def test_the_guides_hosts_are_a_deployment() -> None:
     assert wanted.addresses == {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
     engines = [process.node for process in wanted.processes if process.kind.value == "heat-engine"]
     assert engines == ["node-b", "node-c", "node-c"]
-    assert wanted.deployment.api_url == "http://10.0.0.1:8004"
+    assert wanted.deployment.urls[Kind.API] == "http://10.0.0.1:8004"
     assert wanted.stats_networks == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 
 

@@ -650,7 +650,7 @@ def test_the_control_hosts_address_must_not_be_a_loopback_address(control: str) 
 
 
 def test_an_unknown_release_is_refused() -> None:
-    with pytest.raises(ValueError, match=re.escape("Heat 23.0.0 is not known here")):
+    with pytest.raises(ValueError, match=re.escape("Heat 23.0.0 is not supported")):
         translated("", release="23.0.0")
 
 
@@ -927,7 +927,7 @@ SMALL = ROOT / "tests/e2e/single_machine/heat.conf"
         (["--control", A, "/dev/zero"], "/dev/zero: it must be a file"),
         (["--control", A, "/nowhere/heat.conf"], "/nowhere/heat.conf: there is no such file"),
         (["--control", "localhost", str(SMALL)], "other hosts reach"),
-        (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not known here"),
+        (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not supported"),
     ],
 )
 def test_the_command_reports_a_wrong_argument(arguments: list[str], message: str) -> None:

@@ -172,6 +172,7 @@ def report(
         tool(tmp_path, "nft", nft)
     text = render(
         "scripts/verify.sh.j2",
+        kinds=["heat-engine", "heat-api", "heat-api-cfn"],
         files=files,
         units=units,
         processes=[unit.name for unit in units],

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from components.timeouts import LINKS
-from infra.settings.model import HaproxySettings, Settings
+from infra.settings.model import LISTENER_LINES, HaproxySettings, Settings
 from infra.settings.reader import Reader, camel
 
 # What begins a section of haproxy.cfg.
@@ -29,8 +29,7 @@ _TAKEN: dict[str, dict[str, str]] = {
         },
         **_SERVER,
     },
-    "api_extra": _SERVER,
-    "cfn_extra": _SERVER,
+    **dict.fromkeys(LISTENER_LINES.values(), _SERVER),
 }
 # The same for the keys of uWSGI; those without a setting are as they are for a reason: templates/heat/uwsgi.ini.j2.
 UWSGI: dict[str, str] = {

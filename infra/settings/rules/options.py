@@ -18,9 +18,9 @@ from components.heat.heat_conf import (
     service_options,
 )
 from components.heat.options import LOGINS, Name, alike, catalogue, looks_secret, may_be_secret
-from components.topology import Kind
-from infra.settings.model import FRONT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settings, Value
-from infra.settings.reader import Reader, step
+from components.topology import APIS, Kind
+from infra.settings.model import API_PORTS, FRONT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settings, Value
+from infra.settings.reader import Reader, camel, step
 
 # Options, and the settings that say the same.
 _SETTINGS: dict[Name, str] = {
@@ -28,10 +28,8 @@ _SETTINGS: dict[Name, str] = {
     ("DEFAULT", "graceful_shutdown_timeout"): "timeouts.engineGraceful",
     ("DEFAULT", "num_engine_workers"): "engineWorkers",
     ("DEFAULT", "region_name_for_services"): "region",
-    ("heat_api", "workers"): "apiProcesses",
-    ("heat_api", "bind_port"): "apiPort",
-    ("heat_api_cfn", "workers"): "apiProcesses",
-    ("heat_api_cfn", "bind_port"): "cfnPort",
+    **{(api.section, "workers"): "apiProcesses" for api in APIS.values()},
+    **{(APIS[kind].section, "bind_port"): camel(name) for kind, name in API_PORTS.items()},
 }
 # What says the same of a control plane that is there already, by the option's name; the bundled one says it itself.
 _CONTROL = {
@@ -78,8 +76,10 @@ _LOGIN_OPTIONS = {option for section, option in catalogue().options if section.s
 _OURS: dict[Name, str] = {
     **{name: reason for name, reason in SET_BY_PROGRAM.items() if name[1] not in ("environment_dir", "template_dir")},
     ("DEFAULT", "heat_stack_user_role"): "this program sets it itself: Keystone has to know the same role",
-    ("heat_api", "bind_host"): "this program sets it itself: the proxy is where clients look",
-    ("heat_api_cfn", "bind_host"): "this program sets it itself: the proxy is where clients look",
+    **{
+        (api.section, "bind_host"): "this program sets it itself: the proxy is where clients look"
+        for api in APIS.values()
+    },
 }
 _HINTS = 20
 # What processes have to have in common to understand one another, beside all that is RabbitMQ's.

@@ -9,9 +9,9 @@ from components.heat.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT,
 from components.hosts.subnets import free_subnet, overlapping_routes
 from components.memory import megabytes
 from components.timeouts import LINKS, complete_chain
-from components.topology import Kind, PlacementError
+from components.topology import PlacementError
 from infra.settings.formats import LARGEST_BODY
-from infra.settings.model import FRONT, HaproxySettings, Settings
+from infra.settings.model import API_PORTS, FRONT, HaproxySettings, Settings
 from infra.settings.reader import Reader, camel, seconds
 from infra.settings.rules.options import check_processes
 from infra.settings.rules.values import PORTS
@@ -130,7 +130,7 @@ def _check_ports(settings: Settings, reader: Reader) -> bool:
             rule = f"{taken[port]} listens there on the front host"
             usual = getattr(default, name)
             reader.refuse(camel(name), port, rule, usual if usual != port else "<another port>")
-    for name in ("api_port", "cfn_port"):
+    for name in API_PORTS.values():
         if settings.stats_port == getattr(settings, name):
             # The one to change is the one that was changed.
             moved, other = (name, "stats_port") if settings.stats_port == default.stats_port else ("stats_port", name)
@@ -138,14 +138,15 @@ def _check_ports(settings: Settings, reader: Reader) -> bool:
     try:
         for process in settings.processes:
             if logins and process.port == logins[process.node].port:
-                name = "api_port" if process.kind is Kind.API else "cfn_port"
+                name = API_PORTS[process.kind]
                 rule = f"{process.unit} would listen on port {process.port} of {process.node}, where sshd does"
                 reader.refuse(camel(name), getattr(settings, name), rule, "<another port>")
     except PlacementError as error:
         remedy = "; ".join(
             f"pulumi config set {camel(name)} {getattr(default, name)} --stack {reader.stack}"
-            for name in ("api_port", "cfn_port")
+            for name in API_PORTS.values()
         )
-        reader.problems += [f"apiPort, cfnPort: {problem}. Type: {remedy}" for problem in error.problems]
+        keys = ", ".join(map(camel, API_PORTS.values()))
+        reader.problems += [f"{keys}: {problem}. Type: {remedy}" for problem in error.problems]
         return False
     return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.heat.install import Method
-from infra.settings.model import CaretakerSettings, Settings
+from infra.settings.model import API_PORTS, CaretakerSettings, Settings
 from infra.settings.policy import read_policy
 from infra.settings.reader import Reader, camel
 
@@ -15,7 +15,7 @@ _CHOICES = {
     "load_balancer": ("haproxy", "octavia"),
     "protect": ("auto", "true", "false"),
 }
-PORTS = ("api_port", "cfn_port", "stats_port")
+PORTS = (*API_PORTS.values(), "stats_port")
 _BALANCE = ("source", "roundrobin", "leastconn", "static-rr", "random")
 
 

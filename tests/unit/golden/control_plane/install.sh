@@ -1,5 +1,5 @@
-# Put the software of the control plane on its host: Debian's packages and, beside them, Keystone from PyPI.
-# Nothing is started here: each part starts with its own files, not with defaults that listen on every address.
+# Install the software of the control plane: packages of the distribution, and Keystone from PyPI.
+# No service starts here: each starts later with its own files, and not with defaults that listen on every address.
 set -eu
 # packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
 # both steps: apt itself waits for other processes only in "install".
@@ -80,7 +80,7 @@ getent passwd keystone-proxy >/dev/null || useradd --system --gid keystone-proxy
 install -d -m 0750 -o root -g keystone /etc/keystone /etc/keystone/keystone.conf.d
 install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys /etc/keystone/credential-keys
 
-# While packages are installed, and no longer, what they would start is not started.
+# During the installation of packages, and no longer, their services do not start.
 policy=/usr/sbin/policy-rc.d
 work=$(mktemp -d)
 clean_up() {
@@ -101,12 +101,12 @@ END_OF_POLICY
 fi
 
 packages python3-venv
-# Beside the packages, not after them: one waits for the disk while the other waits for the network.
+# In parallel with the packages: one waits for the disk while the other waits for the network.
 locked_venv /opt/keystone/30.0.0 /opt/keystone/requirements-30.0.0.txt >"$work/keystone.log" 2>&1 &
 keystone=$!
 dpkg-query -W -f '${db:Status-Status}\n' haproxy 2>/dev/null | grep -qx installed || own_haproxy=no
 packages mariadb-server rabbitmq-server memcached haproxy iproute2
-# Keystone's proxy is a unit of its own. The package's unit is started by the proxy of Heat's APIs, where there is one.
+# Keystone's proxy is a separate unit. The package's unit is for the proxy of Heat's APIs, which starts it.
 [ -z "${own_haproxy:-}" ] || systemctl --quiet disable haproxy.service
 if ! wait "$keystone"; then
     echo "Keystone 30.0.0 cannot be installed:" >&2

@@ -1,4 +1,4 @@
-# Heat from PyPI, in a virtual environment of its own for each release, so that releases live side by side.
+# Heat from PyPI, in a separate virtual environment for each release, so that releases exist side by side.
 set -eu
 # packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
 # both steps: apt itself waits for other processes only in "install".

@@ -1,4 +1,4 @@
-# Heat from a clone of its source, in a virtual environment of its own for each of its refs.
+# Heat from a clone of its source, in a separate virtual environment for each ref.
 set -eu
 # packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
 # both steps: apt itself waits for other processes only in "install".
@@ -91,7 +91,7 @@ installed() {
 packages git python3-venv curl iproute2
 source=/opt/heat/git-stable-2026.1/source
 if [ ! -d "$source" ]; then
-    # All of it: Heat's version is made of its tags and of how many commits there are since.
+    # A full clone: Heat's version comes from its tags and the number of commits since.
     rm -rf "$source.new"
     told=$(
         GIT_TERMINAL_PROMPT=0 git clone --quiet --no-checkout -- https://opendev.org/openstack/heat "$source.new" 2>&1

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 45e386d38184f4aa06c6b1ff914ad01233afc025db2374ea21b3d49a4b2f49ec
+# Its files: 9f515e9d24375c1f90fcb0c8b4879b01fd0754e7116370680eed5f01c1f6c8c3
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

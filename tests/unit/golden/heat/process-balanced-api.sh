@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: f71bb857318b6d52a96a71bd35812e11339a1b6fcdfc72c06cd139694e7895e7
+# Its files: aded747065fa6c95e5c44cc5e3f048efe3bd0f7b6f9e2c843adaa4d0b6355252
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

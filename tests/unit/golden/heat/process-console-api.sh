@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: f320a6a3eb20bad8e86b69d83956ba10c7a47b3f541329adf4ad347713c2398e
+# Its files: b52d117abe54869cf813f119853fb9d6e766e42d516115202d2571614db8c81c
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

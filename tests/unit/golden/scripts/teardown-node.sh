@@ -51,13 +51,13 @@ reach() {
 
 status=0
 reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 4954
-# This host leaves the deployment: every process of Heat here ends what it has begun and stops, and what is secret goes.
-# The caretaker's timers that are planned for this node run, and no others are left.
+heat-scaleout-input 4927
+# This host leaves the deployment: every process of Heat stops gracefully here, and secrets are removed.
+# Start the caretaker's planned timers on this node, and remove all others.
 set -eu
 timers='  '
 
-# A timer that runs takes another time from its file with this. One that is started anew may go off at once.
+# A running timer takes new times from its file by this. A restarted timer might elapse at once.
 systemctl daemon-reload
 for file in /etc/systemd/system/heat-caretaker@*.timer; do
     timer=$(basename "$file")
@@ -151,7 +151,7 @@ planned='  '
 done
 if [ -f /etc/heat/secrets.conf ] && [ -f /usr/local/lib/heat-scaleout/members.py ]; then
     /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/members.py leave node-1 -- /etc/heat/heat.conf /etc/heat/secrets.conf ||
-        echo "the broker still has word that node-1 belongs to the deployment" >&2
+        echo "The broker still lists node-1 as a node of the deployment." >&2
 fi
 rm -rf /etc/heat/secrets.conf /etc/heat/adopted
 # Open the ports to every client again.
