@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 2f3fb6c898a6b5fd16fcbc81ea8ae695f9cbf97ebf16ea30d0b8ea27910da893
+# The plan and its files: 9733bb1857708f39cf0a304f6854cbeb3db9512bda7014fe18e6c94bf3408679
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 3f98756f390057a9617ced425d16f7662a007fa3c0272093a6793252fc13342a
+# What this check covers: 72c7d2d40e835aacaeb446fda92e0ee4bf909666e855a312217d02790b33d40f
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 7e6177e4ea77186cac3e8ec2c7366c0c38727e9cdf779f847b8738e0b6d1c644
+# What this check covers: 123f6a82800d41ea7d4d85fd01401e8fa42677654a5debffaaf21d823cbb6a80
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
