@@ -9,9 +9,9 @@ from components.control_plane.existing import ExistingControlPlane, Given, Manag
 from components.hosts.firewall import HostFirewall
 from infra.build.inventory import Inventory
 from infra.settings.files import read_text
+from infra.settings.heat import MAX_CONNECTIONS
 from infra.settings.load import secret
 from infra.settings.model import Settings
-from infra.settings.rules.together import MAX_CONNECTIONS
 
 
 def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostFirewall) -> ControlPlane:
@@ -28,8 +28,8 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
     # Data that stay are of no use without what they are read with.
     protect = settings.protected
     # Hosts that this program has not made may have run Heat before.
-    before = list(inventory.hosts.values()) if settings.hosts == "existing" else []
-    if settings.control_plane == "existing":
+    before = list(inventory.hosts.values()) if not settings.kind.made else []
+    if not settings.bundled:
         control = settings.control
         return ExistingControlPlane(
             "control-plane",

@@ -12,10 +12,11 @@ from components.heat.install import NETRC
 from components.hosts.containers import ContainerHosts
 from components.hosts.existing import ExistingHosts
 from components.remote import Host, Jump, Login
+from infra.settings.existing import FRONT, HostSettings
+from infra.settings.install import logins
 from infra.settings.load import SettingsError, secret
-from infra.settings.model import FRONT, HostSettings, Settings
-from infra.settings.reader import Reader
-from infra.settings.rules.secret import logins
+from infra.settings.model import Settings
+from infra.settings.refusals import Refusals
 
 if TYPE_CHECKING:
     from components.proxy.octavia import Balancer
@@ -51,9 +52,7 @@ def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
     if settings.netrc:
         known = pulumi.Output.secret(secret("netrc")).apply(lambda text: logins(text) or "")
         # The front host has Python packages only where it has Keystone.
-        for host in (
-            inventory.hosts.values() if settings.control_plane == "bundled" else list(inventory.hosts.values())[1:]
-        ):
+        for host in inventory.hosts.values() if settings.bundled else list(inventory.hosts.values())[1:]:
             host.use_after([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
     return inventory
 
@@ -93,17 +92,17 @@ def _openstack_hosts(settings: Settings, stack: str) -> Inventory:
     from components.hosts.cloud import CloudError, look_up  # noqa: PLC0415
     from components.hosts.openstack import OpenstackHosts  # noqa: PLC0415
 
-    order = settings.wanted_of_cloud(stack)
+    order = settings.cloud_spec(stack)
     provider = Provider("openstack", cloud=order.cloud or None)
     try:
         cloud = look_up(provider, order)
     except CloudError as error:
-        reader = Reader(stack)
+        refusals = Refusals(stack)
         for shortfall in error.shortfalls:
             remedy = _RAISE if shortfall.key == "hosts" else ""
             instead = _INSTEAD.get(shortfall.key, "<another value>")
-            reader.refuse(shortfall.key, shortfall.value, shortfall.rule, instead, remedy)
-        raise SettingsError(stack, reader.problems) from None
+            refusals.refuse(shortfall.key, shortfall.value, shortfall.rule, instead, remedy)
+        raise SettingsError(stack, refusals.problems) from None
     key = secret("sshPrivateKey") or None if order.key_pair else None
     made = OpenstackHosts(
         "hosts",

@@ -37,7 +37,7 @@ def make_nodes(settings: Settings, inventory: Inventory, control: ControlPlane) 
             memory=settings.memory_limits,
             proxy="" if settings.octavia else inventory.front.address,
             # What HAProxy says with its checks is in uWSGI's log alone.
-            monitor=settings.monitor if settings.octavia or settings.api_server.console else None,
+            monitor=settings.monitor if settings.octavia or settings.console else None,
         )
         for node in settings.heat_nodes
     }

@@ -10,7 +10,8 @@ from components.check import Proxy
 from components.proxy.haproxy import FrontProxy, Listener, configuration, listeners
 from components.proxy.take_over import TakeOver
 from infra.build.inventory import Inventory
-from infra.settings.model import FRONT, Settings
+from infra.settings.existing import FRONT
+from infra.settings.model import Settings
 
 
 def plan_listeners(settings: Settings) -> tuple[Listener, Listener]:

@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+# The checkout.
+ROOT = Path(__file__).resolve().parents[2]
 _LONGEST = 1_000_000
 
 

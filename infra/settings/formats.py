@@ -1,20 +1,37 @@
-"""What each setting may look like: a format for every text, limits for every number. Pure.
-
-`infra.settings.reader` applies the format before any rule sees the value. A new setting needs one line in `FORMATS`:
-its path as in the stack's file, without list indexes, with `*` for the keys of an object that the operator chooses.
-A test fails for a setting without a format.
-"""
+"""How a text in the settings may be written. A field names its format: `image: Annotated[str, NAME]`. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import ipaddress
+import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from components.text import control_character
+
+# A number with more digits was never meant.
+MOST_DIGITS = 18
+
+
+def refusal(rule: str, **context: object) -> PydanticCustomError:
+    """The error with which a field's type refuses a value; `infra.settings.refusals` makes a message from it."""
+    return PydanticCustomError("rule", "{rule}", {"rule": rule, **context})
+
+
+def as_text(value: object) -> object:
+    """The text that YAML took for a number or a truth value."""
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise refusal(f"must not have more than {MOST_DIGITS} digits")
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value) if isinstance(value, bool) else str(value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -22,13 +39,15 @@ class Format:
     """One way in which a text may be written.
 
     Attributes:
-        rule: what a refusal says of a text that does not fit.
-        fits: whether a text of one line does. A regular expression has to match all of it.
-        longest: how many characters it may have.
-        example: what to type instead, where the setting has no default.
-        remedy: the command to type instead, with {stack}, where it is not `pulumi config set`.
-        mended: the same text as it should be written; empty where that is not known.
-        lines: whether it may have several lines.
+        rule: what a refusal says about a text that does not fit.
+        fits: whether a text of one line fits. A regular expression must match the whole text.
+        longest: the maximum number of characters.
+        example: what to type instead if the setting has no default.
+        remedy: the command to type instead of `pulumi config set`, with {stack}.
+        mended: the same text as it should be written; empty if that is not known.
+        lines: whether the text may have several lines.
+        secret: whether the setting is a secret. `Settings` then has a word for where it comes from, not the text.
+        key: whether the text is a key of an object.
     """
 
     rule: str
@@ -38,9 +57,32 @@ class Format:
     remedy: str = ""
     mended: Callable[[str], str] = lambda _: ""
     lines: bool = False
+    secret: bool = False
+    key: bool = False
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        """The type of a field that is written like this."""
+        checked = core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.no_info_before_validator_function(as_text, checked)
+
+    def _check(self, text: str) -> str:
+        rule = WORD.refusal(text) if self.secret else self.refusal(text)
+        if rule:
+            raise refusal(rule, format=self)
+        return text
+
+    @property
+    def kept_secret(self) -> Format:
+        """The same for a setting that is a secret."""
+        return replace(self, secret=True)
+
+    @property
+    def of_keys(self) -> Format:
+        """The same for the keys of an object."""
+        return replace(self, key=True)
 
     def refusal(self, text: str) -> str:
-        """Why a text cannot be; empty where it can."""
+        """Why a text does not fit; empty if it does."""
         if len(text) > self.longest:
             return f"must have at most {self.longest} characters, and has {len(text)}"
         if found := control_character(text, but="\n" if self.lines else ""):
@@ -48,17 +90,14 @@ class Format:
         return "" if self.fits(text) else self.rule
 
 
-@dataclass(frozen=True)
-class Range:
-    """The integers that a setting may be."""
+def one_of(*words: str) -> Format:
+    """One of these words."""
+    return Format(f"must be {listed(words)}", lambda text: text in words, example=words[0])
 
-    least: int
-    most: int
 
-    @property
-    def rule(self) -> str:
-        """What a refusal says of another one."""
-        return f"must be an integer from {self.least} to {self.most}"
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence has them: a, b or c."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _pattern(text: str) -> Callable[[str], object]:
@@ -288,7 +327,7 @@ MEMORY = Format(
     _pattern(r"(6[4-9]|[7-9][0-9]|[1-9][0-9]{2,5})M|[1-9][0-9]{0,5}G|infinity"),
     example="2G",
 )
-# A word that stands for a secret, or one of a list that a rule knows.
+# The word that stands for a secret.
 WORD = Format("must be one of a few words", longest=64)
 
 # The secrets themselves, which are looked at and never shown.
@@ -321,151 +360,3 @@ SERVICE_URL = Format(
     _servers_of,
     longest=4096,
 )
-SECRET_FORMATS: Mapping[str, Format] = {
-    "sshPrivateKey": PRIVATE_KEY,
-    "databaseUrl": SERVICE_URL,
-    "transportUrl": SERVICE_URL,
-    "databaseAdminUrl": SERVICE_URL,
-    "brokerAdminUrl": SERVICE_URL,
-    "servicePassword": PASSWORD,
-    "stackDomainAdminPassword": PASSWORD,
-    "keystoneAdminPassword": PASSWORD,
-    "authEncryptionKey": ENCRYPTION_KEY,
-    "netrc": NETRC,
-}
-
-PORT = Range(1, 65535)
-# What a timeout may be: HAProxy's, uWSGI's and systemd's are all made from these.
-_TIMEOUT = Range(1, LONGEST)
-# More than these has not been tried by anybody, and would be planned process by process.
-MOST_NODES, MOST_PROCESSES = 200, 2000
-# Of a request's body, in bytes.
-LARGEST_BODY = 64 * 1024 * 1024
-
-
-def _login(path: str, address: Format) -> dict[str, Format | Range]:
-    """The formats of a host that is there already."""
-    return {f"{path}.address": address, f"{path}.user": USER, f"{path}.port": PORT, f"{path}.hostKey": HOST_KEY}
-
-
-def _options(path: str) -> dict[str, Format | Range]:
-    """The formats of options of heat.conf, by whom they are for; a key's format stands under the object's path."""
-    scopes = {f"{path}.all": "", f"{path}.nodes.*": "nodes", f"{path}.kinds.*": "kinds", f"{path}.processes.*": ""}
-    found: dict[str, Format | Range] = {f"{path}.{whom}": NAME for whom in ("nodes", "kinds", "processes")}
-    for scope in scopes:
-        found |= {scope: SECTION, f"{scope}.*": OPTION, f"{scope}.*.*": VALUE}
-    return found
-
-
-FORMATS: Mapping[str, Format | Range] = {
-    **dict.fromkeys(("hosts", "controlPlane", "install", "apiRunner", "loadBalancer", "protect"), WORD),
-    **dict.fromkeys(SECRET_FORMATS, WORD),
-    "existing.user": USER,
-    **_login("existing.front", ADDRESS),
-    **_login("existing.nodes", ADDRESS),
-    **_login("existing.jump", HOST),
-    "existing.nodes.name": HOST_NAME,
-    "existing.nodes.engines": Range(0, MOST_PROCESSES),
-    "existing.nodes.apis": Range(0, MOST_PROCESSES),
-    "existing.nodes.cfnApis": Range(0, MOST_PROCESSES),
-    "openstack.cloud": NAME,
-    "openstack.image": NAME,
-    "openstack.frontFlavor": NAME,
-    "openstack.nodeFlavor": NAME,
-    "openstack.bootVolume": Range(0, 65536),
-    "openstack.externalNetwork": NAME,
-    "openstack.floatingIp": WORD,
-    "openstack.network": NAME,
-    "openstack.firstAddress": ADDRESS,
-    "openstack.dnsServers": ADDRESS,
-    "openstack.availabilityZones": NAME,
-    "openstack.antiAffinity": WORD,
-    "openstack.sshFrom": NETWORK4,
-    "openstack.clientsFrom": NETWORK4,
-    "openstack.keyPair": NAME,
-    "openstack.user": USER,
-    "openstack.tags": TAG,
-    "openstack.loadBalancerProvider": NAME,
-    "openstack.loadBalancerFloatingIp": WORD,
-    "openstack.rebuild": HOST_NAME,
-    "control.keystoneUrl": KEYSTONE,
-    "control.memcached": SERVER,
-    "control.manage": WORD,
-    "control.tls": WORD,
-    "control.ca": PATH,
-    **dict.fromkeys(
-        (
-            "control.user", "control.project", "control.domain", "control.stackDomain", "control.stackDomainAdmin",
-            "control.adminUser", "control.adminProject",
-        ),
-        NAME,
-    ),
-    "adoptHost": HOST_NAME,
-    "adoptFrom": ABSOLUTE,
-    "adoptAllow": ALLOWED,
-    "adoptRevision": Range(0, 10**9),
-    "nodes": Range(1, MOST_NODES),
-    **dict.fromkeys(("engines", "apis", "cfnApis"), Range(1, MOST_PROCESSES)),
-    "engineWorkers": Range(1, 1000),
-    "checksPerStack": Range(0, 1000),
-    "apiProcesses": Range(1, 1000),
-    "apiThreads": Range(1, 10_000),
-    "heatVersion": RELEASE,
-    "gitUrl": GIT,
-    "gitRef": REF,
-    "constraints": PATH,
-    "wheelhouse": PACKAGES,
-    "region": REGION,
-    "subnet": NETWORK4,
-    **dict.fromkeys(("apiPort", "cfnPort", "statsPort"), PORT),
-    "statsAllow": NETWORK,
-    **dict.fromkeys(
-        (
-            "timeouts.rpcResponse", "timeouts.uwsgi", "timeouts.proxyServer", "timeouts.apiStop",
-            "timeouts.engineGraceful", "timeouts.engineStop",
-        ),
-        _TIMEOUT,
-    ),
-    "rollingBatch": Range(1, MOST_PROCESSES),
-    "caretaker.rescueMinutes": Range(0, 59),
-    "caretaker.graceSeconds": _TIMEOUT,
-    "caretaker.cleanHours": Range(0, 23),
-    # Beyond a hundred years purge_deleted counts to a day that Python does not have.
-    "caretaker.purgeDays": Range(0, 36_500),
-    "caretaker.purgeAt": TIME,
-    # Two descriptors for each connection, of the 524,288 that systemd lets a service have.
-    "haproxy.globalMaxconn": Range(1, 200_000),
-    "haproxy.maxconn": Range(1, 200_000),
-    **dict.fromkeys(("haproxy.retries", "haproxy.checkFall", "haproxy.checkRise"), Range(1, 100)),
-    "haproxy.balance": WORD,
-    "haproxy.trustedProxies": TRUSTED,
-    # HAProxy holds a whole request in memory.
-    "haproxy.maxBody": Range(16_384, LARGEST_BODY),
-    # Any token of Keystone's has room in the least, and a URL of 7000 is left by the most: uWSGI takes 65535 in all.
-    "haproxy.maxHeader": Range(8192, 49_152),
-    "haproxy.clientConnections": Range(1, 200_000),
-    **dict.fromkeys(
-        (
-            "haproxy.timeoutHttpRequest", "haproxy.timeoutQueue", "haproxy.timeoutConnect", "haproxy.timeoutClient",
-            "haproxy.timeoutServer", "haproxy.timeoutCheck", "haproxy.checkInterval", "haproxy.checkFastInterval",
-        ),
-        DURATION,
-    ),
-    **dict.fromkeys(
-        ("haproxy.extraGlobal", "haproxy.extraDefaults", "haproxy.apiExtra", "haproxy.cfnExtra", "uwsgiExtra"), LINE
-    ),
-    **dict.fromkeys(
-        (
-            "memory.engine", "memory.api", "memory.cfnApi", "memory.caretaker", "memory.haproxy", "memory.keystone",
-            "memory.keystoneProxy", "memory.database", "memory.broker", "memory.cache",
-        ),
-        MEMORY,
-    ),
-    **_options("options"),
-    **_options("secretOptions"),
-    "allowOptions": ALLOWED,
-    "policy": PATH,
-    "pipIndexUrl": URL,
-    "debianMirror": URL,
-    "generation": Range(1, 10**9),
-}  # fmt: skip

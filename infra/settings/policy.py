@@ -1,16 +1,14 @@
-"""The operator's policy rules: a file on the operator's machine, whose path counts from the project's directory."""
+"""The operator's policy rules: a file on the operator's machine. A relative path starts at the checkout."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import yaml
 
 from components.text import control_character, shortened
-from infra.settings.files import read_text
+from infra.settings.files import ROOT, read_text
 
-ROOT = Path(__file__).resolve().parents[2]
 _WANTED = 'it must hold rules, each on a line such as "stacks:delete": "role:admin"'
 # Heat's own list of all its rules has 60,000.
 _LONGEST = 200_000

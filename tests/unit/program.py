@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextvars
-import dataclasses
 import functools
 import gc
 import json
@@ -34,9 +33,9 @@ from pulumi.runtime.stack import Stack, run_pulumi_func
 from components import watch
 from components.hosts import containers
 from components.remote import unframed
+from infra.settings.fields import keys
 from infra.settings.load import SECRETS
 from infra.settings.model import Settings
-from infra.settings.reader import camel
 from tests.unit.fake_cloud import FakeCloud, unlimited
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -379,7 +378,7 @@ def _cached(key: str) -> Run:
 
 def cached(**config: object) -> Run:
     """The same, once for the same settings."""
-    defaults = {camel(item.name): item.default for item in dataclasses.fields(Settings)}
+    defaults = {key.path: key.default for key in keys(Settings)}
     said = {key: value for key, value in config.items() if key not in defaults or value != defaults[key]}
     return _cached(json.dumps(said, sort_keys=True))
 

@@ -41,8 +41,8 @@ def processes(*, engines: int = 2, apis: int = 2, cfn_apis: int = 2) -> tuple[Pr
         engines=engines,
         apis=apis,
         cfn_apis=cfn_apis,
-        api_port=Settings.api_port,
-        cfn_port=Settings.cfn_port,
+        api_port=Settings().api_port,
+        cfn_port=Settings().cfn_port,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.settings.load import SettingsError, load
-from infra.settings.model import HaproxySettings
+from infra.settings.proxy import HaproxySettings
 from tests.unit.fake_cloud import FakeCloud
 from tests.unit.program import BALANCER, BALANCER_IP, BALANCER_VIP, FLOATING_IP, Resource, balanced_sample, vm_sample
 from tests.unit.sample import parsed
@@ -174,12 +174,12 @@ def octavia(**more: Any) -> dict[str, Any]:
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"loadBalancer": "octavia"},
-        "loadBalancer = octavia: a load balancer of a cloud's is for hosts: openstack. "
+        "loadBalancer = octavia: a load balancer of the cloud requires hosts: openstack. "
         "Type: pulumi config set loadBalancer haproxy --stack dev",
     ),
     (
         octavia(statsAllow=["192.0.2.0/24"]),
-        'statsAllow = ["192.0.2.0/24"]: these read the statistics of HAProxy, and Octavia has none. '
+        'statsAllow = ["192.0.2.0/24"]: these networks may see HAProxy's statistics, and Octavia has none. '
         "Type: pulumi config rm statsAllow --stack dev",
     ),
     (
@@ -205,14 +205,14 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             octavia(haproxy={"checkInterval": value}),
-            f"haproxy.checkInterval = {value}: Octavia asks every so many whole seconds, 2 at least. "
+            f"haproxy.checkInterval = {value}: with Octavia this must be whole seconds, 2 at least. "
             "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
         )
         for value in ("1s", "2500ms")
     ),
     (
         octavia(haproxy={"timeoutCheck": "500ms"}),
-        "haproxy.timeoutCheck = 500ms: Octavia waits for an answer so many whole seconds, 1 at least. "
+        "haproxy.timeoutCheck = 500ms: with Octavia this must be whole seconds, 1 at least. "
         "Type: pulumi config set --path haproxy.timeoutCheck 2s --stack dev",
     ),
     (
