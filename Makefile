@@ -95,6 +95,10 @@ conformance: tools ## the stand-in for Pulumi's command plugin against the real 
 golden: venv ## write the golden files anew, to be read in the diff
 	@$(PY) -m pytest -q tests/unit/test_golden.py --update-golden
 
+.PHONY: docs
+docs: venv ## write what is generated from the settings: docs/settings.md, Pulumi.yaml's keys, README.md's table
+	@$(PY) tools/docs.py
+
 .PHONY: translate
 translate: venv ## print what an existing CONF=heat.conf becomes, CONTROL= its host's address; DIFF=1: option by option
 	@$(PY) tools/translate.py --control "$(CONTROL)" --release "$(RELEASE)" --allow "$(ALLOW)" $(if $(DIFF),--diff) -- $(CONF)

@@ -79,8 +79,8 @@ class ControlSection(Section):
     """Control plane."""
 
     control_plane: Annotated[str, one_of(BUNDLED, "existing")] = BUNDLED
-    """Database, broker, cache and Keystone: bundled (installed on the front host), or existing (docs/existing-control-
-    plane.md)."""
+    """Database, broker, cache and Keystone: bundled (installed on the front host), or existing
+    (docs/existing-control-plane.md)."""
     control: ControlSettings = Field(default_factory=ControlSettings)
     """The control plane of `controlPlane: existing`."""
     database_url: Annotated[str, SERVICE_URL.kept_secret] = ""

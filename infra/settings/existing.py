@@ -44,11 +44,11 @@ class NodeSettings(HostSettings):
     name: Annotated[str, HOST_NAME] = ""
     """Lasting name of the node, such as node-1."""
     engines: Integer | None = Field(default=None, ge=0, le=MOST_PROCESSES)
-    """Heat-engine processes on this node. Unset: its even share."""
+    """Number of heat-engine processes on this node. Unset: an even share."""
     apis: Integer | None = Field(default=None, ge=0, le=MOST_PROCESSES)
-    """Heat-api processes on this node. Unset: its even share."""
+    """Number of heat-api processes on this node. Unset: an even share."""
     cfn_apis: Integer | None = Field(default=None, ge=0, le=MOST_PROCESSES)
-    """Heat-api-cfn processes on this node. Unset: its even share."""
+    """Number of heat-api-cfn processes on this node. Unset: an even share."""
 
 
 class ExistingSettings(Section):

@@ -7,8 +7,9 @@ import binascii
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
@@ -48,6 +49,7 @@ class Format:
         lines: whether the text may have several lines.
         secret: whether the setting is a secret. `Settings` then has a word for where it comes from, not the text.
         key: whether the text is a key of an object.
+        titles: what each of a few words means, for documentation.
     """
 
     rule: str
@@ -59,6 +61,7 @@ class Format:
     lines: bool = False
     secret: bool = False
     key: bool = False
+    titles: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
         """The type of a field that is written like this."""
@@ -90,9 +93,9 @@ class Format:
         return "" if self.fits(text) else self.rule
 
 
-def one_of(*words: str) -> Format:
+def one_of(*words: str, titles: Mapping[str, str] = MappingProxyType({})) -> Format:
     """One of these words."""
-    return Format(f"must be {listed(words)}", lambda text: text in words, example=words[0])
+    return Format(f"must be {listed(words)}", lambda text: text in words, example=words[0], titles=titles)
 
 
 def listed(words: Sequence[str]) -> str:

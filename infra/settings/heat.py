@@ -59,7 +59,7 @@ class MemorySettings(Section):
     keystone: Annotated[str, MEMORY] = _USUAL.keystone
     """The bundled Keystone."""
     keystone_proxy: Annotated[str, MEMORY] = _USUAL.keystone_proxy
-    """HAProxy in front of it."""
+    """HAProxy in front of the bundled Keystone."""
     database: Annotated[str, MEMORY] = _USUAL.database
     """The bundled MariaDB."""
     broker: Annotated[str, MEMORY] = _USUAL.broker
@@ -72,24 +72,24 @@ class HeatSection(InstallSection, ProxySection):
     """Heat's processes."""
 
     engines: Integer = Field(default=2, ge=1, le=MOST_PROCESSES)
-    """Heat-engine processes in all, spread evenly over the nodes."""
+    """Number of heat-engine processes in all, spread evenly over the nodes."""
     apis: Integer = Field(default=2, ge=1, le=MOST_PROCESSES)
-    """Heat-api processes in all, each on a port of its own."""
+    """Number of heat-api processes in all, each on a port of its own."""
     cfn_apis: Integer = Field(default=2, ge=1, le=MOST_PROCESSES)
-    """Heat-api-cfn processes in all, each on a port of its own."""
+    """Number of heat-api-cfn processes in all, each on a port of its own."""
     engine_workers: Integer = Field(default=1, ge=1, le=1000)
-    """Worker processes of each engine (num_engine_workers)."""
+    """Number of worker processes of each engine (num_engine_workers)."""
     checks_per_stack: Integer = Field(default=8, ge=0, le=1000)
-    """Resources of one stack that an engine worker handles at once. 0: Heat's own pace, one more each second
+    """How many resources of one stack an engine worker handles at once. 0: Heat's own pace, one more each second
     (docs/performance.md)."""
     api_processes: Integer = Field(default=1, ge=1, le=1000)
-    """Processes of each API; each has apiThreads threads."""
+    """Number of processes of each API; each has apiThreads threads."""
     api_threads: Integer = Field(default=8, ge=1, le=10_000)
-    """Threads of each API process, and so requests that it serves at once."""
+    """Number of threads of each API process, and of requests that it serves at once."""
     region: Annotated[str, REGION] = "RegionOne"
     """Keystone's region."""
     rolling_batch: Integer = Field(default=1, ge=1, le=MOST_PROCESSES)
-    """Processes of one kind that restart at once after a change; the first one always restarts alone."""
+    """How many processes of one kind restart at once after a change; the first one always restarts alone."""
     uwsgi_extra: tuple[Annotated[str, LINE], ...] = ()
     """Lines of your own for the APIs' uWSGI, such as max-requests = 1000 (docs/overrides.md)."""
     memory: MemorySettings = Field(default_factory=MemorySettings)

@@ -30,7 +30,7 @@ _RULES = {"existing": check_existing, "openstack": check_openstack}
 class HostsSection(Section):
     """Hosts."""
 
-    hosts: Annotated[str, one_of(*KINDS)] = DEFAULT
+    hosts: Annotated[str, one_of(*KINDS, titles={name: kind.title for name, kind in KINDS.items()})] = DEFAULT
     """Where the hosts come from."""
     existing: ExistingSettings = Field(default_factory=ExistingSettings)
     """The hosts of `hosts: existing`: docs/existing-hosts.md."""

@@ -63,7 +63,7 @@ def check_octavia(settings: Settings, refusals: Refusals) -> None:
         rule = f"a load balancer of the cloud requires hosts: {named(cloud=True)}"
         refusals.refuse("loadBalancer", settings.load_balancer, rule, type(settings)().load_balancer)
     if settings.stats_allow:
-        rule = "these networks may see HAProxy's statistics, and Octavia has none"
+        rule = "these networks may see the statistics of HAProxy, and Octavia has none"
         refusals.refuse("statsAllow", list(settings.stats_allow), rule)
     haproxy, usual = settings.haproxy, HaproxySettings()
     for name in HaproxySettings.model_fields:

@@ -48,13 +48,13 @@ class OptionSettings(Section):
     MOVED: ClassVar[Mapping[str, str]] = {section: f"all.{section}" for section, _ in catalogue().options}
 
     all: Sections = Field(default_factory=dict)
-    """For every process: options.all.SECTION.OPTION."""
+    """For every process: all.SECTION.OPTION."""
     nodes: dict[Annotated[str, NAME.of_keys], Sections] = Field(default_factory=dict)
-    """For the processes of one node: options.nodes.NODE.SECTION.OPTION."""
+    """For the processes of one node: nodes.NODE.SECTION.OPTION."""
     kinds: dict[Annotated[str, NAME.of_keys], Sections] = Field(default_factory=dict)
-    """For the processes of one kind (heat-engine, heat-api, heat-api-cfn): options.kinds.KIND.SECTION.OPTION."""
+    """For the processes of one kind (heat-engine, heat-api, heat-api-cfn): kinds.KIND.SECTION.OPTION."""
     processes: dict[Annotated[str, NAME.of_keys], Sections] = Field(default_factory=dict)
-    """For one process: options.processes.PROCESS.SECTION.OPTION."""
+    """For one process: processes.PROCESS.SECTION.OPTION."""
 
     def each(self, path: str) -> Iterator[tuple[str, Name, str | tuple[str, ...]]]:
         """Every option: the path of its scope, which begins with `path`, its name and its value."""
@@ -96,7 +96,7 @@ class OptionsSection(Section):
     options: OptionSettings = Field(default_factory=OptionSettings)
     """Options of heat.conf (docs/overrides.md)."""
     secret_options: OptionSettings = Field(default_factory=OptionSettings)
-    """The same for secret options, set with `--secret`."""
+    """Secret options of heat.conf, set with `--secret`; otherwise like options."""
     allow_options: tuple[Annotated[str, ALLOWED], ...] = ()
     """Options of a plug-in, which Heat itself does not know, such as my_plugin.colour."""
     policy: Annotated[str, PATH] = ""

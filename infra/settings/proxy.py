@@ -34,30 +34,30 @@ class HaproxySettings(Section):
     """HAProxy's own settings, by the names in its manual. Defaults: Heat's scaling guide."""
 
     global_maxconn: Integer = Field(default=4000, ge=1, le=_MOST_CONNECTIONS)
-    """Connections of the whole HAProxy (global maxconn)."""
+    """Most connections of the whole HAProxy (global maxconn)."""
     maxconn: Integer = Field(default=8000, ge=1, le=_MOST_CONNECTIONS)
-    """Connections of each listener."""
+    """Most connections of each listener."""
     retries: Integer = Field(default=3, ge=1, le=100)
-    """Attempts to connect to an API."""
+    """How often HAProxy tries again to connect to an API."""
     balance: Annotated[str, one_of("source", "roundrobin", "leastconn", "static-rr", "random")] = "source"
     """How an API is chosen for a request."""
     timeout_http_request: Annotated[str, DURATION] = "10s"
-    """For a client to send its headers."""
+    """How long a client may take to send its headers."""
     timeout_queue: Annotated[str, DURATION] = "1m"
-    """For a request to wait for a free API."""
+    """How long a request waits for a free API."""
     timeout_connect: Annotated[str, DURATION] = "10s"
-    """For a connection to an API."""
+    """How long a connection to an API may take."""
     timeout_client: Annotated[str, DURATION] = "1m"
-    """For a client that is silent."""
+    """How long a client may be silent."""
     # The guide's 1m is exactly Heat's own limit on a request: HAProxy would answer 504 to what Heat is about to answer.
     timeout_server: Annotated[str, DURATION] | None = None
-    """For an API that is silent. Unset: timeouts.proxyServer."""
+    """How long an API may be silent. Unset: timeouts.proxyServer."""
     timeout_check: Annotated[str, DURATION] = "2s"
-    """For the answer to a health check."""
+    """How long the answer to a health check may take."""
     check_interval: Annotated[str, DURATION] = "2s"
-    """Between two health checks of an API."""
+    """Time between two health checks of an API."""
     check_fast_interval: Annotated[str, DURATION] = "500ms"
-    """The same while an API is down or its state is about to change."""
+    """Time between two health checks while an API is down or its state is about to change."""
     check_fall: Integer = Field(default=3, ge=1, le=100)
     """Failed checks after which an API is down."""
     check_rise: Integer = Field(default=2, ge=1, le=100)
@@ -70,7 +70,7 @@ class HaproxySettings(Section):
     max_header: Integer = Field(default=32_768, ge=8192, le=49_152)
     """Largest headers in bytes, with a token."""
     client_connections: Integer = Field(default=256, ge=1, le=_MOST_CONNECTIONS)
-    """Connections at once from one address."""
+    """Most connections at once from one address."""
     extra_global: _Lines = ()
     """Lines of your own for the section global (docs/overrides.md)."""
     extra_defaults: _Lines = ()
@@ -90,7 +90,7 @@ class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
     api_port: Integer = Field(default=8004, ge=1, le=65535)
     """Port of the ReST API for clients. A node's first heat-api has it too, further ones every tenth port."""
     cfn_port: Integer = Field(default=8000, ge=1, le=65535)
-    """The same for the CFN API."""
+    """Port of the CFN API for clients; otherwise like apiPort."""
     stats_port: Integer = Field(default=8404, ge=1, le=65535)
     """Port of HAProxy's statistics on the front host, with Prometheus metrics under /metrics."""
     stats_allow: tuple[Annotated[str, NETWORK], ...] = ()

@@ -388,9 +388,9 @@ def test_what_the_adopted_file_says_may_not_be_said_twice() -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"adoptHost": "a"}, "adoptHost = a: this must be one of front, node-b, node-c"),
+        ({"adoptHost": "a"}, "adoptHost = a: must be one of front, node-b, node-c"),
         ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: must be a path on the host, from its root"),
-        ({"adoptFrom": []}, "adoptFrom = []: at least one file is wanted"),
+        ({"adoptFrom": []}, "adoptFrom = []: must name at least one file"),
         ({"adoptAllow": ["colour"]}, "adoptAllow[0] = colour: must be an option with its section"),
     ],
 )

@@ -179,7 +179,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         octavia(statsAllow=["192.0.2.0/24"]),
-        'statsAllow = ["192.0.2.0/24"]: these networks may see HAProxy's statistics, and Octavia has none. '
+        'statsAllow = ["192.0.2.0/24"]: these networks may see the statistics of HAProxy, and Octavia has none. '
         "Type: pulumi config rm statsAllow --stack dev",
     ),
     (
@@ -232,8 +232,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         octavia(haproxy={"checkInterval": "20s"}),
-        "haproxy.checkInterval = 20s: the load balancer takes 80 s to leave an API alone (haproxy.checkFall = 3), "
-        "which has timeouts.apiStop (75 s) to end its requests. "
+        "haproxy.checkInterval = 20s: the load balancer needs 80 s to take an API out (haproxy.checkFall = 3), "
+        "and the API has timeouts.apiStop (75 s) to finish its requests. "
         "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
     ),
     (
@@ -243,8 +243,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(loadBalancerFloatingIp="public", more={"loadBalancer": "octavia"}),
-        "openstack.loadBalancerFloatingIp = public: this must be new, none or the IPv4 address of one that the project "
-        "has. Type: pulumi config set --path openstack.loadBalancerFloatingIp new --stack dev",
+        "openstack.loadBalancerFloatingIp = public: must be new, none or the IPv4 address of a floating IP of "
+        "the project. Type: pulumi config set --path openstack.loadBalancerFloatingIp new --stack dev",
     ),
 ]
 
