@@ -1,4 +1,4 @@
-"""What clients reach: the one place that knows every kind."""
+"""What clients reach: HAProxy on the front host, or a load balancer of the cloud."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infra.settings.model import Settings
 
 
 def plan_listeners(settings: Settings) -> tuple[Listener, Listener]:
-    """What it listens for, with the planned processes behind each."""
+    """The proxy's listeners, with the planned processes behind each."""
     return listeners(
         settings.processes,
         api_port=settings.api_port,
@@ -28,13 +28,13 @@ def plan_listeners(settings: Settings) -> tuple[Listener, Listener]:
 def make_proxy(
     settings: Settings, inventory: Inventory, fronted: Sequence[Listener], *, after: Sequence[pulumi.Resource]
 ) -> Proxy:
-    """The proxy, told of every process of the plan.
+    """The proxy, configured with every process of the plan.
 
     Args:
         settings: the settings.
-        inventory: where it is: on the front host, or in the cloud.
-        fronted: what it listens for.
-        after: what must be done before it is told, such as starting the APIs.
+        inventory: the hosts, and the cloud's load balancer.
+        fronted: its listeners.
+        after: what must be done before it is configured, such as starting the APIs.
     """
     if inventory.balancer and settings.balanced:
         # The provider's package is large, and no other stack needs it.
@@ -61,7 +61,7 @@ def make_proxy(
 
 
 def _take_over(settings: Settings, fronted: Sequence[Listener]) -> TakeOver | None:
-    """What has the APIs' addresses until HAProxy takes them; None where nothing can have."""
+    """What serves the APIs' addresses until HAProxy takes them over; None without an adopted Heat."""
     if not settings.adopt:
         return None
     return TakeOver(

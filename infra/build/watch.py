@@ -1,4 +1,4 @@
-"""The end of every `up`: does what clients reach answer?"""
+"""The end of every `up`: the APIs and Keystone answer where clients reach them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from components import watch
 from components.remote import Host
 
 
-def look(
-    told: Mapping[str, pulumi.Input[object]], *, stack: str, front: Host, after: Sequence[pulumi.Resource]
+def check_service(
+    outputs: Mapping[str, pulumi.Input[object]], *, stack: str, front: Host, after: Sequence[pulumi.Resource]
 ) -> None:
-    """Ask both APIs and Keystone where clients do; not in a preview.
+    """Send each of them a request; not in a preview.
 
     Args:
-        told: the stack's outputs, with the addresses.
-        stack: its name.
+        outputs: the stack's outputs, with the URLs.
+        stack: the stack's name.
         front: the front host.
         after: what must be done before.
     """
@@ -27,18 +27,16 @@ def look(
 
     async def ask(known: dict[str, Any]) -> bool:
         urls = {
-            "the ReST API": f"{known['heat_api_url']}/healthcheck",
-            "the CFN API": f"{str(known['heat_cfn_url']).removesuffix('/v1/')}/healthcheck",
-            "Keystone": str(known["keystone_url"]),
+            "the ReST API": f"{known['heatApiUrl']}/healthcheck",
+            "the CFN API": f"{str(known['heatCfnUrl']).removesuffix('/v1/')}/healthcheck",
+            "Keystone": str(known["keystoneUrl"]),
         }
         await watch.look_at_service(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
         return True
 
-    # A resource's URN is known before it is done, its identifier afterwards.
+    # A resource's URN is known before the resource is done, its identifier afterwards.
     done = [resource.id for resource in after if isinstance(resource, pulumi.CustomResource)]
-    where: dict[str, pulumi.Input[Any]] = {
-        name: told[name] for name in ("heat_api_url", "heat_cfn_url", "keystone_url")
-    }
+    where: dict[str, pulumi.Input[Any]] = {name: outputs[name] for name in ("heatApiUrl", "heatCfnUrl", "keystoneUrl")}
     where |= {"front": front.outside, "done": pulumi.Output.all(*done)}
     known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**where)
     _: pulumi.Output[bool] = known.apply(ask)

@@ -121,7 +121,7 @@ memcached_servers = localhost:11211
 class Secret:
     """A value that was marked as secret."""
 
-    value: Any
+    value: Any = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -289,8 +289,23 @@ def _written_down(templates: dict[str, str]) -> Any:
     return mock.patch.object(jinja2.Template, "render", render)
 
 
+async def _known(outputs: Mapping[str, Any], *, tell_secrets: bool) -> dict[str, Any]:
+    """A stack's outputs."""
+    known = {}
+    for name, value in outputs.items():
+        output = pulumi.Output.from_input(value)
+        secret = tell_secrets and await output.is_secret()
+        known[name] = Secret(await output.future()) if secret else await output.future()
+    return known
+
+
 def in_pulumi(
-    body: Callable[[], object], monitor: MockMonitor, *, config: Mapping[str, object], preview: bool
+    body: Callable[[], object],
+    monitor: MockMonitor,
+    *,
+    config: Mapping[str, object],
+    preview: bool,
+    tell_secrets: bool = False,
 ) -> dict[str, Any]:
     """Call `body` as a Pulumi program, in a loop and a context of its own; the stack's outputs."""
     loop = asyncio.new_event_loop()
@@ -314,7 +329,7 @@ def in_pulumi(
         loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
         stack = pulumi.runtime.get_root_resource()
         assert isinstance(stack, Stack)
-        return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
+        return loop.run_until_complete(_known(stack.outputs, tell_secrets=tell_secrets))
 
     asyncio.set_event_loop(loop)
     # Nearly all of what is made meanwhile is still in use: looking through it over and over is a fifth of the time.
@@ -364,6 +379,7 @@ def run(
                 monitor,
                 config=config,
                 preview=preview,
+                tell_secrets=True,
             )
     finally:
         signal.signal(signal.SIGINT, interrupt)
