@@ -1,6 +1,6 @@
 """Options of heat.conf that an operator says otherwise: for all, on a node, for a kind of process, for one process.
 
-Which options may be is not decided here, but before: infra/settings/rules/options.py.
+Which options may be overridden is checked before: infra/settings/options.py.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class AdoptionSection(Section):
     """Whether the original engine keeps running beside the new ones."""
 
 
-# What the adopted heat.conf says: with a setting beside it, nobody could tell which of the two counts.
+# What the adopted heat.conf has. With a setting beside it, nobody could tell which of the two counts.
 _ADOPTED = (
     "control", "database_url", "transport_url", "service_password", "stack_domain_admin_password",
     "auth_encryption_key", "database_admin_url", "broker_admin_url", "keystone_admin_password",

@@ -27,7 +27,7 @@ _MANAGED = {
     "broker": "broker_admin_url",
     "keystone": "keystone_admin_password",
 }
-# What Heat needs, and what has to be made to do without.
+# What Heat needs, unless this program makes the part of the control plane.
 _REQUIRED = {
     "database_url": "database",
     "transport_url": "broker",
@@ -51,7 +51,7 @@ class ControlSettings(Section):
     manage: tuple[Annotated[str, one_of(*_MANAGED)], ...] = ()
     """What this program makes there for Heat: users, a database, a vhost, endpoints."""
     tls: tuple[Annotated[str, one_of(*_TLS)], ...] = ()
-    """What is reached by TLS; Keystone's URL says it for Keystone."""
+    """What is reached by TLS. For Keystone, its URL decides."""
     ca: Annotated[str, PATH] = ""
     """A file on this machine with the CA certificates that all of it is checked against. Empty: the hosts' own."""
     user: Annotated[str, NAME] = Services.user

@@ -78,7 +78,7 @@ class Key:
     Attributes:
         path: where it is, with [] for the index of a list and * for a key that the operator chooses.
         field: the name of its field; an entry of a list or of an object has that of the list or object.
-        kind: its type, without what says whether it may be left out.
+        kind: its type, without Annotated and None.
         info: this field's default and description.
         metadata: bounds and formats.
         entry: whether it is such an entry.
@@ -126,7 +126,7 @@ class Key:
 
     @property
     def parts(self) -> Iterator[Key]:
-        """The keys of an object, or the entry that stands for those of a list or of an object with chosen keys."""
+        """The keys of an object, or the entry that represents all entries of a list or of an object with chosen keys."""
         if self.section:
             yield from keys(self.section, self.path)
         elif typing.get_origin(self.kind) is tuple:

@@ -104,7 +104,7 @@ def listed(words: Sequence[str]) -> str:
 
 
 def _pattern(text: str) -> Callable[[str], object]:
-    """A regular expression that has to match the whole of a text; digits and letters are those of ASCII."""
+    """A regular expression that must match the whole text; digits and letters are those of ASCII."""
     compiled = re.compile(text, re.ASCII)
     return compiled.fullmatch
 
@@ -145,7 +145,7 @@ def _server_and_port(text: str) -> bool:
 
 
 def _url(schemes: str, *, login: bool = False, query: bool = False) -> Callable[[str], bool]:
-    """A URL of one of these schemes, `https?` for two of them; with its host and its port as they can be."""
+    """A URL of one of these schemes, `https?` for two of them; with a valid host and port."""
     who = r"(?:[A-Za-z0-9._~!$&'()*+,;=:%-]*@)?" if login else ""
     what = r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?(?:#[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?" if query else ""
     shape = re.compile(
@@ -185,7 +185,7 @@ def _with_prefix(text: str) -> str:
 
 
 def _host_key(text: str) -> bool:
-    """A public key as ssh-keyscan prints it: its kind and the key, whose parts are as long as they have to be."""
+    """A public key as ssh-keyscan prints it: its kind and the key, whose parts have the right lengths."""
     found = re.fullmatch(r"(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})", text)
     if not found:
         return False
@@ -210,12 +210,12 @@ def _host_key(text: str) -> bool:
 
 _DURATION = re.compile(r"([0-9]{1,10})(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-# HAProxy counts milliseconds in 31 bits, which is 24.8 days, and refuses what is longer.
+# HAProxy counts milliseconds in 31 bits, which is 24.8 days, and refuses longer durations.
 LONGEST = 7 * 24 * 3600
 
 
 def seconds(duration: str) -> float | None:
-    """A duration as HAProxy writes them ("90s", "1m"), in seconds; None where it is not one.
+    """A duration as HAProxy writes them ("90s", "1m"), in seconds; None if it is none.
 
     A unit is required: HAProxy takes a bare number for milliseconds, and people mean seconds.
     """
@@ -226,7 +226,7 @@ def seconds(duration: str) -> float | None:
 # The formats.
 
 # A name in Keystone or in a cloud.
-NAME = Format("must be a name, without a blank at its beginning or end", lambda text: text and text == text.strip())
+NAME = Format("must be a name that neither begins nor ends with a space", lambda text: text and text == text.strip())
 ADDRESS = Format(
     "must be an IPv4 address, such as 10.0.0.1",
     lambda text: isinstance(_address(text), ipaddress.IPv4Address),
@@ -251,12 +251,12 @@ NETWORK = Format(
     mended=_with_prefix,
 )
 TRUSTED = Format(
-    "must be an address or a network with its prefix, such as 192.0.2.0/24, and not everybody's",
+    "must be an address or a network with its prefix, such as 192.0.2.0/24, but not all addresses",
     lambda text: _network(ipaddress.ip_network, single=True)(text) and ipaddress.ip_network(text).prefixlen,
     example="<the proxy's address>",
 )
 USER = Format(
-    "must be root or a Unix user's name: lower-case letters, digits and _-., not - first",
+    "must be a Unix user's name: lower-case letters, digits and _-., not beginning with -",
     _pattern(r"[a-z_][a-z0-9_.-]{0,31}"),
 )
 REGION = Format("must be letters, digits and _.-", _pattern(r"[A-Za-z0-9_.-]+"))
@@ -266,9 +266,9 @@ HOST_KEY = Format(
     longest=400,
     remedy="make hostkeys STACK={stack}",
 )
-PATH = Format("must be a path, not - first", lambda text: not text.startswith("-"), longest=1000)
+PATH = Format("must be a path that does not begin with -", lambda text: not text.startswith("-"), longest=1000)
 ABSOLUTE = Format(
-    "must be a path on the host, from its root",
+    "must be an absolute path on the host",
     _pattern(r"/[^ ].*"),
     longest=1000,
     example="/etc/heat/heat.conf",
@@ -308,12 +308,12 @@ TIME = Format("must be a time of the day, 00:00 to 23:59", _pattern(r"([01][0-9]
 TAG = Format("must be 1 to 60 characters, without comma and slash", _pattern(r"[^,/]{1,60}"))
 LINE = Format("must be one line", str.strip, longest=1000)
 SECTION = Format(
-    "must be a section: DEFAULT, or lower-case letters, digits and _.:-, as oslo.config reads every other one",
+    "must be a section: DEFAULT, or lower-case letters, digits and _.:-",
     lambda text: text == "DEFAULT" or (re.fullmatch(r"[a-z0-9_][a-z0-9_.:-]*", text) and text != "default"),
     longest=100,
 )
 OPTION = Format(
-    "must be an option's name: letters, digits and _.-, a letter or _ first",
+    "must be an option's name: letters, digits and _.-, beginning with a letter or _",
     _pattern(r"[A-Za-z_][A-Za-z0-9_.-]*"),
     longest=100,
 )
@@ -333,7 +333,7 @@ MEMORY = Format(
 # The word that stands for a secret.
 WORD = Format("must be one of a few words", longest=64)
 
-# The secrets themselves, which are looked at and never shown.
+# The secrets themselves, which are checked and never shown.
 PRIVATE_KEY = Format(
     "must be a private key as ssh-keygen writes it, from its BEGIN line to its END line",
     _pattern(r"-----BEGIN [A-Z0-9 ]+-----\n(?:[\x20-\x7e]+\n)+-----END [A-Z0-9 ]+-----\n?"),
@@ -346,7 +346,7 @@ ENCRYPTION_KEY = Format("must have exactly 32 characters of ASCII", lambda text:
 
 
 def _servers_of(text: str) -> bool:
-    """Whether a URL with a login has no blank, and servers and ports that can be."""
+    """Whether a URL with a login has no spaces, and valid servers and ports."""
     scheme, separator, rest = text.partition("://")
     if not separator or not re.fullmatch(r"[\x21-\x7e]+", text):
         return False
@@ -359,7 +359,7 @@ def _servers_of(text: str) -> bool:
 
 
 SERVICE_URL = Format(
-    "must be a URL without blanks, with hosts and ports that can be; percent-encode what is special in its password",
+    "must be a URL without spaces, with valid hosts and ports; percent-encode special characters in its password",
     _servers_of,
     longest=4096,
 )

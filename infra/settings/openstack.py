@@ -73,8 +73,8 @@ class OpenstackSettings(Section):
     load_balancer_floating_ip: Annotated[str, _FLOATING_IP] = NEW
     """With `loadBalancer: octavia`: its public address, as in openstack.floatingIp."""
     rebuild: Annotated[str, HOST_NAME] = ""
-    """A host that is to be replaced by a new VM, with the present image and the other settings. Running VMs are kept
-    otherwise."""
+    """A host that is to be replaced by a new VM, with the image and the other settings as they are now. Other VMs are
+    kept."""
 
     @property
     def clients(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def step(path: str, key: str) -> str:
 
 
 def excess(value: object) -> str:
-    """Why a setting's value is larger than anybody means; empty if it is not. This ends however deep the value is."""
+    """Why a setting's value is too large to be meant; empty if it is not. Deep nesting does not stop this check."""
     values, characters, layer, depth = 0, 0, [value], 0
     while layer:
         if depth > _DEEPEST:
@@ -133,7 +133,7 @@ class Refusals:
             key: the setting, or the path of a part of it.
             value: its value.
             rule: why the value cannot be used.
-            instead: a value that can; without one the setting has to be removed.
+            instead: a value that can; without one the setting must be removed.
             remedy: what to type if it is another command.
         """
         if key in self.malformed:
@@ -189,7 +189,7 @@ class Refusals:
             self.problems.append(f"{path or 'the file'}: {more}. Type: pulumi config --stack {self.stack}")
 
     def typed(self, section: type[_SectionT], raw: Mapping[str, Any]) -> _SectionT:
-        """A section from the stack's file; a default stands for each value that is refused.
+        """A section from the stack's file; the default replaces each value that is refused.
 
         Args:
             section: the section's class.

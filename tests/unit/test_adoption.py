@@ -389,7 +389,7 @@ def test_what_the_adopted_file_says_may_not_be_said_twice() -> None:
     ("more", "told"),
     [
         ({"adoptHost": "a"}, "adoptHost = a: must be one of front, node-b, node-c"),
-        ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: must be a path on the host, from its root"),
+        ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: must be an absolute path on the host"),
         ({"adoptFrom": []}, "adoptFrom = []: must name at least one file"),
         ({"adoptAllow": ["colour"]}, "adoptAllow[0] = colour: must be an option with its section"),
     ],

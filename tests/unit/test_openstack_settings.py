@@ -53,7 +53,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             raw,
-            f"openstack.{key} = (none): must be a name, without a blank at its beginning or end. "
+            f"openstack.{key} = (none): must be a name that neither begins nor ends with a space. "
             f"Type: pulumi config set --path openstack.{key} {usual} --stack dev",
         )
         for raw, key, usual in (
@@ -89,8 +89,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(user="heat scaleout"),
-        "openstack.user = heat scaleout: must be root or a Unix user's name: lower-case letters, digits and _-., "
-        "not - first. "
+        "openstack.user = heat scaleout: must be a Unix user's name: lower-case letters, digits and _-., "
+        "not beginning with -. "
         "Type: pulumi config set --path openstack.user heat-scaleout --stack dev",
     ),
     (

@@ -204,7 +204,7 @@ LINE = "Type: pulumi config rm --path 'haproxy.{}[0]' --stack dev"
 KEYWORD = "must be one line of haproxy.cfg that begins with its keyword, without quotes and without # before it"
 MAGIC = "must not use %, $( or @(, which uWSGI replaces"
 OVER = "must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat is about to answer"
-RULES = 'it must hold rules, each on a line such as "stacks:delete": "role:admin"'
+RULES = 'must hold rules, each on a line such as "stacks:delete": "role:admin"'
 REFUSALS += [
     *(
         (
@@ -544,15 +544,15 @@ def policy(tmp_path: Path, text: str) -> str:
         ("[]", RULES),
         ("{}", RULES),
         ("only words", RULES),
-        ('"stacks:delete": ["role:admin"]', f"stacks:delete is no rule: {RULES}"),
-        ("8: role:admin", f"8 is no rule: {RULES}"),
-        ('a: "b"\n: :\n- "', "it must be YAML, see its line 2"),
-        ("a: &x b\nc: *x", f"b is no rule: {RULES}"),
-        ("a: b\nc: *x", f"c is no rule: {RULES}"),
-        ("a: b\n---\nc: d", f"b is no rule: {RULES}"),
-        ("<<: b", f"<< is no rule: {RULES}"),
-        ("a: true", f"true is no rule: {RULES}"),
-        ("a: !!python/object/apply:os.getcwd b", f"b is no rule: {RULES}"),
+        ('"stacks:delete": ["role:admin"]', f"stacks:delete is no rule; it {RULES}"),
+        ("8: role:admin", f"8 is no rule; it {RULES}"),
+        ('a: "b"\n: :\n- "', "must be YAML, see its line 2"),
+        ("a: &x b\nc: *x", f"b is no rule; it {RULES}"),
+        ("a: b\nc: *x", f"c is no rule; it {RULES}"),
+        ("a: b\n---\nc: d", f"b is no rule; it {RULES}"),
+        ("<<: b", f"<< is no rule; it {RULES}"),
+        ("a: true", f"true is no rule; it {RULES}"),
+        ("a: !!python/object/apply:os.getcwd b", f"b is no rule; it {RULES}"),
         ("[" * 5000, RULES),
         ('"stacks:delete": "a\\nb"', "stacks:delete has a character that no rule can have: U+000A"),
     ],

@@ -560,8 +560,8 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing__user": "the operator"},
-        "existing.user = the operator: must be root or a Unix user's name: lower-case letters, digits and _-., "
-        "not - first. "
+        "existing.user = the operator: must be a Unix user's name: lower-case letters, digits and _-., "
+        "not beginning with -. "
         "Type: pulumi config set --path existing.user root --stack dev",
     ),
 ]
