@@ -126,7 +126,7 @@ class Key:
 
     @property
     def parts(self) -> Iterator[Key]:
-        """The keys of an object, or the entry that represents all entries of a list or of an object with chosen keys."""
+        """The keys of an object, or one entry for all those of a list or of an object with chosen keys."""
         if self.section:
             yield from keys(self.section, self.path)
         elif typing.get_origin(self.kind) is tuple:

@@ -17,9 +17,12 @@ from hypothesis import strategies as st
 
 from components.heat.heat_conf import options
 from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
+from components.hosts.kinds import KINDS
 from components.rendering import render
 from components.text import shortened
 from components.timeouts import LINKS
+from infra.build import inventory
+from infra.settings import hosts
 from infra.settings import load as settings
 from infra.settings.fields import camel, keys
 from infra.settings.formats import seconds
@@ -695,6 +698,14 @@ def test_a_duration_is_a_number_and_a_unit(number: int, unit: str) -> None:
     assert seconds(f"{number}{unit}") == number * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[unit]
     assert seconds(f"{number}") is None
     assert seconds(f"{number} {unit}") is None
+
+
+def test_only_the_tables_know_the_kinds_of_host() -> None:
+    """What a kind is, how its hosts come about, and which settings of its own are checked."""
+    assert set(inventory._FINDERS) == set(KINDS)
+    assert set(hosts._RULES) <= set(KINDS)
+    for path in (*(ROOT / "infra").rglob("*.py"), *(ROOT / "components").rglob("*.py")):
+        assert not re.search(rf"[!=]= \"({'|'.join(KINDS)})\"|\bhosts (==|!=|in) ", path.read_text()), path
 
 
 # What Pulumi.yaml and the program say of the settings.
