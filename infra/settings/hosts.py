@@ -87,8 +87,8 @@ class HostsSection(Section):
 
 def check_hosts(settings: Settings, refusals: Refusals) -> None:
     """The rules of this kind of host."""
-    if settings.hosts in _RULES:
-        _RULES[settings.hosts](settings, refusals)
+    if check := _RULES.get(settings.hosts):
+        check(settings, refusals)
 
 
 def check_subnet(settings: Settings, refusals: Refusals, routes: Routes) -> bool:
