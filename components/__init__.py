@@ -1,1 +1,1 @@
-"""What a scaled-out Heat is made of. Nothing here knows of the stack's configuration: values come in as arguments."""
+"""The components of a scaled-out Heat. They receive values as arguments and do not know the stack's configuration."""

@@ -1,7 +1,7 @@
-"""The end of an `up`: Heat answers, through the proxy, from every process of the plan; or `up` fails and says which.
+"""The end of an `up`: every planned process of Heat answers through the proxy, or `up` fails and names the process.
 
-Four looks, from where each can be had: every node at its own processes, with their logs at hand; the nodes side by
-side at their messaging options; one node at the broker, which counts the engines; the front host through the proxy.
+Four checks: every node checks its own processes, and shows their logs; the messaging options of the nodes are compared;
+one node has the broker count the engines; the front host sends requests through the proxy.
 """
 
 from __future__ import annotations
@@ -14,67 +14,68 @@ from typing import Protocol
 
 import pulumi
 
-from components.control_plane.bundled import ControlPlane
+from components.control_plane.base import ControlPlane
 from components.heat import heat_conf
 from components.heat.node import HeatNode
 from components.proxy.haproxy import Listener
 from components.remote import Host
 from components.rendering import program_text, render
-from components.topology import Kind, Process, of_kind, on_node
+from components.topology import APIS, Kind, Process, of_kind, on_node
 
 _PROGRAM = "/usr/local/lib/heat-scaleout/check_proxy.py"
-# After a reload HAProxy needs `rise` passed checks; a process that just started may need a little more.
+# After a reload HAProxy needs `rise` passed health checks; a process that just started may need a little longer.
 _SECONDS = 60
 
 
-def unequal(messaging: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Where nodes differ in their messaging options: engines that do, miss each other's messages.
+def find_differences(messaging: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Find the messaging options that differ between nodes. Engines with different options miss messages.
 
     Args:
-        messaging: by node, a digest of each option.
+        messaging: a digest of each option, by the option ("section.option"), by the node.
 
     Returns:
-        A sentence for each option that is not the same everywhere, naming the nodes that differ from most.
+        A sentence for each option that is not equal everywhere, with the nodes that differ from the majority.
     """
-    told = []
+    found = []
     for option in sorted({option for options in messaging.values() for option in options}):
         values = {node: options.get(option) for node, options in messaging.items()}
         usual, _ = Counter(values.values()).most_common(1)[0]
         if others := [node for node, value in values.items() if value != usual]:
-            told.append(f"{option} on {', '.join(others)} is not what it is on the other nodes")
-    return told
+            found.append(f"{option} on {', '.join(others)} differs from the other nodes")
+    return found
 
 
-def _refuse_unequal(messaging: Mapping[str, Mapping[str, str]]) -> None:
-    if told := unequal(messaging):
-        listed = "\n".join(f"  * {sentence}" for sentence in told)
+def _refuse_differences(messaging: Mapping[str, Mapping[str, str]]) -> None:
+    if found := find_differences(messaging):
+        listed = "\n".join(f"  * {sentence}" for sentence in found)
         raise pulumi.RunError(
             f"Heat's messaging options differ between nodes:\n{listed}\n"
-            f"See {heat_conf.CONF} and {heat_conf.SECRETS} there: something other than this program has changed them."
+            f"Something other than this program has changed {heat_conf.CONF} or {heat_conf.SECRETS} there. "
+            "Compare the files, and undo the change."
         )
 
 
 class Proxy(Protocol):
-    """What clients reach: HAProxy, or a load balancer of Octavia's.
+    """The proxy in front of the APIs: HAProxy, or a load balancer of Octavia's.
 
     Attributes:
-        running: done when it sends requests to the planned processes.
-        digest: of what it is told.
-        inside: where it listens, as the front host reaches it.
-        socket: where it is asked on the front host what it knows of the APIs; "" where it cannot be.
+        running: done when the proxy sends requests to the planned processes.
+        digest: a digest of the proxy's configuration.
+        internal_address: the proxy's address for the front host.
+        socket: the path of the socket on the front host that reports the states of the APIs; "" if there is none.
     """
 
     running: list[pulumi.Resource]
     digest: str
-    inside: pulumi.Output[str]
+    internal_address: pulumi.Output[str]
     socket: str
 
 
 class Check(pulumi.ComponentResource):
-    """Runs whenever anything it looks at has changed.
+    """The check of the whole deployment. It runs again whenever anything that it checks has changed.
 
     Attributes:
-        done: when it has seen that all of it works.
+        done: done when everything works.
     """
 
     done: pulumi.Resource
@@ -85,7 +86,7 @@ class Check(pulumi.ComponentResource):
         *,
         front: Host,
         proxy: Proxy,
-        fronted: tuple[Listener, Listener],
+        fronted: Sequence[Listener],
         nodes: Mapping[str, HeatNode],
         processes: Sequence[Process],
         deployment: heat_conf.Deployment,
@@ -93,55 +94,56 @@ class Check(pulumi.ComponentResource):
         after: Mapping[str, Sequence[pulumi.Resource]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Look everywhere.
+        """Check the processes, the messaging options, the engines at the broker, and the way through the proxy.
 
         Args:
             name: the component's name.
-            front: the host from which the proxy is asked.
-            proxy: running.
-            fronted: the ReST and the CFN listener.
-            nodes: by name.
+            front: the host that sends requests through the proxy.
+            proxy: the proxy.
+            fronted: the proxy's listeners, one for each API.
+            nodes: the nodes by their names.
             processes: the plan.
-            deployment: how many workers an engine has.
-            control: says where Keystone is, and who Heat is there.
-            after: what must be done before on each node, such as the last process stopped.
+            deployment: with the number of workers of an engine.
+            control: with Keystone's URL and Heat's own user there.
+            after: what must be done before on each node, such as stopping unplanned processes.
             opts: of the component.
         """
         super().__init__("heat:check:Check", name, {}, opts)
         workers = len(of_kind(processes, Kind.ENGINE)) * deployment.engine_workers
         first = next(iter(nodes))
-        # Where all engines are counted, those of every other node have to be as planned.
+        # The first node counts the engines of all nodes, so all nodes must be as planned before.
         everywhere = [resource for done in after.values() for resource in done]
-        looks = [
+        checks = [
             node.check(on_node(processes, at), everywhere, engines_in_all=workers)
             if at == first
             else node.check(on_node(processes, at), after[at])
             for at, node in nodes.items()
         ]
         messaging = {at: node.messaging(processes, after[at]) for at, node in nodes.items()}
-        equal = pulumi.Output.all(**messaging).apply(_refuse_unequal)
+        equal = pulumi.Output.all(**messaging).apply(_refuse_differences)
 
         def spec(inside: str) -> dict[str, object]:
-            api, cfn = (
+            apis = [
                 {
                     "listener": listener.name,
-                    # Where the proxy listens, which may not be where clients find it.
+                    # The proxy's own address. Clients may use another one.
                     "url": f"http://{inside}:{listener.port}",
                     "backends": {
                         process.backend: f"{process.unit} on {process.node} ({process.address})"
                         for process in listener.processes
                     },
+                    "probe": asdict(APIS[listener.kind].probe),
                 }
                 for listener in fronted
-            )
-            return {"socket": proxy.socket, "seconds": _SECONDS, "api": api, "cfn": cfn}
+            ]
+            return {"socket": proxy.socket, "seconds": _SECONDS, "apis": apis}
 
         source = program_text("proxy/check_proxy.py")
         program = front.file("check-program", _PROGRAM, source, parent=self)
         certificates = [front.file("ca", path, text, parent=self) for path, text in control.files.items()]
         plan = "\0".join([proxy.digest, source, *(process.name for process in processes)])
         text = pulumi.Output.all(
-            control.service, control.keystone_url, control.ca_file, proxy.inside, equal,
+            control.service, control.keystone_url, control.ca_file, proxy.internal_address, equal,
             *(node.digest for node in nodes.values()),
         ).apply(
             lambda known: render(
@@ -156,5 +158,5 @@ class Check(pulumi.ComponentResource):
                 },
             )
         )  # fmt: skip
-        self.done = front.script("check", text, parent=self, after=[program, *certificates, *proxy.running, *looks])
-        self.register_outputs({})
+        self.done = front.script("check", text, parent=self, after=[program, *certificates, *proxy.running, *checks])
+        self.register_outputs({"processes": [process.name for process in processes], "engine_workers": workers})

@@ -1,27 +1,21 @@
-"""Turn a template and its values into text. Pure, but for reading the template.
-
-Does not know where a text goes: `components.remote` ships it.
-"""
+"""Render a template with its values. Pure, but for reading the files of templates/, programs/ and locks/."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import jinja2
-import pulumi
 
 from components.text import escaped, yaml_text
 
 _ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = _ROOT / "templates"
-# Programs that run on hosts, shipped as they are.
+# Programs that run on hosts, copied there unchanged.
 PROGRAMS = _ROOT / "programs"
-# Requirement lists, every version pinned with its digests.
+# Requirement lists: every version is pinned, with its digests.
 LOCKS = _ROOT / "locks"
 # uv installs Python packages on the hosts: templates/scripts/venv.inc.sh.
 UV_VERSION = re.findall(r"uv==(\S+)", (LOCKS / "uv.txt").read_text())[0]
@@ -39,7 +33,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # These are shell scripts and INI files, not HTML; values are quoted by `sh` where a shell reads them.
+        # These are shell scripts and INI files, not HTML. The filter `sh` quotes the values that a shell reads.
         autoescape=False,  # noqa: S701
     )
     environment.filters["sh"] = _sh
@@ -69,8 +63,3 @@ def render(template: str, **values: object) -> str:
 def program_text(path: str) -> str:
     """Return the text of `programs/<path>`, such as "heat/engine.py"."""
     return (PROGRAMS / path).read_text()
-
-
-def render_output(template: str, values: Mapping[str, pulumi.Input[Any]]) -> pulumi.Output[str]:
-    """Render with values that are known only later, or are secret: the text is a secret where one of them is."""
-    return pulumi.Output.all(**values).apply(lambda known: render(template, **known))

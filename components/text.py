@@ -1,4 +1,4 @@
-"""Texts that come from outside, before they become lines of files and scripts. Pure."""
+"""Check and escape texts from users and files. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import json
 import re
 import unicodedata
 
-# Control and format characters (line breaks, NUL, DEL, C1, directions of writing), halves of surrogate pairs, and
-# Unicode's separators of lines and paragraphs. Each of them ends a line or hides a part of it for some reader.
+# Control and format characters (line breaks, NUL, DEL, C1, writing directions), halves of surrogate pairs, and
+# Unicode's line and paragraph separators. Each ends a line, or hides a part of it, for some readers.
 _REFUSED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _LONGEST = 80
 
 
 def control_character(text: str, *, but: str = "") -> str:
-    """The first character that no text may have, by its number such as U+000A; empty where there is none."""
+    """The first control character of a text as its number, such as "U+000A"; empty if there is none.
+
+    Args:
+        text: any text.
+        but: control characters that are allowed.
+    """
     if text.isprintable():
         return ""
     found = (char for char in text if unicodedata.category(char) in _REFUSED and char not in but)
@@ -21,20 +26,20 @@ def control_character(text: str, *, but: str = "") -> str:
 
 
 def escaped(text: str) -> str:
-    """The same on one line: every control character by its number, as JSON and YAML have it."""
+    """A text on one line, with JSON escapes for control characters."""
     if not control_character(text):
         return text
     return "".join(json.dumps(char)[1:-1] if control_character(char) else char for char in text)
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
-    """A text as it may be shown in a message: on one line, and not longer than that."""
+    """A text for a message: on one line, cut to a maximum length."""
     shown = escaped(text[: longest + 1])
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def yaml_text(text: str) -> str:
-    """A text as a double-quoted scalar of YAML, which every reader of YAML takes for just this text."""
+    """A text as a double-quoted YAML scalar that every YAML parser reads as this text."""
     quoted = json.dumps(text, ensure_ascii=False)
     return re.sub(
         r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]",

@@ -1,4 +1,4 @@
-"""How long each part of a deployment waits for another: a chain, in which whoever waits for one waits longer. Pure.
+"""A chain of timeouts, each longer than the one that it depends on. Pure.
 
 proxy_server > uwsgi > rpc_response        api_stop > uwsgi        engine_stop > engine_graceful
 """
@@ -11,9 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """`longer` has to exceed `shorter`, and does so by `margin` seconds where nobody says otherwise.
+    """A rule of the chain: one timeout must exceed another one.
 
-    `consequence` is what becomes of requests or work if it does not.
+    Attributes:
+        longer: a field of Timeouts.
+        shorter: the field that it must exceed.
+        margin: by how many seconds it does so by default.
+        consequence: what happens to requests or to work otherwise.
     """
 
     longer: str
@@ -22,25 +26,25 @@ class Link:
     consequence: str
 
 
-# Each follows from one that stands before it.
+# In order: `shorter` is given, or the `longer` of an earlier link.
 LINKS = (
     Link(
         longer="uwsgi",
         shorter="rpc_response",
         margin=5,
-        consequence="uWSGI breaks off a request that Heat is about to answer",
+        consequence="uWSGI aborts a request that Heat is about to answer",
     ),
     Link(
         longer="proxy_server",
         shorter="uwsgi",
         margin=5,
-        consequence="HAProxy answers 504 to what Heat is about to answer",
+        consequence="HAProxy answers 504 to a request that Heat is about to answer",
     ),
     Link(
         longer="api_stop",
         shorter="uwsgi",
         margin=10,
-        consequence="systemd kills an API that is ending its requests",
+        consequence="systemd kills an API that is finishing its requests",
     ),
     Link(
         longer="engine_stop",
@@ -53,15 +57,15 @@ LINKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """Seconds.
+    """Timeouts in seconds.
 
     Attributes:
-        rpc_response: that an API waits for an engine.
-        uwsgi: that uWSGI waits on a connection, and gives to what is in work when it is told to stop.
-        proxy_server: that HAProxy waits for an API.
-        api_stop: that systemd waits for an API to stop.
-        engine_graceful: that an engine which is told to stop has to finish what it has begun.
-        engine_stop: that systemd waits for an engine to stop.
+        rpc_response: an API waits for an engine's reply.
+        uwsgi: uWSGI waits on a connection, and for running requests when it stops.
+        proxy_server: HAProxy waits for an API's response.
+        api_stop: systemd waits for an API to stop.
+        engine_graceful: an engine that stops may finish its running work.
+        engine_stop: systemd waits for an engine to stop.
     """
 
     rpc_response: int
@@ -72,12 +76,15 @@ class Timeouts:
     engine_stop: int
 
 
-def chain(given: Mapping[str, int]) -> tuple[Timeouts, list[tuple[Link, int, int]]]:
-    """The whole chain, of what is given of it: `rpc_response` and `engine_graceful` at least.
+def complete_chain(given: Mapping[str, int]) -> tuple[Timeouts, list[tuple[Link, int, int]]]:
+    """Complete the chain with defaults, and correct the links that do not hold.
+
+    Args:
+        given: seconds by field of Timeouts: at least `rpc_response` and `engine_graceful`.
 
     Returns:
-        The timeouts, in which every link holds, and what had to be changed for that: the link, what its longer one
-        was, and what its shorter one is.
+        The timeouts, for which every link holds, and the corrections: the link, its longer timeout as given, and its
+        shorter timeout.
     """
     values, broken = dict(given), []
     for link in LINKS:

@@ -1,25 +1,29 @@
-"""Which process runs where, on which port. Pure: the same numbers give the same plan.
+"""The kinds of Heat process, and which process runs where on which port. Pure: equal inputs give an equal plan.
+
+`Kind` and `APIS` are the table of process kinds: whatever differs between kinds is in a row of it.
 
 Two rules make a deployment safe to grow:
 
-* a process is known by its node and its ordinal (engines) or port (APIs) there, so that the processes of N are a
-  subset of those of N+1 and a larger number moves nothing;
-* processes are spread evenly, the first nodes taking what is left over.
+* a process is identified by its node and its ordinal (engines) or port (APIs) on that node, so the processes of N are
+  a subset of the processes of N+1, and a larger number moves nothing;
+* processes are spread evenly, and the first nodes take the remainder.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
 
-# APIs of one kind on one node take every tenth port: 8004, 8014, … and 8000, 8010, …, so that the two kinds never
-# meet however many there are.
+# APIs of one kind on one node take every tenth port: 8004, 8014, … and 8000, 8010, …, so that two kinds never meet,
+# however many there are.
 PORT_STRIDE = 10
+_MAX_PORT = 65535
 
 
 class Kind(enum.Enum):
-    """The three processes of Heat, by the names of their systemd units."""
+    """A kind of Heat process, by the name of its systemd unit."""
 
     ENGINE = "heat-engine"
     API = "heat-api"
@@ -27,33 +31,116 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A request that only a working API answers in this way, sent through the proxy at the end of an `up`.
+
+    Attributes:
+        path: of the URL; {project} is the id of the project that `token` is for.
+        status: the HTTP status of the answer.
+        contains: a text in the body of the answer.
+        token: whether the request has a token of Keystone.
+    """
+
+    path: str
+    status: int
+    contains: str
+    token: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogEntry:
+    """A service in Keystone's catalogue. The URL of its endpoints is the proxy's, followed by `path`."""
+
+    name: str
+    type: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """What differs between Heat's APIs.
+
+    Attributes:
+        title: the API's name in a sentence.
+        port: the default port of the proxy and of the first process on a node.
+        listener: the listener's name in the proxy.
+        client_path: what clients append to the proxy's URL.
+        application: the WSGI application, as module:name.
+        section: the section of heat.conf where Heat's own program finds its address and port.
+        probe: the request that checks the API.
+        catalog: the API's entry in Keystone's catalogue.
+    """
+
+    title: str
+    port: int
+    listener: str
+    client_path: str
+    application: str
+    section: str
+    probe: Probe
+    catalog: CatalogEntry
+
+
+APIS: Mapping[Kind, Api] = {
+    Kind.API: Api(
+        title="ReST",
+        port=8004,
+        listener="rest_api_proxy",
+        client_path="",
+        application="heat.wsgi.api:application",
+        section="heat_api",
+        # An engine answers this one: it takes the whole way, through proxy, API, broker, engine and database.
+        probe=Probe(path="/v1/{project}/stacks?limit=1", status=200, contains='"stacks"', token=True),
+        catalog=CatalogEntry(name="heat", type="orchestration", path="/v1/%(project_id)s"),
+    ),
+    Kind.CFN: Api(
+        title="CFN",
+        port=8000,
+        listener="cfn_api_proxy",
+        client_path="/v1/",
+        application="heat.wsgi.cfn:application",
+        section="heat_api_cfn",
+        # The answer to a request without a signature. Any other answer takes Keystone's word.
+        probe=Probe(path="/v1/", status=400, contains="IncompleteSignature", token=False),
+        catalog=CatalogEntry(name="heat-cfn", type="cloudformation", path="/v1"),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """A host that runs Heat processes.
 
-    A number that is not None is the node's own: it takes that many, and the rest is spread over the other nodes.
+    `pinned` has the node's own number of processes of a kind. Where it has none (or None), the node takes a share of
+    what the other nodes leave.
     """
 
     name: str
     address: str
-    engines: int | None = None
-    apis: int | None = None
-    cfn_apis: int | None = None
+    pinned: Mapping[Kind, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
-    """One systemd unit instance."""
+    """A planned process, one instance of a systemd template unit.
+
+    Attributes:
+        kind: which process of Heat.
+        node: the node's name.
+        address: the node's IPv4 address.
+        instance: engines: 1, 2, … on this node. APIs: the port.
+    """
 
     kind: Kind
     node: str
     address: str
-    # Engines: 1, 2, … on this node. APIs: the port it listens on.
+    # Engines: 1, 2, … on this node. APIs: the port that the process listens on.
     instance: int
 
     @property
     def port(self) -> int | None:
-        """The port an API listens on; None for an engine."""
-        return None if self.kind is Kind.ENGINE else self.instance
+        """The port that an API listens on; None for an engine."""
+        return self.instance if self.kind in APIS else None
 
     @property
     def backend(self) -> str:
@@ -67,12 +154,12 @@ class Process:
 
     @property
     def name(self) -> str:
-        """Unique in the deployment: the name of its Pulumi resource and its `[DEFAULT] host`."""
+        """The process's name, unique in the deployment: also of its Pulumi resource, and its `[DEFAULT] host`."""
         return f"{self.node}-{self.kind.value}-{self.instance}"
 
 
 class PlacementError(ValueError):
-    """Numbers that cannot be placed. `problems` has one sentence for each."""
+    """Numbers or ports that do not fit the nodes. `problems` has one sentence for each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -80,77 +167,76 @@ class PlacementError(ValueError):
 
 
 def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
-    """Share `total` among nodes: pinned numbers first, the rest evenly, the first nodes taking what is left over.
+    """Share `total` among nodes: pinned numbers first, the rest evenly; the first nodes take the remainder.
 
     >>> spread(5, [None, None])
     [3, 2]
     >>> spread(5, [1, None, None])
     [1, 2, 2]
 
+    Args:
+        total: the sum of the result.
+        pinned: for each node, its fixed number, or None for a share of the rest.
+
+    Returns:
+        The number of each node, in the order of `pinned`.
+
     Raises:
-        PlacementError: the pinned numbers exceed the total, or leave some over with no node to take them.
+        PlacementError: the pinned numbers exceed the total, or every node is pinned and the numbers fall short of it.
     """
-    taken = sum(number for number in pinned if number is not None)
+    fixed = sum(number for number in pinned if number is not None)
     free = sum(number is None for number in pinned)
-    left = total - taken
-    if left < 0:
-        raise PlacementError([f"the nodes' own numbers add up to {taken}, more than the {total} in all"])
-    if left and not free:
+    rest = total - fixed
+    if rest < 0:
+        raise PlacementError([f"the nodes' fixed numbers add up to {fixed}, more than the total of {total}"])
+    if rest and not free:
         raise PlacementError(
-            [f"the nodes' own numbers add up to {taken}, and no node is free to take the other {left}"]
+            [f"the nodes' fixed numbers add up to {fixed}, and no node is left for the other {rest} of {total}"]
         )
     shares: list[int] = []
-    ordinal = 0
+    index = 0
     for number in pinned:
         if number is not None:
             shares.append(number)
             continue
-        shares.append(left // free + (ordinal < left % free))
-        ordinal += 1
+        shares.append(rest // free + (index < rest % free))
+        index += 1
     return shares
 
 
-def place(
-    nodes: Sequence[Node], *, engines: int, apis: int, cfn_apis: int, api_port: int, cfn_port: int
+def plan_processes(
+    nodes: Sequence[Node], *, counts: Mapping[Kind, int], ports: Mapping[Kind, int]
 ) -> tuple[Process, ...]:
     """Plan every process of a deployment.
 
     Args:
         nodes: the Heat nodes, in their lasting order.
-        engines: how many heat-engine processes in all.
-        apis: how many heat-api processes in all.
-        cfn_apis: how many heat-api-cfn processes in all.
-        api_port: the port of a node's first heat-api; further ones take every tenth port.
-        cfn_port: the same for heat-api-cfn.
+        counts: the number of processes of each kind in the deployment.
+        ports: for each kind of API, the port of a node's first process; further processes take every tenth port.
 
     Returns:
         The processes, by kind, then node, then instance.
 
     Raises:
-        PlacementError: numbers or ports that cannot be had; all problems at once.
+        PlacementError: numbers or ports that do not fit; all problems at once.
     """
-    problems: list[str] = []
-    if api_port % PORT_STRIDE == cfn_port % PORT_STRIDE:
-        problems.append(
-            f"ports {api_port} and {cfn_port} share their last digit: "
-            f"APIs take every {PORT_STRIDE}th port, so theirs would meet"
-        )
-    wanted = (
-        (Kind.ENGINE, engines, [node.engines for node in nodes], 1, 1),
-        (Kind.API, apis, [node.apis for node in nodes], api_port, PORT_STRIDE),
-        (Kind.CFN, cfn_apis, [node.cfn_apis for node in nodes], cfn_port, PORT_STRIDE),
-    )
+    problems = [
+        f"ports {one} and {other} share their last digit: APIs take every {PORT_STRIDE}th port, so theirs would meet"
+        for one, other in combinations(ports.values(), 2)
+        if one % PORT_STRIDE == other % PORT_STRIDE
+    ]
     processes: list[Process] = []
-    for kind, total, pinned, first, step in wanted:
+    for kind in Kind:
+        first, step = (ports[kind], PORT_STRIDE) if kind in APIS else (1, 1)
         try:
-            shares = spread(total, pinned)
+            shares = spread(counts[kind], [node.pinned.get(kind) for node in nodes])
         except PlacementError as error:
             problems += [f"{kind.value}: {problem}" for problem in error.problems]
             continue
         for node, share in zip(nodes, shares, strict=True):
             instances = range(first, first + share * step, step)
-            if kind is not Kind.ENGINE and share and instances[-1] > 65535:  # noqa: PLR2004
-                problems.append(f"{kind.value}: port {instances[-1]} on {node.name} is beyond 65535")
+            if kind in APIS and share and instances[-1] > _MAX_PORT:
+                problems.append(f"{kind.value}: port {instances[-1]} on {node.name} is beyond {_MAX_PORT}")
             processes += [
                 Process(kind=kind, node=node.name, address=node.address, instance=instance) for instance in instances
             ]
@@ -165,7 +251,7 @@ def of_kind(processes: Iterable[Process], kind: Kind) -> tuple[Process, ...]:
 
 
 def rolling_batches(processes: Sequence[Process], batch: int) -> list[tuple[Process, ...]]:
-    """Who restarts together: the first alone, to be seen to work before another is touched, then `batch` at a time."""
+    """Which processes restart together: the first alone, as a test for the others, then `batch` at a time."""
     rest = processes[1:]
     return [tuple(processes[:1]), *(tuple(rest[at : at + batch]) for at in range(0, len(rest), batch))]
 

@@ -15,11 +15,12 @@ sys.path.insert(0, str(ROOT))
 from components.check import Check  # noqa: E402
 from components.control_plane.client_config import ClientConfig  # noqa: E402
 from components.heat.caretaker import Caretaker  # noqa: E402
-from components.heat.node import common_rpc_version, run_in_batches  # noqa: E402
-from components.hosts.containers import machine_routes  # noqa: E402
+from components.heat.processes import run_in_batches, stop_on_destroy, stop_unplanned  # noqa: E402
+from components.heat.schema import common_rpc_version, require_rpc_version, sync_schema  # noqa: E402
 from components.hosts.firewall import HostFirewall  # noqa: E402
+from components.hosts.subnets import parse_routes  # noqa: E402
 from components.topology import on_node  # noqa: E402
-from infra import outputs  # noqa: E402
+from infra import outputs, remedies  # noqa: E402
 from infra.build.control_plane import find_control_plane  # noqa: E402
 from infra.build.inventory import find_inventory  # noqa: E402
 from infra.build.nodes import make_nodes  # noqa: E402
@@ -29,7 +30,7 @@ from infra.settings import load as configured  # noqa: E402
 
 # The settings, and the plan that follows from them: which process runs where, and what the proxy listens on.
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
-routes = machine_routes(Path("/proc/net/route").read_text())
+routes = parse_routes(Path("/proc/net/route").read_text())
 raw, secrets = configured.read(pulumi.Config())
 settings = configured.load(stack, raw, routes, secrets)
 processes, listeners = settings.processes, plan_listeners(settings)
@@ -37,8 +38,7 @@ processes, listeners = settings.processes, plan_listeners(settings)
 # The hosts: the front host, which has the original addresses, and the Heat nodes.
 inventory = find_inventory(settings, stack=stack, root=ROOT)
 for host in inventory.hosts.values():
-    # Reports a host that does not answer while Pulumi waits for it.
-    host.watch()
+    host.warn_if_silent()
 
 # The control plane (database, broker, cache, Keystone) behind a firewall; then the firewall of the nodes.
 firewall = HostFirewall("firewall", hosts=inventory.hosts, closed=settings.closed)
@@ -49,17 +49,19 @@ firewall.close_nodes()
 nodes = make_nodes(settings, inventory, control)
 first = next(iter(nodes.values()))
 rpc_version = common_rpc_version(nodes)
-compatible = [node.require_rpc_version(rpc_version) for node in nodes.values()]
-synced = first.sync_schema(rpc_version, after=[*compatible, *control.prepare(first)], dump=control.dump)
+compatible = [require_rpc_version(node, rpc_version, remedy=remedies.OTHER_VHOST) for node in nodes.values()]
+synced = sync_schema(first, rpc_version, after=[*compatible, *control.prepare(first)], dump=control.dump)
 ready = [synced, control.register(first)]
 ready.append(first.publish_membership(list(nodes), after=ready))
 
 # Start the planned processes, then configure the proxy, then stop the processes that are no longer planned.
 running = run_in_batches(nodes, processes, after=ready, batch=settings.rolling_batch)
-on_destroy = [node.leave(after=[*control.ready, *firewall.needed_by(name)]) for name, node in nodes.items()]
+on_destroy = [
+    stop_on_destroy(node, after=[*control.ready, *firewall.teardown_dependencies(name)]) for name, node in nodes.items()
+]
 proxy = make_proxy(settings, inventory, listeners, after=[*running, *on_destroy])
 retired = {
-    name: node.retire(on_node(processes, name), firewall=firewall.digest(name), after=proxy.running)
+    name: stop_unplanned(node, on_node(processes, name), firewall=firewall.digest(name), after=proxy.running)
     for name, node in nodes.items()
 }
 

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 import pulumi
 
 from components.control_plane.client_config import ClientConfig
+from components.topology import APIS
 from infra.build.inventory import Inventory
 from infra.settings.model import Settings
 
+# The name of the output with each API's URL: heatApiUrl, heatCfnUrl.
+API_URLS = {kind: f"heat{kind.value.rpartition('-')[2].capitalize()}Url" for kind in APIS}
 # The outputs' names before they had the style of the settings' names. They will be removed with the next release.
 FORMER = {
     "heat_api_url": "heatApiUrl",
@@ -31,11 +34,14 @@ def describe(
         keystone_url: Keystone's URL, with its version.
         clients: the logins of clients.
     """
-    deployment = inventory.public_address.apply(settings.deployment_at)
-    stats = inventory.front.outside.apply(lambda address: f"http://{address}:{settings.stats_port}/")
+    urls = inventory.public_address.apply(
+        lambda address: {
+            name: settings.deployment_at(address).urls[kind] + APIS[kind].client_path for kind, name in API_URLS.items()
+        }
+    )
+    stats = inventory.front.public_address.apply(lambda address: f"http://{address}:{settings.stats_port}/")
     return {
-        "heatApiUrl": deployment.apply(lambda known: known.api_url),
-        "heatCfnUrl": deployment.apply(lambda known: f"{known.cfn_url}/v1/"),
+        **{name: urls[name] for name in API_URLS.values()},
         "keystoneUrl": keystone_url,
         **({} if settings.octavia else {"haproxyStatsUrl": stats}),
         "nodes": [{"name": name, "address": address} for name, address in settings.addresses.items()],

@@ -1,27 +1,27 @@
 #!/bin/sh
-# A container engine and what builds the base image, from the distribution's packages where they are missing.
+# Install a container engine, and what builds the base image, from the distribution's packages if they are missing.
 set -eu
 
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 
-wanted=
+missing=
 answers() { command -v "$1" >/dev/null && $sudo "$1" info >/dev/null 2>&1; }
 if ! answers podman && ! answers docker; then
-    # netavark is the network of podman 4 and later, and works by iptables without asking for it; older ones bring their
-    # own. crun, which podman asks for by itself, cannot run everywhere: runc is the other one to try.
-    wanted="podman runc iptables"
-    if apt-cache show netavark >/dev/null 2>&1; then wanted="$wanted netavark"; fi
+    # podman 4 and later need netavark for networks, which needs iptables without depending on it; an older podman has its
+    # own. crun, podman's own dependency, cannot run everywhere: runc is the alternative.
+    missing="podman runc iptables"
+    if apt-cache show netavark >/dev/null 2>&1; then missing="$missing netavark"; fi
 fi
-command -v mmdebstrap >/dev/null || wanted="$wanted mmdebstrap gpg"
-[ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || wanted="$wanted debian-archive-keyring"
-command -v ip >/dev/null || wanted="$wanted iproute2"
-command -v ssh-keygen >/dev/null || wanted="$wanted openssh-client"
-[ -n "$wanted" ] || exit 0
+command -v mmdebstrap >/dev/null || missing="$missing mmdebstrap gpg"
+[ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
+command -v ip >/dev/null || missing="$missing iproute2"
+command -v ssh-keygen >/dev/null || missing="$missing openssh-client"
+[ -n "$missing" ] || exit 0
 
-command -v apt-get >/dev/null || { echo "install these first, by this system's own means:$wanted" >&2; exit 1; }
-echo "Installing from the distribution's packages:$wanted"
+command -v apt-get >/dev/null || { echo "This system has no apt-get. Install these packages with its own package manager, then try again:$missing" >&2; exit 1; }
+echo "Installing from the distribution's packages:$missing"
 # shellcheck disable=SC2086 # words
 $sudo sh -c 'DEBIAN_FRONTEND=noninteractive; export DEBIAN_FRONTEND
-    apt-get -qq update && apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >/dev/null' sh $wanted
-answers podman || answers docker || { echo "no container engine answers: try $sudo podman info" >&2; exit 1; }
+    apt-get -qq update && apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >/dev/null' sh $missing
+answers podman || answers docker || { echo "The container engine does not work. To see why, type: $sudo podman info" >&2; exit 1; }

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Lists anew which options each release of Heat knows: components/heat/options.txt. Installs the releases for that, in a
-# directory that it removes. Read the diff, then run the tests.
+# List again which options each release of Heat knows: components/heat/options.txt. Installs the releases in a directory
+# that it removes. Read the diff, then run the tests.
 set -eu
 cd "$(dirname "$0")/.."
 uv=${UV:-uv}
-command -v "$uv" >/dev/null || { echo "uv is wanted: pip install uv, or UV=/where/it/is make options" >&2; exit 1; }
+command -v "$uv" >/dev/null || { echo "uv is required. Type: pip install uv, or UV=/path/to/uv make options" >&2; exit 1; }
 
 # One release of each series, the oldest first.
 releases=${RELEASES:-24.1.2 25.0.2 26.0.2 27.0.1}

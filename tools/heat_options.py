@@ -1,7 +1,7 @@
-"""Which options each release of Heat knows: makes components/heat/options.txt.
+"""List which options each release of Heat knows, for components/heat/options.txt.
 
-`list` prints what the Heat in whose environment this runs knows; `merge` makes one table of several such lists. Run by
-tools/heat-options.sh, which installs the releases.
+`list` prints the options of the Heat in whose environment it runs; `merge` combines several such lists in one table.
+tools/heat-options.sh installs the releases and runs both.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ NAMESPACES = (
     "oslo.cache", "oslo.db", "oslo.log", "oslo.messaging", "oslo.middleware", "oslo.policy", "oslo.reports",
     "oslo.versionedobjects", "osprofiler",
 )  # fmt: skip
-# Where engines are eventlet's, and where they are threads'.
+# Namespaces of releases whose engines use eventlet, and of those whose engines use threads.
 EVENTLET = ("oslo.service.periodic_task", "oslo.service.service", "oslo.service.sslutils")
 THREADS = ("cotyledon",)
 LAST_EVENTLET = 24
-# Keystone's ways to log in: each brings options of its own into the section that names it as auth_type.
+# Keystone's authentication plugins: each adds options to the section that names it as auth_type.
 PLUGINS = ("password", "token", "v3applicationcredential", "v3password", "v3token")
 FLAGS = ("secret", "multi", "list", "dashed")
 HEADER = """\
@@ -50,7 +50,7 @@ def _entry(section: str, option: Any) -> dict[str, Any]:  # noqa: ANN401 # oslo.
 
 def known() -> Iterator[dict[str, Any]]:
     """Every option of the Heat that is installed here."""
-    # Only Heat's own environment has these, and a table is made without them.
+    # Only Heat's own environment has these modules; `merge` runs without them.
     from keystoneauth1 import loading  # noqa: PLC0415
     from oslo_config import generator  # noqa: PLC0415
 

@@ -1,8 +1,8 @@
-"""The existing hosts of a stack, as tools/hostkeys.sh asks them for their keys.
+"""List the existing hosts of a stack for tools/hostkeys.sh.
 
-Takes what `pulumi config --json` prints on stdin. Prints a line for the user of the jump host, then one for each host,
-the jump host first: where it stands in the settings, address, port, "jump" where it is reached over the jump host, and
-the key that is pinned. Every value has the form of its setting, so that none is an option or a command for ssh.
+Reads the output of `pulumi config --json` on stdin. Prints the user of the jump host, then a line for each host, the
+jump host first: its path in the settings, address, port, "direct" or "jump" (how it is reached), and its pinned key.
+Every value is validated, so that none can be an option or a command for ssh.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Run as a file, this finds the program beside its own directory.
+# Run as a file, this has to find the program in the directory above its own.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from infra.settings.existing import HostSettings
@@ -23,7 +23,7 @@ from infra.settings.refusals import Refusals
 
 
 def _pinned(host: object) -> str:
-    """The key of a host in the settings, which is taken out of them: a wrong one is no reason not to fetch another."""
+    """The pinned key of a host, removed from its settings: a malformed key must not prevent fetching a new one."""
     key = host.pop("hostKey", "") if isinstance(host, dict) else ""
     return key.split(" ")[1] if isinstance(key, str) and not HOST_KEY.refusal(key) else "-"
 
@@ -37,7 +37,8 @@ def listed(stack: str, config: Mapping[str, Any]) -> list[str]:
     given = config.get("heat-scaleout:existing", {})
     if given.get("secret"):
         raise SystemExit(
-            "hostkeys: existing has a part that was set with --secret, and none of it is one: set that part without"
+            "hostkeys: existing has a part that was set with --secret, and none of its parts is a secret: "
+            "set that part again without --secret"
         )
     raw = given.get("objectValue", given.get("value", {}))
     nodes = raw.get("nodes", []) if isinstance(raw, dict) else []

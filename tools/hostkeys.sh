@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetch the keys of existing hosts, once, and pin them: what `make hostkeys` does. Shows their fingerprints, to be
-# compared with what the hosts themselves say (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), and asks.
+# Fetch the SSH host keys of existing hosts and pin them in the stack's file: what `make hostkeys` runs. Shows the
+# fingerprints before it asks. Compare them with those on the hosts: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
 #
 #   tools/hostkeys.sh STACK [--yes]
 set -eu
@@ -11,19 +11,19 @@ export STACK
 . ./env.sh
 
 fail() {
-    # What a server on the network says of itself is no command for a terminal.
+    # A message may contain what a server sent: no control characters for the terminal.
     printf 'hostkeys: %s\n' "$*" | tr -cd '[:print:]\n' >&2
     exit 1
 }
 
 yes=
 [ "${2-}" != --yes ] || yes=1
-[ -n "$yes" ] || [ -t 0 ] || fail "nobody is here to compare fingerprints: run it in a terminal, or with --yes where the network is to be trusted"
+[ -n "$yes" ] || [ -t 0 ] || fail "there is no terminal to compare fingerprints in. Run it in a terminal, or with --yes if you trust the network."
 for tool in ssh ssh-keyscan ssh-keygen; do
-    command -v "$tool" >/dev/null || fail "$tool is missing: apt install openssh-client"
+    command -v "$tool" >/dev/null || fail "$tool is missing. Type: apt install openssh-client"
 done
 
-# A private key in the settings goes to an agent of this script's own, and onto no disk. The agent ends with the script.
+# A private key in the settings goes into an ssh-agent that ends with this script, and never onto a disk.
 if [ -z "${HOSTKEYS_AGENT-}" ] && [ -n "$(pulumi config get sshPrivateKey 2>/dev/null </dev/null)" ]; then
     HOSTKEYS_AGENT=1
     export HOSTKEYS_AGENT
@@ -36,21 +36,21 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# What has the form of its setting, and nothing else: the user of the jump host, then a line for each host.
+# Validated values only: the user of the jump host, then a line for each host.
 pulumi config --json >"$work/config"
-.venv/bin/python tools/hostkeys.py "$STACK" <"$work/config" >"$work/told"
-user=$(head -n 1 "$work/told")
-tail -n +2 "$work/told" >"$work/hosts"
-[ -s "$work/hosts" ] || fail "no host has an address yet; type: pulumi config set --path existing.front.address 10.0.0.1 --stack $STACK"
+.venv/bin/python tools/hostkeys.py "$STACK" <"$work/config" >"$work/listed"
+user=$(head -n 1 "$work/listed")
+tail -n +2 "$work/listed" >"$work/hosts"
+[ -s "$work/hosts" ] || fail "no host has an address yet. Type: pulumi config set --path existing.front.address 10.0.0.1 --stack $STACK"
 
 confirm() {
     [ -z "$yes" ] || return 0
     printf '%s [y/N] ' "$1" >&2
     read -r answer </dev/tty
-    case "$answer" in y | Y | yes) ;; *) fail "nothing was written" ;; esac
+    case "$answer" in y | Y | yes) ;; *) fail "nothing was changed" ;; esac
 }
 
-# Log in to the jump host, whose key was confirmed before.
+# Run a command on the jump host, whose key the operator has confirmed.
 over_jump() {
     ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=10 -o StrictHostKeyChecking=yes \
         -o UserKnownHostsFile="$work/known" -o GlobalKnownHostsFile=/dev/null -o HostKeyAlgorithms=ssh-ed25519 \
@@ -64,19 +64,19 @@ while read -r path address port way pinned; do
     *) line=$(over_jump ssh-keyscan -T 10 -t ed25519 -p "$port" -- "$address" 2>"$work/error") || line= ;;
     esac
     line=$(echo "$line" | grep ' ssh-ed25519 ' | head -n 1 | cut -d ' ' -f 2-3)
-    [ -n "$line" ] || fail "$path ($address port $port) shows no ed25519 key: $(tail -n 1 "$work/error")"
+    [ -n "$line" ] || fail "$path ($address port $port) offers no ed25519 host key: $(tail -n 1 "$work/error")"
     echo "$path $line" >>"$work/keys"
     note=
-    [ "$pinned" = - ] || [ "$pinned" = "${line#* }" ] || note=", NOT the key that is pinned"
+    [ "$pinned" = - ] || [ "$pinned" = "${line#* }" ] || note=", NOT the pinned key"
     echo "$path $address $(echo "$line" | ssh-keygen -lf - | cut -d ' ' -f 2)$note"
     if [ "$path" = existing.jump ]; then
         confirm "Is this the jump host's key?"
         jump_address=$address jump_port=$port
         echo "$([ "$port" = 22 ] && echo "$address" || echo "[$address]:$port") $line" >"$work/known"
-        # The key that the hosts take is in the settings, or in the operator's own agent.
+        # The private key for the hosts is in the settings, or in the operator's own agent.
         if [ -n "${HOSTKEYS_AGENT-}" ]; then
             pulumi config get sshPrivateKey </dev/null | SSH_ASKPASS_REQUIRE=never ssh-add -q -t 600 - ||
-                fail "sshPrivateKey cannot be used; type: pulumi config set --secret sshPrivateKey --stack $STACK <~/.ssh/id_ed25519"
+                fail "sshPrivateKey is not a usable private key. Type: pulumi config set --secret sshPrivateKey --stack $STACK <~/.ssh/id_ed25519"
         fi
     fi
 done <"$work/hosts"

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Pin every package anew, with its digests: requirements.txt for the project, and below locks/ a list for each release of
+# Pin every package again, with its digests: requirements.txt for the project, and in locks/ a list for each release of
 # Heat, for Keystone, for the uv that installs them, and for the benchmark's plots. Read the diff, then run all tests.
 #
-#   UV_VERSION=…   another release of the uv on the hosts than the pinned one
+#   UV_VERSION=…   the release of uv for the hosts; default: the pinned one
 set -eu
 cd "$(dirname "$0")/.."
 uv=${UV:-uv}
-command -v "$uv" >/dev/null || { echo "uv is wanted: pip install uv, or UV=/where/it/is make lock" >&2; exit 1; }
+command -v "$uv" >/dev/null || { echo "uv is required. Type: pip install uv, or UV=/path/to/uv make lock" >&2; exit 1; }
 
 "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 pyproject.toml \
     -o requirements.txt
 
-# What draws the benchmark's plots, in an environment of its own.
+# For the benchmark's plots, in an environment of its own.
 echo matplotlib | "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 - \
     -o locks/plot.txt
 
@@ -19,8 +19,8 @@ uv_lock=locks/uv.txt
 echo "uv==${UV_VERSION:-$(sed -n 's/^uv==\([^ ]*\).*/\1/p' "$uv_lock")}" |
     "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.10 - -o "$uv_lock"
 
-# lock FILE REQUIREMENT …: what a service is installed with. PyMySQL, memcached's client and uWSGI are the operator's to
-# choose, so neither Heat nor Keystone names them; SQLAlchemy 2.1 is beyond what both are tested with.
+# lock FILE REQUIREMENT …: what a service is installed with. Heat and Keystone do not depend on PyMySQL, a memcached client
+# or uWSGI, because operators choose them. Upstream tests neither with SQLAlchemy 2.1.
 lock() {
     file=$1
     shift
@@ -28,9 +28,9 @@ lock() {
         "$uv" pip compile --quiet --universal --no-annotate --no-header --generate-hashes --python-version 3.11 - -o "$file"
 }
 
-# tested_with SERIES: bounds on the libraries that make the difference for Heat, as upstream tests that series with them;
-# none for the newest. The releases before 25 run on eventlet, which oslo's libraries have been leaving since. Not 26's
-# oslo.service, 4.5: it spawns workers where they used to be forked, and they lack what their master has set up.
+# tested_with SERIES: bounds on the libraries that matter to Heat, as upstream tests that series; none for the newest.
+# Releases before 25 run on eventlet, which oslo's libraries have dropped since. For 26 not upstream's oslo.service 4.5: it
+# spawns workers instead of forking them, and they lack what their master has set up.
 tested_with() {
     case $1 in
     24) echo 'eventlet~=0.39.0 keystonemiddleware~=10.9.1 oslo.db~=17.2.1 oslo.messaging~=16.1.2 oslo.service~=4.1.2' ;;

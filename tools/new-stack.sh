@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make a stack where it is not there yet, and the passphrase that its secrets are kept under where this checkout keeps
-# the state and you have set none of your own. docs/state.md says which state and which passphrase that is.
+# Create a stack if it does not exist, and select it. Also create a passphrase for its secrets, if the state is in this
+# checkout and you have set no passphrase of your own: docs/state.md.
 #
 #   tools/new-stack.sh STACK
 set -eu
@@ -16,14 +16,14 @@ provider=$(sed -n 's/^secretsprovider: *//p' "$config" 2>/dev/null || true)
 provider=$(printf '%s' "$provider" | tr -d "'\"")
 salted() { grep -q '^encryptionsalt:' "$config" 2>/dev/null; }
 
-# What to do about secrets in the stack's file that cannot be read any more.
+# What to do about secrets in the stack's file that can no longer be decrypted.
 unreadable() {
-    echo "$config has a salt (encryptionsalt) that does not fit $1." >&2
-    echo "If you have a copy of the state and the passphrase, put them back: docs/state.md." >&2
-    echo "If they are lost, the secrets in $config are lost too. Then remove the salt, and type this again:" >&2
+    echo "$config has a salt (encryptionsalt) that does not match $1." >&2
+    echo "If you have a copy of the state and the passphrase, restore them: docs/state.md." >&2
+    echo "If they are lost, the secrets in $config are lost too. Then remove the salt, and run this command again:" >&2
     echo "    sed -i '/^encryptionsalt:/d' $config" >&2
     if grep -q '^ *\(- \)\{0,1\}secure:' "$config"; then
-        echo "Remove these secrets as well, each with its key, and set them anew (pulumi config set --secret …):" >&2
+        echo "Also remove these secrets, each with its key, and set them again (pulumi config set --secret …):" >&2
         grep -n -B 1 '^ *\(- \)\{0,1\}secure:' "$config" | sed -n 's/^\([0-9]*\)-\(.*\)/    line \1: \2/p' >&2
     fi
     exit 1
@@ -33,13 +33,13 @@ mkdir -p .state
 chmod 0700 .state
 if [ "${PULUMI_CONFIG_PASSPHRASE_FILE-}" = "$passphrase" ] && [ "${provider:-passphrase}" = passphrase ] &&
     [ ! -s "$passphrase" ]; then
-    if salted; then unreadable "any passphrase here: $passphrase is not there"; fi
+    if salted; then unreadable "any passphrase here: $passphrase does not exist"; fi
     (umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$passphrase.new" && mv "$passphrase.new" "$passphrase")
 fi
 pulumi stack select "$STACK" 2>/dev/null && exit
 
-# Pulumi writes a salt into the file of a new stack. The state has one of its own from the first `up` on, so the file does not
-# need it, and stays as it is. What another provider writes there, and a salt that secrets in it have, is needed.
+# Pulumi writes a salt into the file of a new stack. The file does not need it, because the state has a salt from the first
+# `up` on. It does need what another provider writes there, and the salt of secrets that it already has.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM

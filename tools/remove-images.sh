@@ -1,6 +1,6 @@
 #!/bin/sh
-# Take the containers' base image out of the container engine, unless another stack uses it. Its file stays in
-# .state/cache, from which the next `up` has it back within seconds.
+# Remove the containers' base image from the container engine, unless another stack uses it. Its file stays in
+# .state/cache, from which the next `up` loads it within seconds.
 set -eu
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'

@@ -1,19 +1,19 @@
 #!/bin/sh
-# Gets the Pulumi CLI with its Python language host, and the provider plugins, into the project's .tools/:
+# Install the Pulumi CLI with its Python language host, and the provider plugins, into the project's .tools/:
 #   .tools/pulumi/        pulumi, pulumi-language-python, pulumi-language-python-exec, pulumi-resource-pulumi-python
 #   .tools/pulumi-home/   PULUMI_HOME, with the plugins in it
-# The versions are the ones that requirements.txt pins for the Python packages. Each thing is looked for in this order:
+# The versions are those that requirements.txt pins for the Python packages. The sources, in this order:
 #   1. this machine: a pulumi of that version on PATH; a plugin of that version in the user's own Pulumi home
 #   2. PULUMI_MIRROR: a directory, or an http(s) URL, of release archives under their official names. An archive is used
 #      only if this repository lists its digest, or the mirror's SHA256SUMS does and PULUMI_MIRROR_SHA256 is the digest
 #      of that list.
-#   3. the official downloads, verified by the release's own checksums, and by this repository's list where it has them
+#   3. the official downloads, verified by the release's own checksums, and by this repository's list if it has them
 #   4. package registries: the CLI is built from its Go modules (tools/offline/pulumi-build/), which takes minutes, once. The
-#      command plugin is in no registry, so the stand-in in tools/offline/command_provider/ takes its place, until a later run
-#      finds the real one. There is none for the OpenStack plugin.
+#      command plugin is in no registry: the stand-in in tools/offline/command_provider/ replaces it until a later run
+#      finds the real plugin. The OpenStack plugin has no stand-in.
 #
 # usage: tools/toolchain.sh [--openstack]
-#   --openstack   the OpenStack plugin too, which only stacks with `hosts: openstack` need
+#   --openstack   install the OpenStack plugin too, which only stacks with `hosts: openstack` need
 set -eu
 
 say() { printf 'toolchain: %s\n' "$*" >&2; }
@@ -29,7 +29,7 @@ case "$#:${1:-}" in
 *) die "usage: tools/toolchain.sh [--openstack]" ;;
 esac
 
-# A relative mirror is meant relative to where the caller stands.
+# A relative mirror is relative to the caller's directory.
 mirror=${PULUMI_MIRROR:-}
 mirror_sha256=${PULUMI_MIRROR_SHA256:-}
 case "$mirror" in
@@ -41,12 +41,12 @@ cd "$(dirname "$0")/.."
 root=$PWD
 cli_dir=$root/.tools/pulumi
 home=$root/.tools/pulumi-home
-# Digests of release archives, as sha256sum writes them: of Pulumi's own releases, and of builds from their sources.
+# Digests of release archives, in the format of sha256sum: Pulumi's own releases, and builds from their sources.
 official=tools/offline/official.sha256
 built=tools/offline/built.sha256
 cli_files='pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python'
 
-pinned() { # the version that requirements.txt pins for package $1
+pinned() { # print the version that requirements.txt pins for package $1
     version=$(sed -n "s/^$1==\([^ ;]*\).*/\1/p" requirements.txt)
     [ -n "$version" ] || die "requirements.txt pins no version of $1"
     printf '%s' "$version"
@@ -58,20 +58,20 @@ Linux-aarch64 | Linux-arm64) cli_platform=linux-arm64 plugin_platform=linux-arm6
 *) die "no release archive for $(uname -s) on $(uname -m): only Linux on x86_64 and aarch64 is supported" ;;
 esac
 
-# Not named pulumi: that would hide the one on PATH.
+# Not named pulumi: that would shadow the program on PATH.
 installed_pulumi() {
     PULUMI_HOME=$home PULUMI_SKIP_UPDATE_CHECK=true "$cli_dir/pulumi" "$@"
 }
 
-# Why each source did not serve, line by line, for the error at the end.
+# Why each source failed, one line per source, for the error at the end.
 tried=
 failed() { tried="$tried
   - $1: $2"; }
 
 # --- archives -------------------------------------------------------------------------------------------------------
 
-# fetch URL FILE SECONDS: downloads; on failure prints why, on one line. A host that does not answer is given up
-# after 5 seconds, the whole after SECONDS.
+# fetch URL FILE SECONDS: download a file; on failure print the reason in one line. The limits are 5 seconds for the
+# connection and SECONDS in all.
 fetch() {
     timeout "$3" python3 -c '
 import shutil, sys, urllib.request
@@ -87,12 +87,12 @@ except OSError as error:
     }
 }
 
-# checksum_of FILE ARCHIVE: the checksum that the list FILE has for ARCHIVE.
+# checksum_of FILE ARCHIVE: print the checksum that the list FILE has for ARCHIVE.
 checksum_of() {
     awk -v name="$2" '{ file = $2; sub(/^[*]?([.]\/)?/, "", file) } file == name { print $1; exit }' "$1"
 }
 
-# matches FILE CHECKSUM: the algorithm follows from the length of the checksum.
+# matches FILE CHECKSUM: the length of the checksum determines the algorithm.
 matches() {
     case "${#2}" in
     40) actual=$(sha1sum "$1") ;;
@@ -103,13 +103,13 @@ matches() {
     [ "${actual%% *}" = "$2" ]
 }
 
-# pinned_in LIST ARCHIVE: does $work/ARCHIVE have the digest that this list of the repository has for it?
+# pinned_in LIST ARCHIVE: whether $work/ARCHIVE has the digest that LIST has for it.
 pinned_in() {
     digest=$(checksum_of "$1" "$2")
     [ "${#digest}" -eq 64 ] && matches "$work/$2" "$digest"
 }
 
-# from_mirror ARCHIVE: the archive from PULUMI_MIRROR as $work/ARCHIVE.
+# from_mirror ARCHIVE: get the archive from PULUMI_MIRROR as $work/ARCHIVE.
 from_mirror() {
     if [ -z "$mirror" ]; then
         failed PULUMI_MIRROR "not set"
@@ -125,26 +125,26 @@ from_mirror() {
             return
         fi
     done
-    # A list beside the archives proves nothing by itself: whoever can change these can change it too.
+    # A list beside the archives proves nothing by itself: whoever can change the archives can change the list too.
     get_from_mirror SHA256SUMS 30 || die "PULUMI_MIRROR: this repository does not know the digest of $mirror/$1, and
 the mirror has no SHA256SUMS ($why).
-Ask whoever keeps the mirror to write one (sha256sum *.tar.gz >SHA256SUMS) and to tell you its digest, then type:
+Ask the mirror's administrator to write it (sha256sum *.tar.gz >SHA256SUMS) and to tell you its digest, then type:
 export PULUMI_MIRROR_SHA256=<sha256 of $mirror/SHA256SUMS>"
     sums=$(sha256sum "$work/SHA256SUMS")
     sums=${sums%% *}
     [ -n "$mirror_sha256" ] || die "PULUMI_MIRROR: this repository does not know the digest of $mirror/$1.
-$mirror/SHA256SUMS has the digest $sums now. If whoever keeps the mirror names the same one, type:
+$mirror/SHA256SUMS has the digest $sums. If the mirror's administrator confirms that digest, type:
 export PULUMI_MIRROR_SHA256=$sums"
     [ "$sums" = "$mirror_sha256" ] || die "PULUMI_MIRROR_SHA256 is $mirror_sha256, but $mirror/SHA256SUMS
-has the digest $sums: the list was changed. Ask whoever keeps the mirror why, before you name the new digest."
-    wanted=$(checksum_of "$work/SHA256SUMS" "$1")
-    [ -n "$wanted" ] || die "PULUMI_MIRROR: $mirror/SHA256SUMS does not list $1. Have it added there."
+has the digest $sums: the list was changed. Ask the mirror's administrator why, before you set the new digest."
+    expected=$(checksum_of "$work/SHA256SUMS" "$1")
+    [ -n "$expected" ] || die "PULUMI_MIRROR: $mirror/SHA256SUMS does not list $1. Ask the mirror's administrator to add it."
     pinned_in "$work/SHA256SUMS" "$1" ||
-        die "PULUMI_MIRROR: $mirror/$1 does not match its checksum in SHA256SUMS. Fetch the archive anew."
+        die "PULUMI_MIRROR: $mirror/$1 does not match its checksum in SHA256SUMS. Download the archive into the mirror again."
     source="PULUMI_MIRROR, verified by its SHA256SUMS, which has the digest PULUMI_MIRROR_SHA256"
 }
 
-# get_from_mirror NAME SECONDS: a file of the mirror as $work/NAME.
+# get_from_mirror NAME SECONDS: get a file of the mirror as $work/NAME.
 get_from_mirror() {
     case "$mirror" in
     http://* | https://*)
@@ -163,15 +163,15 @@ get_from_mirror() {
     esac
 }
 
-# from_download ARCHIVE BASE_URL CHECKSUMS: the archive from its official place, as $work/ARCHIVE. The small list of
-# checksums is fetched first: where that fails, the archive is not even asked for.
+# from_download ARCHIVE BASE_URL CHECKSUMS: download the archive from its official host as $work/ARCHIVE. The short list
+# of checksums comes first: if that download fails, the archive is not requested.
 from_download() {
     why=$(fetch "$2/$3" "$work/checksums" 15) || {
         failed "official download" "$2/$3: $why"
         return 1
     }
-    wanted=$(checksum_of "$work/checksums" "$1")
-    if [ -z "$wanted" ]; then
+    expected=$(checksum_of "$work/checksums" "$1")
+    if [ -z "$expected" ]; then
         failed "official download" "$2/$3 does not list $1"
         return 1
     fi
@@ -180,19 +180,19 @@ from_download() {
         failed "official download" "$2/$1: $why"
         return 1
     }
-    matches "$work/$1" "$wanted" || die "$2/$1 does not match its checksum in $3. Try again; if it stays so, do not use it."
+    matches "$work/$1" "$expected" || die "$2/$1 does not match its checksum in $3. Try again. If it still does not match, do not use it."
     if [ -z "$(checksum_of "$official" "$1")" ]; then
         source="official download, verified by the release's own checksums alone: $official does not list it"
     elif pinned_in "$official" "$1"; then
         source="official download, verified by $official"
     else
-        die "$2/$1 does not have the digest that $official lists. Do not use it: it is not what was released."
+        die "$2/$1 does not have the digest that $official lists: it is not the released file. Do not use it."
     fi
 }
 
 # --- the CLI --------------------------------------------------------------------------------------------------------
 
-# accept_cli DIRECTORY [FILE]: takes the CLI's files from there, and FILE, when they are of the pinned version.
+# accept_cli DIRECTORY [FILE]: copy the CLI's files from there, and FILE, if they have the pinned version.
 accept_cli() {
     files="$cli_files ${2:-}"
     for file in $files; do
@@ -211,7 +211,7 @@ accept_cli() {
     for file in $files; do
         cp -L "$1/$file" "$cli_dir/$file" || die "cannot write to $cli_dir"
     done
-    # Written last: its presence says that everything above is complete.
+    # Written last: it marks everything above as complete.
     printf '%s\n' "$cli_version" >"$cli_dir/VERSION"
     say "pulumi $cli_version: from $source"
 }
@@ -223,7 +223,7 @@ cli_from_path() {
     }
     found=$(dirname "$(readlink -f "$found")")
     if [ "$found" = "$cli_dir" ]; then
-        failed PATH "no pulumi but the one in .tools"
+        failed PATH "no pulumi other than .tools/pulumi"
         return 1
     fi
     source="PATH ($found)"
@@ -235,7 +235,7 @@ cli_from_path() {
 
 cli_from_archive() {
     mkdir -p "$work/cli"
-    # The release archive has the hosts of all languages; only these are wanted.
+    # The release archive has the language hosts of all languages; these files are enough.
     # shellcheck disable=SC2046,SC2086 # one word for each file is the point
     why=$(tar -xzf "$work/$cli_archive" -C "$work/cli" $(printf 'pulumi/%s ' $cli_files) 2>&1) || {
         failed "${source%%,*}" "$cli_archive: $(printf '%s' "$why" | grep -m 1 .)"
@@ -253,7 +253,7 @@ cli_from_registries() {
         failed "build from registries" "tools/offline/pulumi-build/cli/go.mod is for another version"
         return 1
     fi
-    say "building pulumi $cli_version from its Go modules, once, because it could not be had otherwise:$tried"
+    say "building pulumi $cli_version from its Go modules, once, because no other source has it:$tried"
     { tools/venv.sh && tools/offline/pulumi-build/build.sh "$work/built" "$root/.tools/build" "$root/.venv/bin/python"; } 2>&1 |
         tee "$work/log" >&2
     source="a build from its Go modules"
@@ -271,9 +271,9 @@ get_cli() {
     { from_mirror "$cli_archive" && cli_from_archive; } && return
     { from_download "$cli_archive" "$cli_base" "pulumi-$cli_version-checksums.txt" && cli_from_archive; } && return
     cli_from_registries && return
-    die "no pulumi CLI $cli_version could be had. Tried:$tried
-What to do: on a machine that reaches it, download $cli_base/$cli_archive,
-put it into a directory here, and run this again with PULUMI_MIRROR=that-directory."
+    die "no source has the Pulumi CLI $cli_version. Tried:$tried
+What to do: on a machine with Internet access, download $cli_base/$cli_archive,
+copy it into a directory on this machine, and run this again with PULUMI_MIRROR=that-directory."
 }
 
 # --- plugins --------------------------------------------------------------------------------------------------------
@@ -322,16 +322,16 @@ get_openstack() {
     tried=
     plugin_nearby openstack "$openstack_version" && return
     plugin_from_download openstack "$openstack_version" && return
-    die "no pulumi-openstack plugin $openstack_version could be had, and it has no stand-in. Tried:$tried
-What to do: on a machine that reaches it, download
+    die "no source has the pulumi-openstack plugin $openstack_version, and there is no stand-in for it. Tried:$tried
+What to do: on a machine with Internet access, download
 $(plugin_base openstack "$openstack_version")/$(plugin_archive openstack "$openstack_version"),
-put it into a directory here, and run this again with PULUMI_MIRROR=that-directory."
+copy it into a directory on this machine, and run this again with PULUMI_MIRROR=that-directory."
 }
 
 get_command() {
     tried=
     plugin_nearby command "$command_version" && return
-    # With the stand-in in place, the download host is asked once a day: where it does not answer, that takes time.
+    # With the stand-in in place, try the download host only once a day: a host that does not answer costs time.
     if [ -z "$(find "$stand_in" -mtime -1 2>/dev/null)" ]; then
         plugin_from_download command "$command_version" && return
         [ ! -e "$stand_in" ] || touch "$stand_in"
@@ -342,18 +342,18 @@ get_command() {
     mkdir -p "$directory"
     install -m 0755 tools/offline/command_provider/pulumi-resource-command "$directory/"
     touch "$stand_in"
-    say "pulumi-command $command_version: the stand-in in tools/offline/command_provider, because the real one could not be had$(
+    say "pulumi-command $command_version: the stand-in in tools/offline/command_provider, because no source has the real plugin$(
         printf '%s' "$tried" | sed 's/^  - /; /' | tr -d '\n' | sed 's/^;/:/'
     )"
 }
 
-# --- what is missing ------------------------------------------------------------------------------------------------
+# --- install what is missing ----------------------------------------------------------------------------------------
 
 cli_version=$(pinned pulumi)
 command_version=$(pinned pulumi-command)
 openstack_version=$(pinned pulumi-openstack)
 
-# Lies beside the command plugin where that is the stand-in.
+# This file marks the installed command plugin as the stand-in.
 stand_in=$(plugin_dir command "$command_version")/STAND-IN
 
 cli_is_there() { [ -r "$cli_dir/VERSION" ] && [ "$(cat "$cli_dir/VERSION")" = "$cli_version" ]; }
@@ -363,7 +363,7 @@ openstack_is_there() { [ "$with_openstack" = no ] || plugin_is_there openstack "
 cli_is_there && command_is_there && openstack_is_there && exit
 
 mkdir -p .tools
-# Two at once would tread on each other: the second waits, and then finds everything there.
+# One run at a time: a second run waits, and then finds everything installed.
 exec 9>.tools/lock
 flock 9
 work=$root/.tools/work

@@ -1,6 +1,6 @@
-"""What an existing heat.conf becomes: `make translate CONF=heat.conf CONTROL=10.0.0.1`, with DIFF=1 option by option.
+"""Translate an existing heat.conf for the nodes: `make translate CONF=heat.conf CONTROL=10.0.0.1`.
 
-Reads the files, and changes nothing anywhere.
+With DIFF=1, print the result for each option instead of the new file. Reads files and changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from pathlib import Path
 # Run as a file, this finds the program beside its own directory.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from components.adoption.translation import Fate, Listener, Translation, label, translate
+from components.adoption.names import label
+from components.adoption.report import OptionResult
+from components.adoption.translation import Listener, Translation, translate
 from components.rendering import render
 from components.text import escaped
 from infra.settings.files import read_text
@@ -24,10 +26,13 @@ _MOST_FILES = 1000
 
 
 def read(paths: Iterable[str]) -> dict[str, str]:
-    """The texts of files, and of directories' *.conf in order, as Heat reads a conf.d.
+    """Read files, and the *.conf files of directories in the order in which Heat reads a conf.d.
+
+    Returns:
+        The texts by their paths.
 
     Raises:
-        SystemExit: one cannot be read.
+        SystemExit: a file cannot be read.
     """
     texts: dict[str, str] = {}
     for name in paths:
@@ -47,52 +52,51 @@ def _short(value: str) -> str:
     return line if len(line) <= _WIDE else line[: _WIDE - 1] + "…"
 
 
-def _row(fate: Fate) -> tuple[str, str, str, str]:
-    new = " ".join(label(target) for target in fate.targets if target != fate.name)
-    if fate.new and fate.new != fate.old:
-        new = f"{new} = {_short(fate.new)}" if new else _short(fate.new)
-    old = label(fate.name) + (f" = {_short(fate.old)}" if fate.old else "")
-    return fate.outcome.value, old, new, fate.reason
+def _line(result: OptionResult) -> str:
+    new = " ".join(label(target) for target in result.targets if target != result.name)
+    if result.new and result.new != result.old:
+        new = f"{new} = {_short(result.new)}" if new else _short(result.new)
+    old = label(result.name) + (f" = {_short(result.old)}" if result.old else "")
+    arrow = f" → {new}" if new else ""
+    return f"{result.outcome.value:<10}{old}{arrow}" + (f"   ({result.reason})" if result.reason else "")
 
 
 def _listener(name: str, listener: Listener) -> str:
-    return f"The proxy takes {name}'s address: {listener.host} port {listener.port}"
+    return f"The proxy listens on {name}'s address: {listener.host} port {listener.port}"
 
 
 def diff(translation: Translation) -> str:
-    """What becomes of each option, for people; secrets are not shown."""
-    lines = []
-    for fate in translation.fates + translation.added:
-        outcome, old, new, reason = _row(fate)
-        arrow = f" → {new}" if new else ""
-        lines.append(f"{outcome:<10}{old}{arrow}" + (f"   ({reason})" if reason else ""))
+    """The result for each option, for people, without secrets."""
+    lines = [_line(result) for result in translation.results + translation.added]
     lines += ["", _listener("heat-api", translation.api), _listener("heat-api-cfn", translation.cfn)]
     return "\n".join(lines) + "\n"
 
 
 def conf(translation: Translation) -> str:
-    """The new options, as one file that Heat can read or as two: the second part holds the secrets."""
+    """The new options, in a form that Heat reads as one file or as two: the second part has the secrets."""
     plain = render("heat/options.conf.j2", purpose="heat.conf", options=translation.public)
-    secret = render("heat/options.conf.j2", purpose="secrets.conf: for Heat's eyes only", options=translation.secret)
+    secret = render("heat/options.conf.j2", purpose="secrets.conf: readable by Heat only", options=translation.secret)
     return f"{plain}\n{secret}"
 
 
 def main(arguments: list[str]) -> int:
-    """Print the new options or the table; 1 where an option is refused."""
+    """Print the new options, or the result for each option.
+
+    Returns:
+        The exit status: 0; 1 if an option is refused; 2 if an argument is wrong.
+    """
     parser = argparse.ArgumentParser(prog="translate", description=__doc__)
-    parser.add_argument("--control", default="", help="the address under which other hosts reach the file's own host")
-    parser.add_argument("--release", default="27.0.1", help="the release of Heat that is to read the result")
-    parser.add_argument(
-        "--allow", default="", help="options to keep as they are, as section.option, blanks between them"
-    )
-    parser.add_argument("--diff", action="store_true", help="what becomes of each option, instead of the new file")
+    parser.add_argument("--control", default="", help="the address at which other hosts reach the host of the file")
+    parser.add_argument("--release", default="27.0.1", help="the release of Heat that reads the result")
+    parser.add_argument("--allow", default="", help="options to keep as they are: section.option, separated by spaces")
+    parser.add_argument("--diff", action="store_true", help="print the result for each option, not the new file")
     parser.add_argument(
         "conf", nargs="*", help="files, or directories of *.conf, in the order in which Heat reads them"
     )
     given = parser.parse_args(arguments)
     if not given.conf or not given.control:
         print("usage: make translate CONF='heat.conf [heat.conf.d …]' CONTROL=10.0.0.1 [DIFF=1]", file=sys.stderr)
-        print("CONTROL is the address under which other hosts reach the one that the file is of.", file=sys.stderr)
+        print("CONTROL is the address at which other hosts reach the host of the file.", file=sys.stderr)
         return 2
     try:
         translation = translate(

@@ -1,1 +1,1 @@
-"""An existing heat.conf: read, translated and merged with this program's options. Pure."""
+"""An existing heat.conf: read, translated and merged with this program's options."""

@@ -1,8 +1,7 @@
-"""An adopted heat.conf and this program's own options, made into one: who wins, option by option. Pure.
+"""Merge an adopted heat.conf with this program's own options. Pure.
 
-What the adopted file says of Heat's behaviour wins over what this program would say by itself. What has to do with
-where Heat runs is this program's: docs/adoption.md has the table. Does not read the host, and does not translate:
-`components.adoption.translation` does.
+For Heat's behaviour the adopted file counts, for where Heat runs this program does: docs/adoption.md has the table.
+Reading the host is the work of programs/adoption/original.py, translating that of `components.adoption.translation`.
 """
 
 from __future__ import annotations
@@ -13,43 +12,97 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from pathlib import PurePosixPath
 
+from components.adoption.combined import keystone_root
+from components.adoption.names import label
 from components.adoption.oslo_files import DEFAULT
-from components.adoption.translation import Translation, keystone_root, label, translate
+from components.adoption.tables import AUTH
+from components.adoption.translation import Translation, translate
 from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Options, merge
-from components.heat.install import understand_each_other
+from components.heat.install import can_share_vhost
 from components.heat.options import Name
 
-# Where the files that an adopted heat.conf names are on the nodes.
+# Where the nodes have the files that an adopted heat.conf names.
 DIRECTORY = f"{heat_conf.CONF_DIR}/adopted"
 _POLICY: Name = ("oslo_policy", "policy_file")
 _POLICY_DIRS: Name = ("oslo_policy", "policy_dirs")
-AUTH = "keystone_authtoken"
-# Set by a setting, whatever the adopted file says.
-_BY_SETTING: tuple[Name, ...] = ((DEFAULT, "num_engine_workers"),)
-# What the processes on both sides, and the proxy, have to agree on: the setting has to say the same.
-_AGREED: dict[Name, str] = {
-    (DEFAULT, "rpc_response_timeout"): "timeouts.rpcResponse",
-    (DEFAULT, "graceful_shutdown_timeout"): "timeouts.engineGraceful",
+# This program's value counts, whatever the adopted file has.
+_PROGRAM_WINS: tuple[Name, ...] = ((DEFAULT, "num_engine_workers"),)
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
+
+
+class Subject(Enum):
+    """What of a deployment an adopted configuration can disagree with."""
+
+    RELEASE = "release"
+    ADDRESS = "address"
+    API_PORT = "api_port"
+    CFN_PORT = "cfn_port"
+    RPC_RESPONSE = "rpc_response"
+    ENGINE_GRACEFUL = "engine_graceful"
+    MAX_BODY = "max_body"
+    ALLOW = "allow"
+
+
+# The original processes, the new ones and the proxy wait for each other: these timeouts must be equal.
+_EQUAL: dict[Name, Subject] = {
+    (DEFAULT, "rpc_response_timeout"): Subject.RPC_RESPONSE,
+    (DEFAULT, "graceful_shutdown_timeout"): Subject.ENGINE_GRACEFUL,
 }
-_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A reason why a configuration cannot be adopted.
+
+    Attributes:
+        rule: what is wrong, as a sentence without a full stop.
+        subject: what of the deployment disagrees; None where the remedy is on the adopted host alone.
+        value: the deployment's value; empty for `Subject.ALLOW`.
+        remedy: the value that would agree; for `Subject.ALLOW` an option to allow, as section.option.
+    """
+
+    rule: str
+    subject: Subject | None = None
+    value: str = ""
+    remedy: str = ""
+
+
+class AdoptionError(ValueError):
+    """A heat.conf cannot be adopted as it is.
+
+    Attributes:
+        problems: every reason.
+    """
+
+    def __init__(self, problems: Collection[Problem]) -> None:
+        """Take the reasons; the message has their rules."""
+        super().__init__("\n".join(problem.rule for problem in problems))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """What was found on the host that is adopted, as programs/adoption/original.py tells it."""
+    """What programs/adoption/original.py reports of the adopted host.
+
+    Attributes:
+        files: the configuration's texts by their paths, in the order in which Heat reads them.
+        policies: the paths of policy files beside the configuration.
+        release: Heat's release there; empty where none was found.
+        ignored: a sentence for each process that calls itself an engine and is not trusted.
+    """
 
     files: Mapping[str, str] = field(repr=False)
     policies: tuple[str, ...] = ()
     release: str = ""
-    # Processes that call themselves engines, and may be anybody's.
     ignored: tuple[str, ...] = ()
 
     @staticmethod
-    def told(text: str) -> Original:
-        """From what the program on the host has printed."""
+    def parse(text: str) -> Original:
+        """Parse what the program on the host prints: a JSON object."""
         found = json.loads(text)
         return Original(
             files=found["files"],
@@ -61,9 +114,16 @@ class Original:
 
 @dataclass(frozen=True, kw_only=True)
 class AdoptionSpec:
-    """What the settings say, for the adopted file to agree with.
+    """What the adopted configuration must agree with.
 
-    `control` is the address under which other hosts reach the adopted one, `address` and the ports are the proxy's.
+    Attributes:
+        control: the address at which other hosts reach the adopted one.
+        address: where the proxy listens.
+        api_port: its port for heat-api.
+        cfn_port: its port for heat-api-cfn.
+        deployment: this program's own options.
+        max_body: the largest request body that the proxy passes on, in bytes.
+        allow: options to keep even if no release knows them, as section.option.
     """
 
     control: str
@@ -77,9 +137,13 @@ class AdoptionSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
-    """heat.conf and secrets.conf of the nodes, but for the places of `files`: those that are to be brought along.
+    """heat.conf and secrets.conf of the nodes.
 
-    `public` and `secret` have no option in common.
+    Attributes:
+        public: options without secrets. Options that name a file still have the path on the adopted host.
+        secret: the other options; none of them is in `public`.
+        files: the paths on the adopted host of files that the nodes need, by the option that names each.
+        notes: a sentence for each thing that the operator should know.
     """
 
     public: Options
@@ -89,7 +153,7 @@ class Adopted:
 
     @property
     def keystone_url(self) -> str:
-        """Keystone, without version."""
+        """Keystone's URL without version."""
         return keystone_root(self.login["auth_url"])
 
     @property
@@ -97,27 +161,27 @@ class Adopted:
         """Heat's own login at Keystone, by the names of its options."""
         return {**self.public.get(AUTH, {}), **self.secret.get(AUTH, {})}
 
-    def placed(self, contents: Mapping[str, str]) -> Adopted:
-        """The same, with each file where it is on the nodes.
+    def with_node_paths(self, contents: Mapping[str, str]) -> Adopted:
+        """The same, with every file's path on the nodes.
 
         Args:
             contents: base64, by the path on the adopted host.
         """
-        places: dict[str, dict[str, str]] = {}
+        paths: dict[str, dict[str, str]] = {}
         for (section, option), path in self.files.items():
-            places.setdefault(section, {})[option] = place(path, contents[path])
-        return replace(self, public=merge(self.public, places))
+            paths.setdefault(section, {})[option] = node_path(path, contents[path])
+        return replace(self, public=merge(self.public, paths))
 
     def with_encrypted_tokens(self, key: str) -> Adopted:
-        """The same, with the tokens in memcached encrypted, unless the adopted file says how they are kept.
+        """The same, with encrypted tokens in memcached, unless the adopted file has a strategy for them.
 
         Args:
-            key: what they are encrypted with, where the adopted file has no key.
+            key: the key of the encryption where the adopted file has none.
         """
-        said = self.login
-        if "memcached_servers" not in said or "memcache_security_strategy" in said:
+        login = self.login
+        if "memcached_servers" not in login or "memcache_security_strategy" in login:
             return self
-        own = {heat_conf.TOKEN_CACHE_KEY: said.get(heat_conf.TOKEN_CACHE_KEY, key)}
+        own = {heat_conf.TOKEN_CACHE_KEY: login.get(heat_conf.TOKEN_CACHE_KEY, key)}
         return replace(
             self,
             public=merge(self.public, {AUTH: heat_conf.ENCRYPTED_TOKENS}),
@@ -125,21 +189,20 @@ class Adopted:
         )
 
 
-class AdoptionError(ValueError):
-    """A heat.conf that cannot be adopted as things are; `problems` has one sentence for each reason."""
-
-    def __init__(self, problems: Collection[str]) -> None:
-        super().__init__("the heat.conf cannot be adopted:\n" + "\n".join(f"  * {problem}" for problem in problems))
-        self.problems = tuple(problems)
-
-
-def encoded(content: str) -> str:
-    """Base64 that has no other characters, whatever a host has told: it stands in a script."""
+def clean_base64(content: str) -> str:
+    """Base64 without any other character, whatever a host printed: it becomes a part of a script."""
     return base64.b64encode(base64.b64decode(content)).decode()
 
 
-def place(path: str, content: str) -> str:
-    """Where a file of the adopted host is on the nodes: what reads it restarts as other content makes another path."""
+def node_path(path: str, content: str) -> str:
+    """The path on the nodes of a file of the adopted host.
+
+    Another content makes another path, so that the processes that read the file restart.
+
+    Args:
+        path: on the adopted host.
+        content: base64.
+    """
     digest = hashlib.sha256(base64.b64decode(content)).hexdigest()[:12]
     return f"{DIRECTORY}/{digest}-{PurePosixPath(path).name}"
 
@@ -153,24 +216,23 @@ def adopt(original: Original, spec: AdoptionSpec) -> Adopted:
     translation = translate(
         original.files, control=spec.control, release=spec.deployment.install.version, allow=spec.allow
     )
-    missing = [reason for reason in translation.missing if "auth_encryption_key" not in reason]
+    files = _files(translation, original)
     problems = [
-        *translation.problems,
-        *missing,
+        *map(_on_host, translation.problems),
+        *(_on_host(reason) for reason in translation.missing if "auth_encryption_key" not in reason),
         *_release_problems(original, spec),
         *_listener_problems(translation, spec),
-        *_disagreements(translation, spec),
+        *_timeout_problems(translation, spec),
         *_body_problems(translation, spec),
         *_login_problems(translation),
-        *_open_secrets(translation, spec),
+        *_public_secrets(translation, spec),
+        *_policy_problems(original, spec),
     ]
-    files, told = _files(translation, original, spec)
-    problems += told
     if problems:
         raise AdoptionError(problems)
     own = heat_conf.options(spec.deployment)
     public = merge(own, translation.public)
-    for section, option in _BY_SETTING:
+    for section, option in _PROGRAM_WINS:
         public = merge(public, {section: {option: own[section][option]}})
     if _POLICY not in files:
         public = merge(public, {_POLICY[0]: {_POLICY[1]: own[_POLICY[0]][_POLICY[1]]}})
@@ -179,15 +241,8 @@ def adopt(original: Original, spec: AdoptionSpec) -> Adopted:
     )
 
 
-def _open_secrets(translation: Translation, spec: AdoptionSpec) -> list[str]:
-    """What this program says in heat.conf, for all to read, and the adopted file with a secret in it."""
-    own = heat_conf.options(spec.deployment)
-    return [
-        f"{label((section, option))} has a login in it, and stands where everybody can read it: take the login out"
-        for section, values in translation.secret.items()
-        for option in values
-        if option in own.get(section, {})
-    ]
+def _on_host(rule: str) -> Problem:
+    return Problem(rule=rule)
 
 
 def _value(translation: Translation, name: Name) -> str | None:
@@ -195,51 +250,48 @@ def _value(translation: Translation, name: Name) -> str | None:
     return translation.secret.get(name[0], {}).get(name[1]) if found is None else found
 
 
-def _release_problems(original: Original, spec: AdoptionSpec) -> list[str]:
+def _release_problems(original: Original, spec: AdoptionSpec) -> list[Problem]:
     release = spec.deployment.install.version
-    if not original.release or understand_each_other(original.release, release):
+    if not original.release or can_share_vhost(original.release, release):
         return []
-    return [
-        f"heatVersion = {release}: Heat {original.release} runs there, and the engines of the two do not understand "
-        "each other on one broker. "
-        f"Type: pulumi config set heatVersion {original.release}, and upgrade once it is adopted"
-    ]
+    rule = (
+        f"Heat {original.release} runs there, and engines of the two releases do not understand each other on one "
+        "broker: adopt with the same release, and upgrade afterwards"
+    )
+    return [Problem(rule=rule, subject=Subject.RELEASE, value=release, remedy=original.release)]
 
 
-def _listener_problems(translation: Translation, spec: AdoptionSpec) -> list[str]:
+def _listener_problems(translation: Translation, spec: AdoptionSpec) -> list[Problem]:
     found = []
-    for section, listener, port, key in (
-        ("heat_api", translation.api, spec.api_port, "apiPort"),
-        ("heat_api_cfn", translation.cfn, spec.cfn_port, "cfnPort"),
+    for section, listener, port, subject in (
+        ("heat_api", translation.api, spec.api_port, Subject.API_PORT),
+        ("heat_api_cfn", translation.cfn, spec.cfn_port, Subject.CFN_PORT),
     ):
         if listener.port != port:
-            rule = f"{label((section, 'bind_port'))} is {listener.port}, and clients find the API there"
-            found.append(f"{key} = {port}: {rule}. Type: pulumi config set {key} {listener.port}")
-        if listener.host not in (*_EVERYWHERE, spec.address):
-            rule = f"{label((section, 'bind_host'))} is {listener.host}, and clients find the API there"
-            remedy = f"pulumi config set --path existing.front.address {listener.host}"
-            found.append(f"existing.front.address = {spec.address}: {rule}. Type: {remedy}")
+            rule = f"{label((section, 'bind_port'))} is {listener.port}, and clients use that port"
+            found.append(Problem(rule=rule, subject=subject, value=f"{port}", remedy=f"{listener.port}"))
+        if listener.host not in (*_EVERY_ADDRESS, spec.address):
+            rule = f"{label((section, 'bind_host'))} is {listener.host}, and clients use that address"
+            found.append(Problem(rule=rule, subject=Subject.ADDRESS, value=spec.address, remedy=listener.host))
     return found
 
 
-def _disagreements(translation: Translation, spec: AdoptionSpec) -> list[str]:
+def _timeout_problems(translation: Translation, spec: AdoptionSpec) -> list[Problem]:
     own, found = heat_conf.options(spec.deployment), []
-    for name, key in _AGREED.items():
+    for name, subject in _EQUAL.items():
         ours, theirs = own[name[0]][name[1]], _value(translation, name)
         if theirs is not None and theirs.strip() != ours:
-            found.append(
-                f"{key} = {ours}: {label(name)} is {theirs} there, and both have to agree. "
-                f"Type: pulumi config set --path {key} {theirs}"
-            )
+            rule = f"{label(name)} is {theirs} there, and the two must be equal"
+            found.append(Problem(rule=rule, subject=subject, value=ours, remedy=theirs))
     return found
 
 
-def _body_problems(translation: Translation, spec: AdoptionSpec) -> list[str]:
-    """What Heat took there, and the proxy would refuse."""
+def _body_problems(translation: Translation, spec: AdoptionSpec) -> list[Problem]:
+    """Requests that the adopted Heat accepts, and that the proxy would refuse."""
 
-    def limit(option: str, usual: int) -> int:
-        said = (_value(translation, (DEFAULT, option)) or "").strip()
-        return int(said) if re.fullmatch(r"[0-9]{1,12}", said) else usual
+    def limit(option: str, default: int) -> int:
+        value = (_value(translation, (DEFAULT, option)) or "").strip()
+        return int(value) if re.fullmatch(r"[0-9]{1,12}", value) else default
 
     json_body = limit("max_json_body_size", heat_conf.MAX_JSON_BODY_SIZE)
     template = limit("max_template_size", heat_conf.MAX_TEMPLATE_SIZE)
@@ -247,56 +299,74 @@ def _body_problems(translation: Translation, spec: AdoptionSpec) -> list[str]:
     if largest <= spec.max_body:
         return []
     rule = "max_json_body_size and max_template_size allow larger requests there"
-    return [f"haproxy.maxBody = {spec.max_body}: {rule}. Type: pulumi config set --path haproxy.maxBody {largest}"]
+    return [Problem(rule=rule, subject=Subject.MAX_BODY, value=f"{spec.max_body}", remedy=f"{largest}")]
 
 
-def _login_problems(translation: Translation) -> list[str]:
-    """What the check at the end of an `up` needs, which logs in as Heat does. Clients are told Keystone's URL."""
+def _login_problems(translation: Translation) -> list[Problem]:
+    """What the check at the end of an `up` needs: it logs in as Heat does, and clients see Keystone's URL."""
     url = _value(translation, (AUTH, "auth_url")) or ""
     if re.search("[@?#]", url):
-        return [f"[{AUTH}] auth_url has a login in it, or a query, and clients are told this URL: take it out"]
+        rule = f"[{AUTH}] auth_url has a login or a query in it, and clients see this URL: remove it from the URL"
+        return [_on_host(rule)]
     if _value(translation, (AUTH, "auth_type")) is None:
-        return []  # It is among what is missing.
-    wanted = ("username", "password", "project_name")
-    missing = [option for option in wanted if not _value(translation, (AUTH, option))]
+        return []  # This is reported as missing already.
+    needed = ("username", "password", "project_name")
+    missing = [option for option in needed if not _value(translation, (AUTH, option))]
     if not missing:
         return []
-    return [f"[{AUTH}] has no {' and no '.join(missing)}: Heat's own user is spec, with its password and its project"]
+    rule = f"[{AUTH}] has no {' and no '.join(missing)}: Heat's own user needs its name, its password and its project"
+    return [_on_host(rule)]
 
 
-def _files(translation: Translation, original: Original, spec: AdoptionSpec) -> tuple[dict[Name, str], list[str]]:
-    """The files that have to be on the nodes too, by the option that names each, and what is wrong with others."""
+def _public_secrets(translation: Translation, spec: AdoptionSpec) -> list[Problem]:
+    """Options that this program writes to heat.conf, which everybody can read, and that have a secret in the file."""
+    own = heat_conf.options(spec.deployment)
+    return [
+        _on_host(f"{label((section, option))} has a login in it, and everybody can read it: remove the login")
+        for section, values in translation.secret.items()
+        for option in values
+        if option in own.get(section, {})
+    ]
+
+
+def _files(translation: Translation, original: Original) -> dict[Name, str]:
+    """The files that the nodes need too, by the option that names each."""
     found = {
         name: path
         for name, path in translation.files.items()
-        # Directories are told of. The health check's file is there for an API that is to be left out, and only then.
+        # Directories are only reported. The health check's file takes an API out of service while it exists.
         if not name[1].endswith(("dir", "dirs")) and name[0] != "healthcheck"
     }
     if _POLICY not in found:
-        named = _value(translation, _POLICY) or "policy.yaml"
-        beside = [path for path in original.policies if PurePosixPath(path).name == named]
+        policy = _value(translation, _POLICY) or "policy.yaml"
+        beside = [path for path in original.policies if PurePosixPath(path).name == policy]
         if beside:
             found[_POLICY] = beside[0]
+    return found
+
+
+def _policy_problems(original: Original, spec: AdoptionSpec) -> list[Problem]:
     more = [path for path in original.policies if PurePosixPath(path).parent.name == "policy.d"]
-    if more and ".".join(_POLICY_DIRS) not in spec.allow:
-        rule = "rules there come on top of the policy file, and only that one is brought to the nodes"
-        return found, [f"{', '.join(more)}: {rule}: move them into it, or allow {'.'.join(_POLICY_DIRS)} by adoptAllow"]
-    return found, []
+    allow = ".".join(_POLICY_DIRS)
+    if not more or allow in spec.allow:
+        return []
+    rule = f"{', '.join(more)}: Heat adds these rules to the policy file, and the nodes get that file only"
+    return [Problem(rule=f"{rule}: move the rules into it", subject=Subject.ALLOW, remedy=allow)]
 
 
 def _ignored(original: Original) -> list[str]:
-    return [f"{what}: its release of Heat is not looked at" for what in original.ignored]
+    return [f"{reason}: its release of Heat is ignored" for reason in original.ignored]
 
 
 def _notes(translation: Translation, spec: AdoptionSpec) -> list[str]:
     notes = [
-        f"{label(name)} = {path}: a directory of the host that is adopted; the nodes read their own"
+        f"{label(name)} = {path}: a directory of the adopted host; each node reads its own"
         for name, path in translation.files.items()
         if name[1].endswith(("dir", "dirs"))
     ]
     if any("auth_encryption_key" in reason for reason in translation.missing):
-        notes.append("[DEFAULT] auth_encryption_key is not set: what Heat encrypts is open to whoever knows its source")
+        notes.append("[DEFAULT] auth_encryption_key is not set: Heat encrypts with the key in its source code")
     for section, listener in (("heat_api", translation.api), ("heat_api_cfn", translation.cfn)):
-        if listener.host in _EVERYWHERE:
-            notes.append(f"[{section}] listened on every address; the proxy listens on {spec.address} alone")
+        if listener.host in _EVERY_ADDRESS:
+            notes.append(f"[{section}] listened on every address; the proxy listens on {spec.address} only")
     return notes

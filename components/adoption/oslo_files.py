@@ -1,7 +1,7 @@
-"""Configuration files as oslo.config reads them. Pure: texts in, values with where they stand out.
+"""Read configuration files as oslo.config does. Pure: texts in, values with their file and line out.
 
-Several files make one configuration: of an option that stands several times the last counts, or all do where it may be
-repeated. `$name`, `${name}` and `${section.name}` stand for other options' values.
+Several files make one configuration: of an option that is set several times the last value counts, or all values if the
+option may be repeated. `$name`, `${name}` and `${section.name}` are references to other options' values.
 """
 
 from __future__ import annotations
@@ -15,20 +15,27 @@ from components.text import control_character, shortened
 
 DEFAULT = "DEFAULT"
 _QUOTES = ("'", '"')
-# What is more than any configuration of Heat's has: all that Heat knows are less than a thousand options.
+# More than any configuration of Heat has: Heat knows less than a thousand options.
 _MOST_CHARACTERS, _MOST_VALUES, _MOST_OPTIONS, _LONGEST = 1_000_000, 10_000, 2000, 16_384
 _MOST_PROBLEMS = 50
-# References within references, by which a few lines become an endless value.
+# References within references make an endless value of a few lines.
 _MOST_REFERENCES, _DEEPEST = 100, 20
 
 
 class UnresolvedError(Exception):
-    """A reference to another option that leads nowhere."""
+    """A reference to another option cannot be resolved."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """An option under the name that it was written with: every value in reading order, and the last one's file."""
+    """An option under the name that the files have.
+
+    Attributes:
+        name: section and option.
+        values: every value, in the order of the files.
+        file: the number of the last value's file.
+        where: file and line of the last value, as "heat.conf:12".
+    """
 
     name: Name
     values: tuple[str, ...] = field(repr=False)
@@ -37,17 +44,17 @@ class Entry:
 
     @property
     def last(self) -> str:
-        """The value that counts where only one can."""
+        """The value that counts unless the option may be repeated."""
         return self.values[-1]
 
 
 def section_name(section: str) -> str:
-    """A section's name as it is looked up: case counts for DEFAULT alone."""
+    """A section's name as oslo.config looks it up: only the name DEFAULT is case-sensitive."""
     return section if section == DEFAULT else section.lower()
 
 
 def _assignment(line: str) -> tuple[str, str] | None:
-    """An option and its value: what stands before the first = or :, and after it, without quotes around it."""
+    """The option before the first = or :, and the value after it, without quotes around it."""
     found = re.match(r"([^=:]*)[=:](.*)", line)
     if not found:
         return None
@@ -57,8 +64,8 @@ def _assignment(line: str) -> tuple[str, str] | None:
     return found[1].strip(), value
 
 
-def _read_one(file: str, text: str, problems: list[str]) -> Iterator[tuple[Name, str, str]]:
-    """One file's options with their values and lines; what cannot be read becomes a problem, without its text."""
+def _read_file(file: str, text: str, problems: list[str]) -> Iterator[tuple[Name, str, str]]:
+    """One file's options with values and lines. An unreadable line becomes a problem, without its text."""
     section: str | None = None
     current: tuple[str, list[str], str] | None = None
 
@@ -70,7 +77,7 @@ def _read_one(file: str, text: str, problems: list[str]) -> Iterator[tuple[Name,
         line, where = full.rstrip(), f"{file}:{number}"
         if line.startswith((" ", "\t")):
             if current is None:
-                problems.append(f"{where}: the line continues nothing: it begins with a blank")
+                problems.append(f"{where}: the line continues no option: it begins with a blank")
             else:
                 current[1].append(line.lstrip())
             continue
@@ -85,34 +92,39 @@ def _read_one(file: str, text: str, problems: list[str]) -> Iterator[tuple[Name,
         elif not (found := _assignment(line)) or not found[0]:
             problems.append(f"{where}: an option is written name = value")
         elif section is None:
-            problems.append(f"{where}: {found[0]} stands before any [section]")
+            problems.append(f"{where}: {found[0]} is not in a [section]")
         else:
             current = (found[0], [found[1]], where)
     yield from finished()
 
 
 def read(files: Mapping[str, str]) -> tuple[dict[Name, Entry], list[str]]:
-    """Every option of these files, in the order in which they first stand there, and what could not be read.
+    """Read files.
 
-    Files that are larger than any heat.conf are not looked at.
+    Args:
+        files: the texts by their names, in the order in which they count.
+
+    Returns:
+        Every option in the order of the files, and a sentence for each line that cannot be read. Files that are larger
+        than any heat.conf are a problem and not read.
     """
     found: dict[Name, list[str]] = {}
     last: dict[Name, tuple[int, str]] = {}
     problems: list[str] = []
     size = sum(map(len, files.values()))
     if size > _MOST_CHARACTERS:
-        return {}, [f"the files have {size} characters, and {_MOST_CHARACTERS} at most are read as a heat.conf"]
+        return {}, [f"the files have {size} characters: a heat.conf must have at most {_MOST_CHARACTERS}"]
     count = 0
     for index, (file, text) in enumerate(files.items()):
-        for name, value, where in _read_one(file, text, problems):
+        for name, value, where in _read_file(file, text, problems):
             count += 1
-            if problem := _unfit(name, value):
+            if problem := _value_problem(name, value):
                 problems.append(f"{where}: {problem}")
                 continue
             found.setdefault(name, []).append(value)
             last[name] = index, where
     if count > _MOST_VALUES or len(found) > _MOST_OPTIONS:
-        return {}, [f"the files have {count} lines with options, and a heat.conf has {_MOST_OPTIONS} at most"]
+        return {}, [f"the files set options on {count} lines: a heat.conf must have at most {_MOST_OPTIONS} options"]
     if len(problems) > _MOST_PROBLEMS:
         problems = [*problems[:_MOST_PROBLEMS], f"{len(problems) - _MOST_PROBLEMS} more lines cannot be read"]
     entries = {
@@ -122,12 +134,12 @@ def read(files: Mapping[str, str]) -> tuple[dict[Name, Entry], list[str]]:
     return entries, problems
 
 
-def _unfit(name: Name, value: str) -> str:
-    """Why an option cannot be handed on, without its value; empty where it can."""
+def _value_problem(name: Name, value: str) -> str:
+    """Why an option's value is refused, without the value; empty where it is accepted."""
     if len(value) > _LONGEST:
-        return f"{shortened(name[1])}: a value has at most {_LONGEST} characters"
+        return f"{shortened(name[1])}: a value must have at most {_LONGEST} characters"
     bad = control_character("".join(name)) or control_character(value, but="\t\n")
-    return f"{shortened(name[1])}: no option can have the character {bad}" if bad else ""
+    return f"{shortened(name[1])}: must not contain the character {bad}" if bad else ""
 
 
 _REFERENCE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<bare>[_a-z][._a-z0-9]*)|\{(?P<braced>[_a-z][._a-z0-9]*)\})", re.I)
@@ -135,9 +147,14 @@ _REFERENCE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<bare>[_a-z][._a-z0-9]*)|\{(?P
 
 @dataclass
 class Resolver:
-    """Puts values in place of references; `used` collects the options that were referred to.
+    """Resolves references.
 
-    `defaults` are those of options that may be referred to without being set, `known` tells whether there is an option.
+    Attributes:
+        entries: the options that are set.
+        defaults: the values of options that a reference may name without them being set.
+        known: whether there is an option of this name.
+        used: the options that were referred to so far.
+        resolved: the number of references so far.
     """
 
     entries: Mapping[Name, Entry]
@@ -152,20 +169,27 @@ class Resolver:
             if name in self.entries:
                 return self.entries[name]
             if self.known(name):
-                break  # It stands for this option's default, not for one of the same name elsewhere.
+                break  # The reference means this option's default, not an option of the same name elsewhere.
         if key in self.defaults:
             return None
-        # What looks like a reference may be part of a password, so it is not shown.
-        raise UnresolvedError("after a $ it names an option that these files do not set: write its value there, or $$")
+        # A reference may be a part of a password, so the message does not show it.
+        raise UnresolvedError(
+            "after a $ it names an option that these files do not set: replace the reference by the value, or write $$"
+        )
 
     def resolve(self, section: str, value: str, seen: tuple[Name, ...] = ()) -> str:
-        """A value with everything in place.
+        """Resolve every reference in a value.
+
+        Args:
+            section: the section of the option, in which a name without a section is searched first.
+            value: the value.
+            seen: the options whose values led here.
 
         Raises:
-            UnresolvedError: one is not set, or refers back to itself.
+            UnresolvedError: an option is not set, or refers back to itself.
         """
 
-        def put(found: re.Match[str]) -> str:
+        def replacement(found: re.Match[str]) -> str:
             if found["escaped"]:
                 return "$"
             key = found["bare"] or found["braced"]
@@ -177,10 +201,10 @@ class Resolver:
             self.used.add(target.name)
             self.resolved += 1
             if self.resolved > _MOST_REFERENCES or len(seen) > _DEEPEST:
-                raise UnresolvedError("it refers to too many others, one after another: write its value there")
+                raise UnresolvedError("its references lead to too many others: replace them by values")
             return self.resolve(target.name[0], target.last, (*seen, target.name))
 
-        text = _REFERENCE.sub(put, value.replace("\\$", "$$"))
+        text = _REFERENCE.sub(replacement, value.replace("\\$", "$$"))
         if len(text) > _LONGEST:
-            raise UnresolvedError(f"with all that it refers to it has more than {_LONGEST} characters")
+            raise UnresolvedError(f"it has more than {_LONGEST} characters once its references are resolved")
         return text

@@ -1,1 +1,1 @@
-"""What Heat leans on: database, broker, cache, Keystone. A module for each kind: bundled, existing, adopted."""
+"""The services that Heat depends on: database, broker, cache, Keystone. Kinds: bundled, existing, adopted."""

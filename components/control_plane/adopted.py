@@ -1,23 +1,25 @@
-"""What an existing Heat leans on, by its own heat.conf: read on its host, translated, and given to the nodes.
+"""The control plane of an existing Heat: its heat.conf is read on its host, translated, and given to the nodes.
 
-Nothing of it is made or changed here. Every secret that is read is one from the first moment.
+Nothing in the control plane is made or changed. Every secret in the file is a Pulumi secret from the start.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from components.adoption import merge as adoption
-from components.adoption.merge import AUTH, Adopted, AdoptionSpec, Original
-from components.adoption.translation import keystone_root
-from components.control_plane.bundled import ControlPlane, ServiceLogin, run_program
+from components.adoption.combined import keystone_root
+from components.adoption.merge import Adopted, AdoptionSpec, Original, Problem
+from components.adoption.tables import AUTH
+from components.control_plane.base import ControlPlane, ServiceLogin, run_program
 from components.control_plane.client_config import Login
-from components.control_plane.existing import KEYSTONE_CHECK, REACH
+from components.control_plane.existing import REACH
+from components.control_plane.keystone import KEYSTONE_CHECK, endpoints
 from components.heat import heat_conf
 from components.heat.heat_conf import STACK_USER_ROLE, SYSTEM_CA, Deployment, Options, merge
 from components.heat.node import HeatNode
@@ -26,15 +28,15 @@ from components.rendering import program_text, render
 from components.secrets import password
 
 _PROGRAM = "/usr/local/lib/heat-scaleout/original.py"
-# How oslo.config writes that something is so.
+# The texts that oslo.config reads as true.
 _TRUE = ("true", "1", "on", "yes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the configuration of the Heat that is adopted stands: files and directories, in reading order.
+    """The configuration of the adopted Heat: files and directories, in the order in which Heat reads them.
 
-    It is read once, and again when `revision` is another one.
+    It is read once, and again when `revision` changes.
     """
 
     paths: Sequence[str]
@@ -42,7 +44,7 @@ class Source:
 
 
 class AdoptedControlPlane(ControlPlane):
-    """What a heat.conf names."""
+    """The control plane in the heat.conf of an existing Heat."""
 
     def __init__(
         self,
@@ -53,18 +55,23 @@ class AdoptedControlPlane(ControlPlane):
         hosts: Collection[Host],
         source: Source,
         spec: AdoptionSpec,
+        describe: Callable[[Problem], str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Read it.
+        """Read and translate the configuration.
 
         Args:
             name: the component's name.
-            host: where the Heat runs that is adopted.
-            front: where the check at the end of an `up` runs.
-            hosts: all of them, that one as well: none is changed before the configuration is known to be good.
-            source: where on the host it stands.
-            spec: what it has to agree with.
+            host: the host of the adopted Heat.
+            front: the host that runs the check at the end of an `up`.
+            hosts: all hosts, including `host`. None is changed before the configuration has been accepted.
+            source: the paths of the configuration on `host`.
+            spec: the properties of the deployment that the configuration must agree with.
+            describe: returns a sentence about a problem, for the operator.
             opts: of the component.
+
+        Raises:
+            pulumi.RunError: the configuration cannot be adopted. Pulumi shows every problem and ends the program.
         """
         super().__init__("heat:control:AdoptedControlPlane", name, {}, opts)
         self._deployment = spec.deployment
@@ -75,8 +82,8 @@ class AdoptedControlPlane(ControlPlane):
             parent=self,
             after=[program],
         )
-        told: pulumi.Output[str] = pulumi.Output.secret(read.stdout)
-        adopted = told.apply(lambda known: _adopted(known, spec))
+        report: pulumi.Output[str] = pulumi.Output.secret(read.stdout)
+        adopted = report.apply(lambda known: _adopted(known, spec, describe))
         fetched = host.script(
             "original-files",
             adopted.apply(
@@ -88,17 +95,17 @@ class AdoptedControlPlane(ControlPlane):
             after=[read],
         )
         for each in hosts:
-            each.use_after([fetched])
-        brought: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
-        # Base64, by the path there.
-        self._contents: pulumi.Output[dict[str, str]] = brought.apply(json.loads)
-        # The Heat that is adopted need not know the key: what it keeps in the cache has other names there.
+            each.wait_for([fetched])
+        contents: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
+        # The content in Base64, by the path on the adopted host.
+        self._contents: pulumi.Output[dict[str, str]] = contents.apply(json.loads)
+        # The adopted Heat does not need the key: its entries in the cache have other names.
         key = password("secret-token-cache", self)
         placed = pulumi.Output.all(adopted, self._contents, key).apply(
-            lambda known: known[0].placed(known[1]).with_encrypted_tokens(known[2])
+            lambda known: known[0].with_node_paths(known[1]).with_encrypted_tokens(known[2])
         )
         self._options = placed.apply(lambda known: merge(known.public, known.secret))
-        # The translation has taken apart what may be read and what may not.
+        # The translation has separated public options from secret ones.
         self.public = pulumi.Output.unsecret(placed.apply(lambda known: known.public))
         self.secret = placed.apply(lambda known: known.secret)
         self.keystone_url = self.public_keystone_url = pulumi.Output.unsecret(
@@ -109,11 +116,11 @@ class AdoptedControlPlane(ControlPlane):
             lambda known: {"heat-service": Login(user=known.user, project=known.project, password=known.password)}
         )
         self.files = {}
-        # The host that is adopted has its files where they are.
+        # On the adopted host the files stay in their places.
         found = adopted if front is host else placed
         self.ready = [fetched if front is host else self._place(front, [fetched])]
         self.ca_file = pulumi.Output.unsecret(found.apply(lambda known: known.public.get(AUTH, {}).get("cafile", "")))
-        self.register_outputs({})
+        self.register_addresses()
 
     def _place(self, host: Host, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         text = self._contents.apply(
@@ -121,39 +128,41 @@ class AdoptedControlPlane(ControlPlane):
                 "adoption/place.sh.j2",
                 directory=adoption.DIRECTORY,
                 parent=heat_conf.CONF_DIR,
-                files={adoption.place(path, content): adoption.encoded(content) for path, content in known.items()},
+                files={
+                    adoption.node_path(path, content): adoption.clean_base64(content) for path, content in known.items()
+                },
             )
         )
         return host.script("adopted-files", text, parent=self, after=after)
 
     def install_files(self, node: HeatNode) -> None:
-        """Bring the files along that heat.conf names."""
+        """Copy the files to the node that heat.conf names."""
         node.files.append(self._place(node.host, [node.installed]))
 
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
-        """See that database, broker and cache let Heat in from here. Run on a Heat node."""
-        spec = self._options.apply(reached)
-        purpose = "Heat's database, broker and cache let it in."
+        """Check that database, broker and cache accept Heat's logins from this node."""
+        spec = self._options.apply(reach_spec)
+        purpose = "Check that Heat's database, broker and cache accept its logins."
         after = [node.encrypted, *self.ready]
         return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=after)]
 
     def register(self, node: HeatNode) -> pulumi.Resource:
-        """See that Keystone knows Heat. Run on a Heat node."""
-        spec = self._options.apply(lambda known: keystone_known(known, self._deployment))
+        """Check that Heat is registered in Keystone, on a Heat node."""
+        spec = self._options.apply(lambda known: keystone_check_spec(known, self._deployment))
         return run_program(
             node,
             "keystone-check",
             KEYSTONE_CHECK,
-            purpose="Keystone knows Heat.",
+            purpose="Check that Heat is registered in Keystone.",
             spec=spec,
             parent=self,
             after=self.ready,
-            shown=True,
+            show_output=True,
         )
 
 
-def reached(options: Options) -> dict[str, Any]:
-    """What is to be reached from a node, in the form of programs/control_plane/reach.py: nothing may be made there."""
+def reach_spec(options: Options) -> dict[str, Any]:
+    """The services that a node must reach, as the spec of programs/control_plane/reach.py. Nothing may be made."""
     rabbit, auth, cache = (options.get(section, {}) for section in ("oslo_messaging_rabbit", AUTH, "cache"))
     servers = ",".join(filter(None, (auth.get("memcached_servers"), cache.get("memcache_servers"))))
     return {
@@ -168,15 +177,15 @@ def reached(options: Options) -> dict[str, Any]:
     }
 
 
-def keystone_known(options: Options, deployment: Deployment) -> dict[str, Any]:
-    """What Keystone has to know, in the form of programs/control_plane/keystone_check.py."""
+def keystone_check_spec(options: Options, deployment: Deployment) -> dict[str, Any]:
+    """The expected registration of Heat, as the spec of programs/control_plane/keystone_check.py."""
     auth, default = options[AUTH], options["DEFAULT"]
     domains = [f"{kind}_domain_{by}" for kind in ("user", "project") for by in ("name", "id")]
     login = {key: auth[key] for key in ("username", "password", "project_name", *domains) if key in auth}
-    keeper = {}
+    admin = {}
     for by in ("id", "name"):
         if domain := default.get(f"stack_user_domain_{by}"):
-            keeper = {
+            admin = {
                 "username": default.get("stack_domain_admin", ""),
                 "password": default.get("stack_domain_admin_password", ""),
                 f"user_domain_{by}": domain,
@@ -187,31 +196,32 @@ def keystone_known(options: Options, deployment: Deployment) -> dict[str, Any]:
         "url": f"{keystone_root(auth['auth_url'])}/v3",
         "ca": auth.get("cafile", ""),
         "login": login,
-        # An administrator may do what a service may.
+        # An administrator has the rights of a service.
         "roles": ["admin"],
-        "stack_domain": keeper,
+        "stack_domain": admin,
         "role": default.get("heat_stack_user_role", STACK_USER_ROLE),
-        "endpoints": {"orchestration": deployment.api_url, "cloudformation": deployment.cfn_url},
+        "endpoints": endpoints(deployment),
     }
 
 
-def _adopted(told: str, spec: AdoptionSpec) -> Adopted:
-    """What a host has told, adopted; or the `up` ends here.
+def _adopted(report: str, spec: AdoptionSpec, describe: Callable[[Problem], str]) -> Adopted:
+    """Adopt the configuration that a host has reported.
 
     Raises:
-        pulumi.RunError: with every problem found.
+        pulumi.RunError: with every problem in the configuration.
     """
     try:
-        found = adoption.adopt(Original.told(told), spec)
+        found = adoption.adopt(Original.parse(report), spec)
     except adoption.AdoptionError as error:
-        raise pulumi.RunError(str(error)) from None
+        reasons = "\n".join(f"  * {describe(problem)}" for problem in error.problems)
+        raise pulumi.RunError(f"the heat.conf cannot be adopted:\n{reasons}") from None
     for note in found.notes:
         pulumi.log.warn(note)
     return found
 
 
 def service_login(options: Mapping[str, str]) -> ServiceLogin:
-    """Heat's own login, of the options of [keystone_authtoken]."""
+    """Heat's own login, from the options of [keystone_authtoken]."""
     return ServiceLogin(
         user=options["username"],
         password=options["password"],

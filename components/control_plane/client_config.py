@@ -1,4 +1,4 @@
-"""What a client needs to log in: a clouds.yaml on the operator's machine, readable by the operator alone."""
+"""The clients' logins: a clouds.yaml on the operator's machine, readable by the operator alone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import pulumi
 import pulumi_command as command
 
-from components.rendering import render_output
+from components.outputs import render_output
 
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """A user of Keystone, in the domain Default, with the project to work in."""
+    """A user of Keystone and its project, both in the domain Default."""
 
     user: str
     project: str
@@ -23,10 +23,10 @@ class Login:
 
 
 class ClientConfig(pulumi.ComponentResource):
-    """A clouds.yaml, taken away on `destroy`.
+    """A clouds.yaml, deleted on `destroy`.
 
     Attributes:
-        path: where it is, once it is there.
+        path: the file's path, known once the file exists.
         content: the same as a text, which is a secret.
     """
 
@@ -43,14 +43,14 @@ class ClientConfig(pulumi.ComponentResource):
         logins: pulumi.Input[Mapping[str, Login]],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Write it.
+        """Write the file.
 
         Args:
             name: the component's name.
-            path: where.
-            keystone_url: without version.
-            region: Keystone's.
-            logins: by the name of the cloud in the file.
+            path: the file's path.
+            keystone_url: Keystone's URL without a version.
+            region: Keystone's region.
+            logins: the logins by the names of their clouds in the file.
             opts: of the component.
         """
         super().__init__("heat:client:ClientConfig", name, {}, opts)

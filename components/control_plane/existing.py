@@ -1,6 +1,6 @@
-"""What Heat leans on where it is there already: a database, one or several brokers, Keystone, perhaps a cache.
+"""A control plane that exists already: a database, one or several brokers, Keystone, and perhaps a cache.
 
-What may be made there is made, and what is missing and may not be made is told before Heat starts.
+What the operator allows is made there. Anything else that is missing is reported before Heat starts.
 """
 
 from __future__ import annotations
@@ -12,17 +12,11 @@ from urllib.parse import urlsplit
 
 import pulumi
 
-from components import loopback
-from components.control_plane.bundled import (
-    IDENTITY,
-    ORPHANS,
-    ControlPlane,
-    ServiceLogin,
-    identity,
-    refuse_other_keys,
-    run_program,
-)
+from components import urls
+from components.control_plane.base import ControlPlane, ServiceLogin, refuse_other_keys, run_program
+from components.control_plane.broker import ORPHANS
 from components.control_plane.client_config import Login
+from components.control_plane.keystone import IDENTITY, KEYSTONE_CHECK, check_spec, registration_spec
 from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Secrets, Services
 from components.heat.node import HeatNode
@@ -30,18 +24,23 @@ from components.remote import Host
 from components.secrets import password
 
 REACH = "/usr/local/lib/heat-scaleout/reach.py"
-KEYSTONE_CHECK = "/usr/local/lib/heat-scaleout/keystone_check.py"
-# What is made where nobody says how it is called.
+# The name of a database, a vhost and their users, if the operator gives none.
 _NAME = "heat"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What the operator gives of it, each a secret; "" where it is not given.
+    """The operator's secrets for the control plane; "" for a secret that is not given.
 
-    The URLs are Heat's own, `database_admin_url` and `broker_admin_url` those of users who may make what Heat needs: a
-    database and its user, a virtual host and its user by RabbitMQ's management API. `keystone_admin_password` goes with
-    `admin_user` of `Manage`.
+    Attributes:
+        database_url: Heat's own URL of the database, in SQLAlchemy's form.
+        transport_url: Heat's own URL of the brokers, in oslo.messaging's form.
+        service_password: the password of Heat's user in Keystone.
+        stack_domain_admin_password: the password of the administrator of the stacks' domain.
+        auth_encryption_key: the key that Heat encrypts the database with.
+        database_admin_url: the URL of a user who may make a database and its user.
+        broker_admin_url: RabbitMQ's management API, with a user who may make a vhost and its user.
+        keystone_admin_password: the password of `Manage.admin_user`.
     """
 
     database_url: pulumi.Input[str] = ""
@@ -56,7 +55,7 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Manage:
-    """What may be made, and who is asked to make it in Keystone."""
+    """Where this program may make what Heat needs, and the administrator who makes it in Keystone."""
 
     database: bool = False
     broker: bool = False
@@ -69,10 +68,10 @@ def database_url(given: str, admin: str, made: str, ca_file: str = "") -> str:
     """Heat's URL of its database.
 
     Args:
-        given: the operator's, or "".
-        admin: that of a user who may make databases; where nothing is given, Heat's is on the same server.
-        made: the password of a user that is made.
-        ca_file: what the server is checked against; "" without TLS.
+        given: the operator's URL, or "".
+        admin: the URL of a user who may make databases. Without `given`, Heat's database is on the same server.
+        made: the password for a user that is made.
+        ca_file: the path of the certificates that the server is verified with; "" without TLS.
     """
     if given:
         url = given
@@ -83,13 +82,13 @@ def database_url(given: str, admin: str, made: str, ca_file: str = "") -> str:
 
 
 def transport_url(given: str, admin: str, made: str, port: int) -> str:
-    """Heat's URL of its brokers; arguments as of `database_url`, and the broker's port where nothing is given."""
-    host = loopback.bracketed(urlsplit(admin).hostname or "")
-    return given or loopback.transport_url(_NAME, made, [f"{host}:{port}"], _NAME)
+    """Heat's URL of its brokers. Arguments as for `database_url`; `port` is for a URL that is not given."""
+    host = urls.bracketed(urlsplit(admin).hostname or "")
+    return given or urls.transport_url(_NAME, made, [f"{host}:{port}"], _NAME)
 
 
 class ExistingControlPlane(ControlPlane):
-    """A control plane that others run."""
+    """A control plane that exists already."""
 
     def __init__(
         self,
@@ -101,20 +100,22 @@ class ExistingControlPlane(ControlPlane):
         given: Given,
         manage: Manage,
         hosts: Collection[Host] = (),
+        other_key_remedy: str = "",
         protect_secrets: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Put together what Heat is told of it.
+        """Make the missing passwords, and the options of heat.conf.
 
         Args:
             name: the component's name.
-            deployment: with the addresses that clients find the APIs at.
-            services: where everything is, and Heat's names in Keystone.
-            ca: the certificates of an operator's own, or "".
-            given: what the operator gives.
-            manage: what may be made.
-            hosts: those that may have run Heat before.
-            protect_secrets: keep what is made here, to log in or to read data with, from being taken away by mistake.
+            deployment: with the URLs of the APIs for clients.
+            services: the addresses of the services, and Heat's names in Keystone.
+            ca: the text of the operator's own certificates, or "".
+            given: the operator's secrets.
+            manage: where this program may make what Heat needs.
+            hosts: the hosts that may have run Heat before.
+            other_key_remedy: what to do if one of these hosts uses another key: `refuse_other_keys`.
+            protect_secrets: protect the generated passwords and keys from deletion.
             opts: of the component.
         """
         super().__init__("heat:control:ExistingControlPlane", name, {}, opts)
@@ -130,8 +131,8 @@ class ExistingControlPlane(ControlPlane):
         self._known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**made, **vars(given))
         self.keystone_url = self.public_keystone_url = pulumi.Output.from_input(services.keystone_url)
         self.public = pulumi.Output.from_input(heat_conf.service_options(services))
-        self._secrets: pulumi.Output[Secrets] = pulumi.Output.secret(self._known.apply(self._put_together))
-        refuse_other_keys(hosts, self._secrets, parent=self)
+        self._secrets: pulumi.Output[Secrets] = pulumi.Output.secret(self._known.apply(self._make_secrets))
+        refuse_other_keys(hosts, self._secrets, remedy=other_key_remedy, parent=self)
         self.secret = self._secrets.apply(heat_conf.secret_options)
         self.service = self._secrets.apply(
             lambda known: ServiceLogin(
@@ -144,9 +145,9 @@ class ExistingControlPlane(ControlPlane):
         self.logins = self.service.apply(
             lambda known: {"heat-service": Login(user=known.user, project=known.project, password=known.password)}
         )
-        self.register_outputs({})
+        self.register_addresses()
 
-    def _put_together(self, known: Mapping[str, str]) -> Secrets:
+    def _make_secrets(self, known: Mapping[str, str]) -> Secrets:
         services = self._services
         broker_port = heat_conf.BROKER_TLS_PORT if services.broker_tls else heat_conf.BROKER_PORT
         return Secrets(
@@ -166,7 +167,7 @@ class ExistingControlPlane(ControlPlane):
         )
 
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
-        """See that database, broker and cache let Heat in, after having made what may be made. Run on a Heat node."""
+        """Make what may be made, and check that database, broker and cache accept Heat's logins, on a Heat node."""
         services = self._services
         spec = pulumi.Output.all(self._known, self._secrets).apply(
             lambda both: {
@@ -184,57 +185,44 @@ class ExistingControlPlane(ControlPlane):
                 "cache": list(services.memcached),
             }
         )
-        purpose = "Heat's database, broker and cache let it in."
+        purpose = "Check that Heat's database, broker and cache accept its logins."
         return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=[node.encrypted])]
 
     def install_files(self, node: HeatNode) -> None:
-        """What its options name is among `files`."""
+        """Do nothing: `files` has all files that the options name."""
 
     def register(self, node: HeatNode) -> pulumi.Resource:
-        """Have Keystone know Heat where it may be made to, else see that it does. Run on a Heat node."""
-        services = self._services
+        """Register Heat in Keystone if that is allowed, else check that Heat is registered, on a Heat node."""
         if self._manage.keystone:
             spec = pulumi.Output.all(self._known, self._secrets, self._deployment).apply(
-                lambda known: identity(
+                lambda known: registration_spec(
                     known[2],
-                    services,
+                    self._services,
                     admin=ServiceLogin(
                         user=self._manage.admin_user,
                         password=known[0]["keystone_admin_password"],
                         project=self._manage.admin_project,
-                        domain=services.domain,
+                        domain=self._services.domain,
                     ),
                     secrets=known[1],
                 )
             )
-            return self._run(node, "identity", IDENTITY, "Keystone knows Heat.", spec)
-        wanted = pulumi.Output.all(self._secrets, self._deployment).apply(lambda both: self._expected(*both))
-        return self._run(node, "keystone-check", KEYSTONE_CHECK, "Keystone knows Heat.", wanted, shown=True)
-
-    def _expected(self, known: Secrets, deployment: Deployment) -> dict[str, Any]:
-        services = self._services
-        return {
-            "url": f"{services.keystone_url}/v3",
-            "ca": services.ca_file,
-            "login": {
-                "username": services.user,
-                "password": known.service_password,
-                "user_domain_name": services.domain,
-                "project_name": services.project,
-                "project_domain_name": services.domain,
-            },
-            "roles": ["admin", "service"],
-            "stack_domain": {
-                "username": services.stack_domain_admin,
-                "password": known.domain_admin_password,
-                "user_domain_name": services.stack_domain,
-                "domain_name": services.stack_domain,
-            },
-            "role": heat_conf.STACK_USER_ROLE,
-            "endpoints": {"orchestration": deployment.api_url, "cloudformation": deployment.cfn_url},
-        }
+            return self._run(node, "identity", IDENTITY, "Register Heat in Keystone.", spec)
+        expected = pulumi.Output.all(self._secrets, self._deployment).apply(
+            lambda both: check_spec(self._services, *both)
+        )
+        return self._run(
+            node,
+            "keystone-check",
+            KEYSTONE_CHECK,
+            "Check that Heat is registered in Keystone.",
+            expected,
+            show_output=True,
+        )
 
     def _run(
-        self, node: HeatNode, name: str, path: str, purpose: str, spec: pulumi.Input[Any], *, shown: bool = False
+        self, node: HeatNode, name: str, path: str, purpose: str, spec: pulumi.Input[Any], *, show_output: bool = False
     ) -> pulumi.Resource:
-        return run_program(node, name, path, purpose=purpose, spec=spec, parent=self, after=self.ready, shown=shown)
+        return run_program(
+            node, name, path, purpose=purpose, spec=spec, parent=self, after=self.ready, show_output=show_output
+        )

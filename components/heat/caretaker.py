@@ -1,7 +1,7 @@
-"""What looks after Heat's leftovers: stacks whose engine died, rows of dead engines, stacks that were deleted long ago.
+"""Stack recovery and cleanup: stacks whose engine died, rows of dead engines, stacks that were deleted long ago.
 
-A program with timers on every node, where one node at a time does the work: programs/heat/caretaker.py says how. There
-is no leader to be made or moved, and a node that is gone is not missed.
+A program with timers on every node. One node at a time does the work, as programs/heat/caretaker.py explains. There is
+no leader to elect or to move, and the loss of a node does not matter.
 """
 
 from __future__ import annotations
@@ -17,16 +17,24 @@ from components.heat.node import HeatNode
 from components.rendering import program_text, render
 
 _DIRECTORY = "/usr/local/lib/heat-scaleout"
-# The last is the program; the others are its parts, and find each other by being in one directory.
+# The last is the program, the others are its modules. They import each other from one directory.
 _PROGRAMS = ("traversal", "upkeep", "records", "caretaker")
-# Where the counters are: what Prometheus' node exporter is told by --collector.textfile.directory.
+# The directory of the counters, for --collector.textfile.directory of Prometheus' node exporter.
 COUNTERS = "/var/lib/heat/caretaker"
 _UNITS = "/etc/systemd/system"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When the caretaker does what; 0 is never. `grace_seconds`: how long a stack must stand still to be stuck."""
+    """When the caretaker runs its tasks; 0 is never.
+
+    Attributes:
+        rescue_minutes: the interval of stack recovery.
+        grace_seconds: how long a stack without an engine must be unchanged until it counts as stuck.
+        clean_hours: the interval at which the rows of dead engines are removed.
+        purge_days: the age at which deleted stacks are purged.
+        purge_at: the time of the purge, as systemd writes it.
+    """
 
     rescue_minutes: int
     grace_seconds: int
@@ -36,20 +44,20 @@ class Schedule:
 
     @property
     def calendar(self) -> dict[str, tuple[str, str]]:
-        """Each task that there is to be, with when (as systemd writes it) and what for."""
+        """Each task that is enabled, with its times (as systemd writes them) and its purpose."""
         every = {
-            "rescue": (self.rescue_minutes, f"*:0/{self.rescue_minutes}", "rescue stacks whose engine is gone"),
-            "clean": (self.clean_hours, f"0/{self.clean_hours}:30", "remove dead engines from the table of services"),
-            "purge": (self.purge_days, self.purge_at, f"remove stacks that were deleted {self.purge_days} days ago"),
+            "rescue": (self.rescue_minutes, f"*:0/{self.rescue_minutes}", "recover stacks whose engine died"),
+            "clean": (self.clean_hours, f"0/{self.clean_hours}:30", "remove the rows of dead engines"),
+            "purge": (self.purge_days, self.purge_at, f"purge stacks that were deleted {self.purge_days} days ago"),
         }
         return {task: (when, purpose) for task, (number, when, purpose) in every.items() if number}
 
 
 class Caretaker(pulumi.ComponentResource):
-    """The program and its timers, on every node.
+    """The caretaker and its timers, on every node.
 
     Attributes:
-        running: done when the timers of a node run, by its name.
+        running: done when a node's timers run, by the node's name.
     """
 
     running: dict[str, pulumi.Resource]
@@ -63,18 +71,19 @@ class Caretaker(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Put everything in place and start the timers.
+        """Install the program and start the timers.
 
         Args:
             name: the component's name.
-            nodes: by name.
-            schedule: when what is done.
-            after: what must be done before the timers start, such as the engines.
+            nodes: the nodes by their names.
+            schedule: when the tasks run.
+            after: what must be done before the timers start, such as starting the engines.
             opts: of the component.
         """
         super().__init__("heat:caretaker:Caretaker", name, {}, opts)
         self.running = {name: self._on(node, schedule, after) for name, node in nodes.items()}
-        self.register_outputs({})
+        timers = [f"heat-caretaker@{task}.timer" for task in schedule.calendar]
+        self.register_outputs({"timers": timers, "counters": COUNTERS})
 
     def _on(self, node: HeatNode, schedule: Schedule, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         files = {part: (f"{_DIRECTORY}/{part}.py", program_text(f"heat/{part}.py")) for part in _PROGRAMS}
@@ -97,10 +106,10 @@ class Caretaker(pulumi.ComponentResource):
         for task, (calendar, purpose) in schedule.calendar.items():
             text = render("heat/caretaker.timer.j2", calendar=calendar, purpose=purpose)
             files[f"{task}-timer"] = (f"{_UNITS}/{timers[task]}", text)
-        there = [
+        installed = [
             node.host.file(f"caretaker-{name}", path, text, parent=self, after=[node.installed])
             for name, (path, text) in files.items()
         ]
         digest = hashlib.sha256("\0".join(text for _, text in files.values()).encode()).hexdigest()
         script = render("heat/timers.sh.j2", digest=digest, timers=list(timers.values()))
-        return node.host.script("caretaker", script, parent=self, after=[*there, *node.files, *after])
+        return node.host.script("caretaker", script, parent=self, after=[*installed, *node.files, *after])

@@ -1,7 +1,7 @@
-"""How Heat comes onto a node: from PyPI, from the distribution, or from a clone of its source. Pure.
+"""How Heat is installed on a node: from PyPI, from the distribution, or from a clone of its source. Pure.
 
-Whatever the way, what is there afterwards looks the same below one prefix: bin/ has python, uwsgi, heat-engine and
-what else is run, etc/heat the files that Heat brings along. So nothing else has to know the way.
+All three give the same layout below one prefix: bin/ has python, uwsgi, heat-engine and every other program, etc/heat
+has the files that Heat ships. So nothing else depends on the method.
 """
 
 from __future__ import annotations
@@ -15,23 +15,22 @@ from enum import Enum
 from pathlib import Path
 
 from components.rendering import LOCKS, UV_VERSION, render
-from components.topology import Kind
+from components.topology import APIS, Kind
 
-# Tells what has been installed, as JSON on its last line: `Release`.
+# Reports what has been installed, as JSON on its last line: `Release`.
 PROGRAM = "/usr/local/lib/heat-scaleout/installed.py"
-# The logins for package indexes and git servers, for root alone. curl, and git with it, looks for this name in $HOME.
+# Logins for package indexes and git servers, readable by root alone. curl, and git through it, reads .netrc in $HOME.
 NETRC = "/etc/heat-scaleout/.netrc"
-# What an operator chooses beside Heat, which names none of them: tools/lock.sh. Of the two for memcached heat.conf has
-# the latter; the former is for a `[cache] backend` of an operator's own.
+# Packages that Heat uses and does not require: tools/lock.sh. heat.conf uses python-memcached; pymemcache is for an
+# operator's own `[cache] backend`.
 _BESIDE_HEAT = ("pymysql", "pymemcache", "python-memcached", "pyuwsgi")
-# Beyond what Heat is tested with, in the absence of constraints that know better.
+# Without constraints: Heat is not tested with SQLAlchemy 2.1.
 _BOUNDS = "sqlalchemy<2.1\n"
-_MODULES = {Kind.API: "heat.wsgi.api:application", Kind.CFN: "heat.wsgi.cfn:application"}
 _LAST_WITH_CONSOLE = 24
 
 
 class Method(str, Enum):
-    """Where Heat comes from."""
+    """The source that Heat is installed from."""
 
     PIP = "pip"
     APT = "apt"
@@ -40,9 +39,12 @@ class Method(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class PackageSource:
-    """Where hosts find Python packages: at an index and in a directory of theirs (or a URL of such), or at PyPI.
+    """Where hosts find Python packages. Without any value: at PyPI.
 
-    `netrc` is the file on the hosts with the logins at these places, "" where none wants one. No URL has a login in it.
+    Attributes:
+        index_url: the URL of a package index, without a login.
+        wheelhouse: a directory on the hosts with packages, or the URL of one, without a login.
+        netrc: the path of the file on the hosts with the logins; "" if no login is needed.
     """
 
     index_url: str = ""
@@ -52,10 +54,12 @@ class PackageSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What a node has, as far as others have to do with it.
+    """The release of Heat on a node, as the node reports it.
 
-    `engine_worker` is the version of the messages by which engines share the work on a stack. `ec2_login`: the CFN API
-    logs in to have EC2 signatures checked, and does not just ask.
+    Attributes:
+        version: such as "27.0.1".
+        engine_worker: the version of the messages by which engines share the work on a stack, such as "1.9".
+        ec2_login: whether the CFN API logs in to Keystone to have EC2 signatures checked.
     """
 
     version: str
@@ -63,23 +67,23 @@ class Release:
     ec2_login: bool
 
     @classmethod
-    def told(cls, stdout: str) -> Release:
-        """What programs/heat/installed.py printed at the end of an installation."""
+    def reported(cls, stdout: str) -> Release:
+        """The release that programs/heat/installed.py reported at the end of an installation."""
         return cls(**json.loads(stdout.strip().rpartition("\n")[2]))
 
 
 def lock_file(version: str) -> Path:
-    """The list of every package, with its version, that a release of Heat is installed with."""
+    """The requirement list of a release of Heat: every package with its version and digests."""
     return LOCKS / f"heat-{version}.txt"
 
 
 def locked_releases() -> list[str]:
-    """The releases that have such a list, the oldest first."""
+    """The releases that have a requirement list, the oldest first."""
     return sorted(path.stem.removeprefix("heat-") for path in lock_file("*").parent.glob(lock_file("*").name))
 
 
 def has_console_apis(version: str) -> bool:
-    """Whether a release still has programs of its own for its APIs, and not only what uWSGI loads."""
+    """Whether a release still has its own programs for the APIs, beside the WSGI applications."""
     return int(version.partition(".")[0]) <= _LAST_WITH_CONSOLE
 
 
@@ -87,19 +91,19 @@ def engine_worker(version: str) -> str:
     """The version of the messages between a release's engines, for an engine that this program did not install.
 
     Raises:
-        ValueError: it is not known of this release.
+        ValueError: the version is not known for this release.
     """
     series = int(version.partition(".")[0])
-    # Read in the releases themselves: 18.0 to 27.0.
+    # From the source of the releases 18.0 to 27.0.
     if series in range(18, 26):
         return "1.4"
     if series in (26, 27):
         return "1.9"
-    raise ValueError(f"which messages the engines of Heat {version} exchange is not known here")
+    raise ValueError(f"the version of the engines' messages is not known for Heat {version}")
 
 
-def understand_each_other(one: str, other: str) -> bool:
-    """Whether engines of two releases may share one broker's vhost; of what is not known here only the same series."""
+def can_share_vhost(one: str, other: str) -> bool:
+    """Whether engines of two releases can share a broker's vhost. Unknown releases can if their series is the same."""
     if one.partition(".")[0] == other.partition(".")[0]:
         return True
     try:
@@ -108,39 +112,39 @@ def understand_each_other(one: str, other: str) -> bool:
         return False
 
 
-def refuse_mixed(engines: Mapping[str, Release]) -> str:
-    """Why these engines cannot share a broker's vhost; empty where they can.
+def explain_mixed_releases(engines: Mapping[str, Release]) -> str:
+    """Explain why these engines cannot share a broker's vhost; "" if they can.
 
-    An engine takes a message off the queue before it looks at its version: one that it does not understand is lost,
-    and the stack stays in progress for ever.
+    An engine takes a message off the queue before it reads the message's version. A message of another version is
+    lost, and its stack stays in progress for ever.
 
     Args:
-        engines: by where they run, such as "node-1", or "10.0.0.1 (not ours)".
+        engines: the release of each engine, by the place where it runs: "node-1", or "10.0.0.1 (not ours)".
     """
-    spoken: dict[str, list[str]] = {}
-    for where, release in engines.items():
-        spoken.setdefault(release.engine_worker, []).append(f"{where} (Heat {release.version})")
-    if len(spoken) < 2:  # noqa: PLR2004 # one language is understood by all
+    versions: dict[str, list[str]] = {}
+    for place, release in engines.items():
+        versions.setdefault(release.engine_worker, []).append(f"{place} (Heat {release.version})")
+    if len(versions) < 2:  # noqa: PLR2004 # a single version needs no explanation
         return ""
-    sides = "; ".join(f"engine_worker {version}: {', '.join(where)}" for version, where in sorted(spoken.items()))
+    listed = "; ".join(f"engine_worker {version}: {', '.join(places)}" for version, places in sorted(versions.items()))
     return (
-        f"these engines would lose each other's messages, and with them the stacks that they work on: {sides}. "
-        "Install releases that understand each other everywhere, or give each a vhost of its own at the broker."
+        f"these engines would lose each other's messages, and the stacks would stay in progress: {listed}. "
+        "Install releases with the same version everywhere, or give each version its own vhost at the broker."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """One way to one Heat.
+    """A release of Heat, and how it is installed.
 
     Attributes:
-        method: where from.
-        version: the release that pip installs.
-        git_url: what git clones.
-        git_ref: a tag, a branch or a commit of it.
-        constraints: the text of a constraints file, for pip and git; without one pip has the release's own list.
+        method: the source of the installation.
+        version: the release that pip installs, such as "27.0.1".
+        git_url: the URL of the repository that git clones.
+        git_ref: a tag, a branch or a commit of the repository.
+        constraints: the text of a constraints file, for pip and git; "" to use the release's requirement list.
         packages: where Python packages come from.
-        console: the APIs are to run by Heat's own programs, so they have to be there.
+        console: whether the installation must have Heat's own programs for the APIs.
     """
 
     method: Method = Method.PIP
@@ -153,7 +157,7 @@ class Installation:
 
     @property
     def name(self) -> str:
-        """What tells this installation from others on a host: another one goes beside it."""
+        """The installation's name on a host. Installations with different names exist side by side."""
         name = {
             Method.PIP: self.version,
             Method.APT: "apt",
@@ -165,12 +169,12 @@ class Installation:
 
     @property
     def prefix(self) -> str:
-        """Below which everything of it is found on a host."""
+        """The directory of the installation on a host."""
         return f"/opt/heat/{self.name}"
 
     @property
     def title(self) -> str:
-        """What comes after "Heat" in a sentence."""
+        """The words after "Heat" in a sentence."""
         return {
             Method.PIP: self.version,
             Method.APT: "of the distribution",
@@ -179,7 +183,7 @@ class Installation:
 
     @property
     def locked(self) -> bool:
-        """Whether the list of packages is one that this program has, so that nothing is left for a host to tell."""
+        """Whether the packages are those of a requirement list, so that the release's features are known beforehand."""
         return self.method is Method.PIP and not self.constraints
 
     @property
@@ -191,20 +195,20 @@ class Installation:
         return f"/opt/heat/constraints-{self.name}.txt"
 
     def files(self) -> dict[str, tuple[str, str]]:
-        """What the installation reads on a host: path and text, by a name."""
+        """The files that the installation reads on a host: path and text, by the name of the resource."""
         if self.method is Method.APT:
             return {}
         if self.locked:
             return {"requirements": (self._requirements, lock_file(self.version).read_text())}
         source = f" @ file://{self.prefix}/source" if self.method is Method.GIT else f"=={self.version}"
-        wanted = "".join(f"{line}\n" for line in (f"openstack-heat{source}", *_BESIDE_HEAT))
+        requirements = "".join(f"{line}\n" for line in (f"openstack-heat{source}", *_BESIDE_HEAT))
         return {
-            "requirements": (self._requirements, wanted),
+            "requirements": (self._requirements, requirements),
             "constraints": (self._constraints, self.constraints or _BOUNDS),
         }
 
     def script(self) -> str:
-        """What installs it; safe to run twice. Tells a `Release`."""
+        """The script that installs Heat, and prints a `Release` as its last line. It is safe to run twice."""
         return render(
             f"heat/install-{self.method.value}.sh.j2",
             program=PROGRAM,
@@ -216,13 +220,15 @@ class Installation:
             packages=self.packages,
             netrc=NETRC,
             console=self.console,
+            kinds=[kind.value for kind in Kind],
+            apis=[kind.value for kind in APIS],
             title=self.title,
             uv_version=UV_VERSION,
         )
 
     def application(self, kind: Kind) -> str:
-        """What programs/heat/api.py loads as an API: a module and a name in it, or the path of a program."""
+        """The application that programs/heat/api.py loads for an API: module:name, or the path of a program."""
         if self.method is Method.APT:
-            # What Debian and Ubuntu have may be older than the modules.
+            # The packages of Debian and Ubuntu may be older than the modules.
             return f"{self.prefix}/bin/{kind.value.replace('heat', 'heat-wsgi')}"
-        return _MODULES[kind]
+        return APIS[kind].application

@@ -1,6 +1,6 @@
-"""Which options each release of Heat knows, by what names, and which of them are secret.
+"""The options that each release of Heat knows, their names, and which of them are secret.
 
-Pure, but for reading its table, options.txt, which `make options` makes from the releases themselves.
+Pure, but for reading its table, options.txt, which `make options` generates from the releases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from components.text import shortened
 Name: TypeAlias = tuple[str, str]
 
 _TABLE = Path(__file__).with_suffix(".txt")
-# Sections that log in to Keystone: auth_type says which further options they have.
+# Sections with a login to Keystone: auth_type decides which further options they have.
 LOGINS = ("keystone_authtoken", "trustee", "ec2authtoken")
 _SECRET = re.compile(r"passw|secret|(^|_)token$|hmac|encryption_key|credential_secret", re.IGNORECASE)
 _MAYBE_SECRET = re.compile(
@@ -31,7 +31,7 @@ _NO_SECRET = re.compile(r"/\S*|true|false|yes|no|on|off|", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """An option under its name of today, and the series of releases that know it."""
+    """An option under its current name, and the series of releases that know it."""
 
     name: Name
     series: frozenset[int]
@@ -42,22 +42,28 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """Every option of every release: `options` by its name, `renamed` from an older name to the one of today."""
+    """Every option of every release.
+
+    Attributes:
+        releases: such as "27.0.1".
+        options: by their current names.
+        renamed: the current names by an older name.
+    """
 
     releases: tuple[str, ...]
     options: Mapping[Name, Option]
     renamed: Mapping[Name, tuple[Name, ...]]
 
     def series(self, release: str) -> int:
-        """The series of a release, by which options are known.
+        """The series of a release, such as 27.
 
         Raises:
-            ValueError: there is no such series in the table.
+            ValueError: the table does not have the series.
         """
         known = {known.partition(".")[0] for known in self.releases}
         head = release.partition(".")[0]
         if head not in known:
-            raise ValueError(f"Heat {shortened(release)} is not known here, only {', '.join(self.releases)}")
+            raise ValueError(f"Heat {shortened(release)} is not supported. Supported: {', '.join(self.releases)}")
         return int(head)
 
     def knows(self, name: Name, series: int) -> bool:
@@ -104,7 +110,7 @@ def catalogue() -> Catalogue:
 
 
 def alike(name: Name, known: Iterable[Name]) -> str:
-    """What an unknown option may have been meant to be, in words; empty where nothing is like it."""
+    """A suggestion for an unknown option, in words; "" if no known option is similar."""
     names = list(known)
     if near := difflib.get_close_matches(name[1], [option for section, option in names if section == name[0]], n=1):
         return f"did you mean {near[0]}?"
@@ -113,13 +119,13 @@ def alike(name: Name, known: Iterable[Name]) -> str:
 
 
 def looks_secret(option: str) -> bool:
-    """Whether an option's name alone says that its value is a secret: some that are have no flag, and some no table."""
+    """Whether an option is a secret by its name. Some secret options have no flag, and some are not in the table."""
     return bool(_SECRET.search(option))
 
 
 def may_be_secret(option: str, value: str) -> bool:
-    """The same for an option that no release of Heat knows: whatever may be a login, by its name, is one.
+    """Whether an option that no release of Heat knows may be a secret: if its name could be one of a login's.
 
-    A path and a truth value are none.
+    A path or a boolean is no secret.
     """
     return bool(_MAYBE_SECRET.search(option)) and not _NO_SECRET.fullmatch(value.strip())

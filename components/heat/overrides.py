@@ -1,6 +1,6 @@
-"""Options of heat.conf that an operator says otherwise: for all, on a node, for a kind of process, for one process.
+"""The operator's own options of heat.conf: for all processes, a node, a kind of process, or one process.
 
-Which options may be overridden is checked before: infra/settings/options.py.
+The settings decide which options are allowed. Pure.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from components.heat.heat_conf import merge
 from components.heat.options import Name, catalogue
 from components.topology import Process
 
-# As heat_conf.Options, with values that may be known later only, as those of secrets are.
+# Like heat_conf.Options, but secret values are known only later.
 Options: TypeAlias = Mapping[str, Mapping[str, pulumi.Input[str]]]
 
 
-def written(name: Name, value: str | tuple[str, ...]) -> str:
-    """A value as heat_conf.Options have it: a list's entries on one line, a repeated option's on lines of their own."""
+def format_value(name: Name, value: str | tuple[str, ...]) -> str:
+    """A value in the form of heat_conf.Options: a list option on one line, a repeated option with a line per value."""
     if isinstance(value, str):
         return value
     option = catalogue().options.get(name)
@@ -29,9 +29,13 @@ def written(name: Name, value: str | tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Layers:
-    """Options by whom they are for; of one that stands in several the last counts: all, node, kind, process.
+    """Options by their scope. The narrowest scope wins: all, node, kind, process.
 
-    Nodes are known by their names, kinds by those of their units, processes by their `Process.name`.
+    Attributes:
+        all: options of every process.
+        nodes: options of a node's processes, by the node's name.
+        kinds: options of a kind of process, by the name of its unit.
+        processes: options of one process, by `Process.name`.
     """
 
     all: Options = field(default_factory=dict)
@@ -40,23 +44,23 @@ class Layers:
     processes: Mapping[str, Options] = field(default_factory=dict)
 
     def on_node(self, node: str) -> Options:
-        """Those of every process of a node, for the node's own files."""
+        """The options of every process of a node, for the node's files."""
         return merge(self.all, self.nodes.get(node, {}))
 
     def of_process(self, process: Process) -> Options:
-        """Those of a process and its like, for the file that only it reads, after the node's."""
+        """The options of a process and of its kind, for the process's own file."""
         return merge(self.kinds.get(process.kind.value, {}), self.processes.get(process.name, {}))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """What an operator says otherwise.
+    """The operator's own configuration of Heat.
 
     Attributes:
         public: options of heat.conf.
-        secret: those whose values are secrets; none of them is in `public`.
-        allowed: options that are none of Heat's, but of plug-ins: "section.option".
-        policy: rules by their names.
+        secret: options whose values are secrets. No option is in both.
+        allowed: options that Heat does not know and its plug-ins read: "section.option".
+        policy: policy rules by their names.
     """
 
     public: Layers = field(default_factory=Layers)

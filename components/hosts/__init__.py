@@ -1,1 +1,1 @@
-"""Where hosts come from: a module for each kind."""
+"""The hosts of a deployment: a module for each kind, and their firewall."""

@@ -1,51 +1,31 @@
-"""Hosts that are containers on this machine: systemd as PID 1, sshd, an address each on a bridge of their own.
+"""Hosts that are containers on this machine: systemd as PID 1, sshd, and an address each on one bridge.
 
-The dev stack's hosts, real in all that Heat can tell: own files, own processes, own addresses. Not for production.
+They are the dev stack's hosts. To Heat they look like machines, with their own files, processes and addresses. They are
+not for production.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pulumi
 import pulumi_command as command
 
+from components.hosts.subnets import assign_addresses, mac_address
+from components.outputs import render_output
 from components.remote import Host, Login
-from components.rendering import TEMPLATES, render_output
+from components.rendering import TEMPLATES
 from components.secrets import KeyPair
-
-# The first addresses stay free for the bridge and for what the operator may add.
-_FIRST_HOST = 10
-
-
-def addresses(subnet: ipaddress.IPv4Network, names: Sequence[str], first: str = "") -> dict[str, str]:
-    """An address for each host, by its place: .10, .11 and so on, or from `first` on.
-
-    Raises:
-        ValueError: the subnet is too small.
-    """
-    start = int(ipaddress.IPv4Address(first)) - int(subnet.network_address) if first else _FIRST_HOST
-    if start < 1 or start + len(names) >= subnet.num_addresses:
-        raise ValueError(f"{subnet} has no room for {len(names)} hosts from its address {first or start} on")
-    return {name: str(subnet[start + place]) for place, name in enumerate(names)}
-
-
-def mac_address(address: str) -> str:
-    """The one hardware address that goes with an IPv4 address, locally administered.
-
-    A restarted container that came back with another would not be found by its neighbours for a while.
-    """
-    return "02:42:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
 
 
 class ContainerHosts(pulumi.ComponentResource):
-    """Local systemd containers on a bridge of their own.
+    """Local systemd containers on one bridge.
 
     Attributes:
-        hosts: each by its name, as far as it may be used: ready to take files and scripts.
+        hosts: by name.
     """
 
     hosts: dict[str, Host]
@@ -64,41 +44,41 @@ class ContainerHosts(pulumi.ComponentResource):
         generation: int = 1,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Make the containers.
+        """Create the containers.
 
         Args:
             name: the component's name.
-            stack: goes into the names of containers and network.
-            subnet: the bridge's, IPv4.
-            names: the hosts' names, in their lasting order; the first addresses of the subnet go to them.
-            owner: the checkout, which tells whose containers and network these are.
-            cache: where the base image is kept, so that it is built once.
-            debian_mirror: where the base image's packages come from, if not from Debian's own address.
-            protect: keep the front host, which may have the database, from being taken away by mistake.
-            generation: another one has everything run again on the hosts.
+            stack: a part of the names of the containers and the network.
+            subnet: the bridge's.
+            names: the hosts' names in their permanent order, the front host first. It decides about their addresses.
+            owner: the checkout, a label by which containers and networks of other checkouts are recognised.
+            cache: the directory of the base image, which is built once.
+            debian_mirror: the URL of the base image's packages; "" for Debian's own.
+            protect: protect the network and the front host, which may have the database, from deletion.
+            generation: a new value runs everything on the hosts again.
             opts: of the component.
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
-        self._owner, self._keeps = str(owner), protect
+        self._owner, self._protects = str(owner), protect
         recipe = hashlib.sha256((TEMPLATES / "hosts/containers/image.sh.j2").read_bytes()).hexdigest()
-        found = self._script("image", "image", {"cache": str(cache), "debian_mirror": debian_mirror, "recipe": recipe})
-        self._engine = found.stdout.apply(lambda lines: lines.split("\n")[0].strip())
-        self._image = found.stdout.apply(lambda lines: lines.split("\n")[1])
+        image = self._script("image", "image", {"cache": str(cache), "debian_mirror": debian_mirror, "recipe": recipe})
+        self._engine = image.stdout.apply(lambda lines: lines.split("\n")[0].strip())
+        self._image = image.stdout.apply(lambda lines: lines.split("\n")[1])
         self._flags = self._script("flags", "flags", {"engine": self._engine, "image": self._image}).stdout
         network_name = f"heat-{stack}"
         network = self._script(
             "network",
             "network",
             {"engine": self._engine, "name": network_name, "subnet": str(subnet), "owner": self._owner},
-            lasting=True,
-            kept=True,
+            deletable=True,
+            protect=True,
         )
         client_key = KeyPair("ssh-key", self, protect=protect)
         self.hosts = {}
-        # The first one is the front host.
-        for host, address in addresses(subnet, names).items():
-            first = not self.hosts
-            host_key = KeyPair(f"{host}-host-key", self, protect=protect and first)
+        addresses = assign_addresses(subnet, names)
+        for host, address in addresses.items():
+            front = not self.hosts
+            host_key = KeyPair(f"{host}-host-key", self, protect=protect and front)
             machine = self._script(
                 f"{host}-machine",
                 "host",
@@ -115,8 +95,8 @@ class ContainerHosts(pulumi.ComponentResource):
                     "authorized_key": client_key.public_key,
                 },
                 environment={"HOST_KEY": host_key.private_key},
-                lasting=True,
-                kept=first,
+                deletable=True,
+                protect=front,
                 identity=[address, str(subnet)],
                 after=[network],
             )
@@ -128,7 +108,7 @@ class ContainerHosts(pulumi.ComponentResource):
                 machine=machine,
                 generation=generation,
             )
-        self.register_outputs({})
+        self.register_outputs({"addresses": addresses, "network": network_name, "image": self._image})
 
     def _script(
         self,
@@ -137,27 +117,27 @@ class ContainerHosts(pulumi.ComponentResource):
         values: Mapping[str, pulumi.Input[str]],
         *,
         environment: Mapping[str, pulumi.Input[str]] | None = None,
-        lasting: bool = False,
-        kept: bool = False,
+        deletable: bool = False,
+        protect: bool = False,
         identity: Sequence[str] = (),
         after: Sequence[pulumi.Resource] = (),
     ) -> command.local.Command:
-        """Run templates/containers/<template>.sh.j2 here.
+        """Run templates/hosts/containers/<template>.sh.j2 on this machine.
 
         Args:
             name: of the resource.
-            template: which script.
+            template: the script's name.
             values: for the template.
-            environment: secrets, for the script's process alone.
-            lasting: it makes a thing that stays: called with create, and with delete when the thing is to go.
-            kept: the thing may not go by mistake, where that is asked for.
-            identity: what makes it another thing when it changes. Replacing is right here, as for any machine.
-            after: what must be there before.
+            environment: secrets, which only the script's process sees.
+            deletable: the script creates something that it can delete: its argument is "create" or "delete".
+            protect: protect the resource, if the component is to protect anything.
+            identity: a change replaces the resource, as it would a machine.
+            after: resources that must exist before.
         """
         return command.local.Command(
             name,
-            create="sh -s create" if lasting else "sh -s",
-            delete="sh -s delete" if lasting else None,
+            create="sh -s create" if deletable else "sh -s",
+            delete="sh -s delete" if deletable else None,
             stdin=render_output(f"hosts/containers/{template}.sh.j2", values),
             environment=environment,
             triggers=list(identity) or None,
@@ -166,48 +146,8 @@ class ContainerHosts(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*after],
-                protect=(kept and self._keeps) or None,
-                # A container's name and address are taken until it is gone.
+                protect=(protect and self._protects) or None,
+                # A container holds its name and address until it is deleted.
                 delete_before_replace=True,
             ),
         )
-
-
-def overlapping(subnet: ipaddress.IPv4Network, routes: Iterable[tuple[ipaddress.IPv4Network, str]]) -> list[str]:
-    """Which of the machine's routes a new bridge with this subnet would take traffic from.
-
-    Args:
-        subnet: the bridge's.
-        routes: destination and device, as `machine_routes` gives them.
-
-    Returns:
-        A phrase for each, such as "10.0.0.0/16 on eth0". None where the bridge is there already.
-    """
-    known = list(routes)
-    if (subnet, _BLACKHOLE) in known:
-        return []
-    return [f"{route} on {device}" for route, device in known if route.prefixlen and route.overlaps(subnet)]
-
-
-def free_subnet(routes: Iterable[tuple[ipaddress.IPv4Network, str]]) -> str:
-    """A subnet for the bridge that overlaps no route of the machine; "" where there is none like it."""
-    known = list(routes)
-    candidates = ipaddress.IPv4Network("10.192.0.0/10").subnets(new_prefix=24)
-    return next((str(candidate) for candidate in candidates if not overlapping(candidate, known)), "")
-
-
-# How the kernel names the device of a blackhole route. templates/hosts/containers/network.sh.j2 adds one, so a bridge
-# network of this project can be told from any other.
-_BLACKHOLE = "*"
-
-
-def machine_routes(table: str) -> list[tuple[ipaddress.IPv4Network, str]]:
-    """Read the kernel's IPv4 routes, in the form of /proc/net/route: hexadecimal, in the byte order of the machine."""
-    routes = []
-    for line in table.splitlines()[1:]:
-        device, destination, _, _, _, _, _, mask, *_ = line.split()
-        network, netmask = (
-            ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(word), "little")) for word in (destination, mask)
-        )
-        routes.append((ipaddress.IPv4Network(f"{network}/{netmask}"), device))
-    return routes

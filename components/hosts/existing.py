@@ -1,6 +1,6 @@
-"""Hosts that are there already: machines with an address, an sshd, and a user that is root or may become it.
+"""Existing hosts: machines with an address, an sshd, and a user that is root or may use sudo.
 
-Nothing is made and nothing is taken away: what runs on them stays when the stack is destroyed.
+Pulumi creates and deletes no machine. A `destroy` leaves them running.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from components.remote import Host, Login
 
 
 class ExistingHosts(pulumi.ComponentResource):
-    """Hosts by address.
+    """Hosts with given addresses.
 
     Attributes:
-        hosts: each by its name; none is touched before all of them have been found fit to be used.
+        hosts: by name. No host is changed before all of them have passed the checks.
     """
 
     hosts: dict[str, Host]
@@ -31,13 +31,13 @@ class ExistingHosts(pulumi.ComponentResource):
         generation: int = 1,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Look at every host.
+        """Check every host.
 
         Args:
             name: the component's name.
-            addresses: where each host is, by its name, in their lasting order.
-            logins: how to log in to each.
-            generation: another one has everything run again on the hosts.
+            addresses: IPv4 addresses by host name, in their permanent order.
+            logins: how to log in, by host name.
+            generation: a new value runs everything on the hosts again.
             opts: of the component.
         """
         super().__init__("heat:hosts:ExistingHosts", name, {}, opts)
@@ -49,10 +49,10 @@ class ExistingHosts(pulumi.ComponentResource):
                 login=logins[host],
                 parent=self,
                 generation=generation,
-                toward="" if host == FRONT else front,
+                route_to="" if host == FRONT else front,
             )
             for host, address in addresses.items()
         }
         for one in self.hosts.values():
-            one.use_after([other.ready for other in self.hosts.values() if other is not one])
-        self.register_outputs({})
+            one.wait_for([other.ready for other in self.hosts.values() if other is not one])
+        self.register_outputs({"addresses": {**addresses}})

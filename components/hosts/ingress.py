@@ -1,7 +1,7 @@
-"""Who may reach whom on which port. Pure.
+"""Who may connect to which port. Pure.
 
-One list of ingress rules serves two firewalls. A cloud's security groups close every other port of a host. The hosts'
-own firewall (`closed`) closes only the ports that the deployment's hosts alone use, on every kind of host. Egress is
+One list of ingress rules serves two firewalls. A cloud's security groups close all other ports of a host. The hosts'
+own firewall (`closed_ports`) closes only the ports that no client or operator uses, on every kind of host. Egress is
 open, because packages come from anywhere.
 """
 
@@ -13,26 +13,30 @@ from dataclasses import dataclass
 
 from components.topology import Process
 
-# The two groups of hosts: the front host, and those that run Heat.
+# The two groups of hosts: the front host, and the nodes that run Heat.
 FRONT, NODES = "front", "nodes"
 SSH_PORT = 22
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngressRule:
-    """One TCP port of a group's hosts, open to `source`: the hosts of a group, or an IPv4 network.
+    """One TCP port of a group of hosts, open to one source.
 
-    `inside`: what connects is a part of the deployment, and never a client or an operator.
+    Attributes:
+        at: the group, FRONT or NODES.
+        port: the port.
+        source: a group of hosts or an IPv4 network in CIDR notation.
+        internal: only the deployment's own hosts connect, never a client or an operator.
     """
 
     at: str
     port: int
     source: str
-    inside: bool = False
+    internal: bool = False
 
     @property
     def name(self) -> str:
-        """Unique among ingress_rules."""
+        """The rule's resource name, unique in a deployment."""
         return f"{self.at}-{self.port}-from-{self.source.replace('/', '-')}"
 
 
@@ -47,36 +51,39 @@ def ingress_rules(
     ssh_from: Sequence[str],
     requests_from: str,
 ) -> tuple[IngressRule, ...]:
-    """Every opening that a deployment needs, each once.
+    """Every ingress rule of a deployment, each once.
 
     Args:
-        processes: the plan.
-        client_ports: what clients reach on the front host.
-        node_ports: what Heat reaches there, such as the broker.
-        stats_port: the proxy's statistics.
-        clients_from: where clients are, as networks.
-        stats_from: who may see the statistics. HAProxy listens on IPv4 alone, and so nothing is opened to others.
-        ssh_from: from where hosts are logged in to. Nodes are so from the front host alone.
-        requests_from: from where the proxy reaches the APIs: a group of hosts, or a network.
+        processes: all planned processes.
+        client_ports: ports of the front host for clients.
+        node_ports: ports of the front host for Heat, such as the broker's.
+        stats_port: the port of the proxy's statistics.
+        clients_from: the clients' networks.
+        stats_from: networks that may see the statistics. HAProxy listens on IPv4 only, so IPv6 networks get no rule.
+        ssh_from: networks from which this machine logs in to the front host. Nodes accept SSH from the front host only.
+        requests_from: where the proxy is: a group of hosts or a network.
     """
     apis = sorted({process.port for process in processes if process.port is not None})
     readers = [network for network in stats_from if ipaddress.ip_network(network).version == 4]  # noqa: PLR2004
-    wanted = [
+    rules = [
         *(IngressRule(at=FRONT, port=port, source=network) for network in clients_from for port in client_ports),
         *(IngressRule(at=FRONT, port=stats_port, source=network) for network in readers),
-        *(IngressRule(at=FRONT, port=port, source=NODES, inside=True) for port in node_ports),
+        *(IngressRule(at=FRONT, port=port, source=NODES, internal=True) for port in node_ports),
         *(IngressRule(at=FRONT, port=SSH_PORT, source=network) for network in ssh_from),
-        *(IngressRule(at=NODES, port=port, source=requests_from, inside=True) for port in apis),
+        *(IngressRule(at=NODES, port=port, source=requests_from, internal=True) for port in apis),
         IngressRule(at=NODES, port=SSH_PORT, source=FRONT),
     ]
-    return tuple(dict.fromkeys(wanted))
+    return tuple(dict.fromkeys(rules))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedPorts:
-    """The ports of one host that its own firewall closes to everybody but the host itself and `sources`.
+    """The ports of one host that its own firewall closes to all but the host itself and the sources.
 
-    A source is another host of the deployment, by its name, or an IPv4 network.
+    Attributes:
+        address: the host's IPv4 address.
+        ports: TCP ports, in ascending order.
+        sources: names of the deployment's hosts, and IPv4 networks.
     """
 
     address: str
@@ -84,28 +91,29 @@ class ClosedPorts:
     sources: tuple[str, ...]
 
 
-def closed(
-    opened: Iterable[IngressRule], processes: Iterable[Process], addresses: Mapping[str, str]
+def closed_ports(
+    rules: Iterable[IngressRule], processes: Iterable[Process], addresses: Mapping[str, str]
 ) -> dict[str, ClosedPorts]:
-    """What each host closes by itself. A port that clients or operators use is closed on no host.
-
-    Every node is among the hosts, even one without an API; the front host is where it has such ports.
+    """The ports that each host's own firewall closes. No host closes a port that clients or operators use.
 
     Args:
-        opened: the ingress_rules of the deployment.
-        processes: the plan. A node closes the ports of its own APIs and no others: another service may use them there.
-        addresses: of each host, by its name.
+        rules: the ingress rules of the deployment.
+        processes: all planned processes. A node closes only its own APIs' ports: another service may use the others.
+        addresses: of the hosts, by name.
+
+    Returns:
+        By host name: every node, even one without an API, and the front host if it has such ports.
     """
-    inside = [opening for opening in opened if opening.inside]
-    public = {(opening.at, opening.port) for opening in opened if not opening.inside}
+    internal = [rule for rule in rules if rule.internal]
+    public = {(rule.at, rule.port) for rule in rules if not rule.internal}
     nodes = tuple(name for name in addresses if name != FRONT)
     found = {}
     for name, address in addresses.items():
         at = FRONT if name == FRONT else NODES
         own = {process.port for process in processes if process.node == name}
-        here = [one for one in inside if one.at == at and (at, one.port) not in public]
-        ports = sorted({one.port for one in here if at == FRONT or one.port in own})
-        sources = {source for one in here for source in (nodes if one.source == NODES else (one.source,))}
+        here = [rule for rule in internal if rule.at == at and (at, rule.port) not in public]
+        ports = sorted({rule.port for rule in here if at == FRONT or rule.port in own})
+        sources = {source for rule in here for source in (nodes if rule.source == NODES else (rule.source,))}
         if at == NODES or ports:
             found[name] = ClosedPorts(address=address, ports=tuple(ports), sources=tuple(sorted(sources)))
     return found

@@ -1,7 +1,7 @@
-"""Hosts that are VMs of an OpenStack cloud, with the network, the addresses and the security groups that they need.
+"""Hosts that are VMs of an OpenStack cloud, with their network, addresses and security groups.
 
-The front host is reached by its floating IP, the nodes over the front host. A VM that runs is left as it is, whatever
-becomes of the image it was made from; one that was replaced is set up again.
+This machine reaches the front host at its floating IP, and the nodes through the front host. A running VM stays even if
+its image changes. A replaced VM is set up again.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from pulumi_openstack import Provider, compute, loadbalancer, networking
 
 from components.hosts.cloud import Cloud
 from components.hosts.ingress import FRONT, NODES, IngressRule
-from components.hosts.spec import NEW, NONE, BalancerSpec, CloudSpec
+from components.hosts.spec import NEW, NONE, CloudSpec
+from components.outputs import render_output
+from components.proxy.balancer import BalancerSpec
 from components.proxy.octavia import Balancer
 from components.remote import Host, Jump, Login
-from components.rendering import render_output
 from components.secrets import KeyPair
 
-# How long a node may take to boot, in seconds. The front host, which is logged in to directly, has BOOT_DIALS.
+# How long a node may take to boot, in seconds. The front host's limit is BOOT_DIALS.
 _BOOT_SECONDS = 600
-# What a VM has from its birth. A running one is not made anew because the settings, or the cloud's newest image, are
-# no longer what they were: only the host that `rebuild` names is.
-_FROM_BIRTH = ("availabilityZone", "blockDevices", "imageId", "keyPair", "schedulerHints", "userData")
+# Properties of a VM that cannot change after its creation. A changed setting or a newer image does not replace a
+# running VM, unless `rebuild` names its host.
+_FIXED_AT_CREATION = ("availabilityZone", "blockDevices", "imageId", "keyPair", "schedulerHints", "userData")
 
 
 class OpenstackHosts(pulumi.ComponentResource):
-    """VMs in a network of their own, or in one that is there.
+    """VMs in a new or an existing network.
 
     Attributes:
-        hosts: each by its name, as far as it may be used: ready to take files and scripts.
-        balancer: of Octavia's, where that is wanted; nothing is behind it yet.
+        hosts: by name.
+        balancer: an Octavia load balancer without listeners; None if the specification has none.
     """
 
     hosts: dict[str, Host]
@@ -50,25 +51,26 @@ class OpenstackHosts(pulumi.ComponentResource):
         generation: int = 1,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Make all of it.
+        """Create the VMs and everything that they need.
 
         Args:
             name: the component's name.
-            stack: goes into the names that the cloud shows.
-            provider: the cloud, as it is logged in to.
-            spec: what to make.
-            cloud: what the cloud has of it.
-            private_key: of an existing key pair; None where the ssh agent has it.
-            generation: another one has everything run again on the hosts.
+            stack: a part of the names in the cloud.
+            provider: with a login to the cloud.
+            spec: what to create.
+            cloud: what the lookups found.
+            private_key: of an existing key pair, in OpenSSH's format; None if the ssh agent has it.
+            generation: a new value runs everything on the hosts again.
             opts: of the component.
         """
-        super().__init__("heat:hosts:OpenstackHosts", name, {}, pulumi.ResourceOptions.merge(opts, _by(provider)))
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[provider]))
+        super().__init__("heat:hosts:OpenstackHosts", name, {}, opts)
         self._prefix = f"heat-{stack}"
         self._spec, self._cloud = spec, cloud
         self._tags = [*spec.tags, spec.mark]
-        network_id, subnet_id, way_out = self._network()
+        network_id, subnet_id, egress = self._network()
         groups = self._groups()
-        rules = [self._rule(opening, groups) for opening in spec.ingress_rules]
+        rules = [self._rule(rule, groups) for rule in spec.ingress_rules]
         client = None if spec.key_pair else KeyPair("ssh-key", self, protect=spec.protect)
         key_pair = self._key_pair(client)
         server_group = self._server_group()
@@ -85,64 +87,69 @@ class OpenstackHosts(pulumi.ComponentResource):
             )
 
         self.hosts = {}
-        for place, (host, address) in enumerate(spec.hosts.items()):
-            first = host == FRONT
+        for index, (host, address) in enumerate(spec.hosts.items()):
+            is_front = host == FRONT
             port = networking.Port(
                 f"{host}-port",
                 name=f"{self._prefix}-{host}",
                 network_id=network_id,
                 fixed_ips=[networking.PortFixedIpArgs(subnet_id=subnet_id, ip_address=address)],
-                security_group_ids=[groups[FRONT if first else NODES].id],
+                security_group_ids=[groups[FRONT if is_front else NODES].id],
                 tags=self._tags,
-                # A VM that boots is to be reached: what lets one in is there before. An address is taken until its
-                # port is gone.
-                opts=self._options(after=rules, lasting=first, delete_before_replace=True),
+                # The first login needs the rules. A port holds its address until it is deleted.
+                opts=self._options(after=rules, protect=is_front, delete_before_replace=True),
             )
             machine = self._machine(
                 host,
                 port,
-                zone=self._zone(max(place - 1, 0)),
+                zone=self._zone(max(index - 1, 0)),
                 key_pair=key_pair,
                 authorized_key=client.public_key if client else cloud.public_key,
-                server_group=None if first else server_group,
-                after=way_out,
+                server_group=None if is_front else server_group,
+                after=egress,
             )
-            identity = self._standing(host, machine)
-            if first:
-                outside, reached = self._outside("floating-ip", spec.floating_ip, port.id, way_out)
+            identity = self._server_id(host, machine)
+            if is_front:
+                public_address, association = self._floating_ip("floating-ip", spec.floating_ip, port.id, egress)
                 self.hosts[host] = front = Host(
                     host, address=address, login=login(host), parent=self, machine=machine, identity=identity,
-                    generation=generation, outside=outside, after=reached,
+                    generation=generation, public_address=public_address, after=association,
                 )  # fmt: skip
-                hop = Jump(address=front.outside, host_key=self._keys[host].public_key, user=spec.user)
+                hop = Jump(address=front.public_address, host_key=self._keys[host].public_key, user=spec.user)
             else:
-                booted = self._await(front, host, machine, identity)
+                booted = self._wait_for_boot(front, host, machine, identity)
                 self.hosts[host] = Host(
                     host, address=address, login=login(host, hop), parent=self, machine=machine, identity=identity,
                     generation=generation, after=[booted],
                 )  # fmt: skip
         self.balancer = None
-        if spec.balanced:
-            self.balancer = self._balancer(spec.balanced, provider, subnet_id, way_out)
-        self.register_outputs({})
+        if spec.balancer:
+            self.balancer = self._balancer(spec.balancer, provider, subnet_id, egress)
+        self.register_outputs(
+            {
+                "addresses": {**spec.hosts},
+                "public_address": front.public_address,
+                "load_balancer_address": self.balancer.public_address if self.balancer else None,
+            }
+        )
 
     def _options(
-        self, *, after: Sequence[pulumi.Resource] = (), lasting: bool = False, delete_before_replace: bool = False
+        self, *, after: Sequence[pulumi.Resource] = (), protect: bool = False, delete_before_replace: bool = False
     ) -> pulumi.ResourceOptions:
-        """Options of a child; a `lasting` one is what may not go by mistake, where that is asked for."""
+        """Options of a child. `protect` has an effect only if the specification protects anything."""
         return pulumi.ResourceOptions(
             parent=self,
             depends_on=[*after],
-            protect=(lasting and self._spec.protect) or None,
+            protect=(protect and self._spec.protect) or None,
             delete_before_replace=delete_before_replace or None,
         )
 
     def _network(self) -> tuple[pulumi.Input[str], pulumi.Input[str], list[pulumi.Resource]]:
-        """Network and subnet, by their ids, and what must be there before a host reaches the world."""
+        """The identifiers of network and subnet, and the resources that a host's egress needs."""
         if self._spec.network:
             return self._cloud.network_id, self._cloud.subnet_id, []
-        lasting, cidr = self._options(lasting=True), ipaddress.IPv4Network(self._spec.subnet)
-        network = networking.Network("network", name=self._prefix, tags=self._tags, opts=lasting)
+        opts, cidr = self._options(protect=True), ipaddress.IPv4Network(self._spec.subnet)
+        network = networking.Network("network", name=self._prefix, tags=self._tags, opts=opts)
         subnet = networking.Subnet(
             "subnet",
             name=self._prefix,
@@ -150,7 +157,7 @@ class OpenstackHosts(pulumi.ComponentResource):
             cidr=self._spec.subnet,
             ip_version=4,
             gateway_ip=str(cidr[1]),
-            # What the cloud takes for itself, such as for DHCP, is from below the hosts.
+            # The cloud takes addresses for DHCP from below the hosts'.
             allocation_pools=[
                 networking.SubnetAllocationPoolArgs(
                     start=str(cidr[2]), end=str(ipaddress.IPv4Address(self._spec.hosts[FRONT]) - 1)
@@ -158,18 +165,16 @@ class OpenstackHosts(pulumi.ComponentResource):
             ],
             dns_nameservers=[*self._spec.dns_servers],
             tags=self._tags,
-            opts=lasting,
+            opts=opts,
         )
         router = networking.Router(
             "router",
             name=self._prefix,
             external_network_id=self._cloud.external_network_id,
             tags=self._tags,
-            opts=lasting,
+            opts=opts,
         )
-        interface = networking.RouterInterface(
-            "router-interface", router_id=router.id, subnet_id=subnet.id, opts=lasting
-        )
+        interface = networking.RouterInterface("router-interface", router_id=router.id, subnet_id=subnet.id, opts=opts)
         return network.id, subnet.id, [interface]
 
     def _groups(self) -> dict[str, networking.SecGroup]:
@@ -184,26 +189,26 @@ class OpenstackHosts(pulumi.ComponentResource):
             for group in (FRONT, NODES)
         }
 
-    def _rule(self, opening: IngressRule, groups: Mapping[str, networking.SecGroup]) -> networking.SecGroupRule:
-        group = groups.get(opening.source)
+    def _rule(self, rule: IngressRule, groups: Mapping[str, networking.SecGroup]) -> networking.SecGroupRule:
+        group = groups.get(rule.source)
         return networking.SecGroupRule(
-            opening.name,
-            security_group_id=groups[opening.at].id,
+            rule.name,
+            security_group_id=groups[rule.at].id,
             direction="ingress",
             ethertype="IPv4",
             protocol="tcp",
-            port_range_min=opening.port,
-            port_range_max=opening.port,
+            port_range_min=rule.port,
+            port_range_max=rule.port,
             remote_group_id=group.id if group else None,
-            remote_ip_prefix=None if group else opening.source,
+            remote_ip_prefix=None if group else rule.source,
             opts=self._options(),
         )
 
     def _key_pair(self, client: KeyPair | None) -> pulumi.Input[str]:
-        """The name of the key pair that the cloud gives to the image's own user."""
+        """The name of the key pair for the image's own user."""
         if client is None:
             return self._spec.key_pair
-        # A name is taken until its holder is gone.
+        # A key pair holds its name until it is deleted.
         opts = self._options(delete_before_replace=True)
         return compute.Keypair("key-pair", name=self._prefix, public_key=client.public_key, opts=opts).name
 
@@ -214,10 +219,10 @@ class OpenstackHosts(pulumi.ComponentResource):
         group = compute.ServerGroup("server-group", name=self._prefix, policies=policy, opts=self._options())
         return group.id
 
-    def _zone(self, place: int) -> str | None:
-        """The availability zone of a host; nodes take turns, and the front host has the first node's."""
+    def _zone(self, index: int) -> str | None:
+        """The availability zone of a node by its index: the zones in rotation."""
         zones = self._spec.availability_zones
-        return zones[place % len(zones)] if zones else None
+        return zones[index % len(zones)] if zones else None
 
     def _machine(
         self,
@@ -248,7 +253,7 @@ class OpenstackHosts(pulumi.ComponentResource):
                 "authorized_key": authorized_key,
             },
         )
-        options = self._options(after=after, lasting=host == FRONT, delete_before_replace=True)
+        options = self._options(after=after, protect=host == FRONT, delete_before_replace=True)
         return compute.Instance(
             f"{host}-machine",
             name=f"{self._prefix}-{host}",
@@ -263,14 +268,14 @@ class OpenstackHosts(pulumi.ComponentResource):
             else None,
             user_data=user_data,
             metadata={"heat-scaleout": self._prefix},
-            # systemd has the time to end what runs.
+            # systemd gets time to stop its services.
             stop_before_destroy=True,
             opts=pulumi.ResourceOptions.merge(
                 options,
                 pulumi.ResourceOptions(
-                    ignore_changes=[] if host == spec.rebuild else [*_FROM_BIRTH],
-                    # The provider would have Nova wipe the VM under its old identifier, and nothing would be set up
-                    # on it again.
+                    ignore_changes=[] if host == spec.rebuild else [*_FIXED_AT_CREATION],
+                    # Without this, the provider has Nova rebuild the VM under its old identifier, and Pulumi would not
+                    # set it up again.
                     replace_on_changes=["imageId"],
                 ),
             ),
@@ -283,33 +288,33 @@ class OpenstackHosts(pulumi.ComponentResource):
         subnet_id: pulumi.Input[str],
         after: Sequence[pulumi.Resource],
     ) -> Balancer:
-        """A load balancer in the hosts' network, with the address that clients find it at."""
-        made = loadbalancer.LoadBalancer(
+        """A load balancer in the hosts' network, with its public address."""
+        balancer = loadbalancer.LoadBalancer(
             "load-balancer",
             name=self._prefix,
             description=f"Heat's deployment {self._prefix}",
             vip_subnet_id=subnet_id,
             loadbalancer_provider=spec.provider or None,
             tags=self._tags,
-            opts=self._options(lasting=True),
+            opts=self._options(protect=True),
         )
         name = "load-balancer-floating-ip"
-        outside, reached = self._outside(name, spec.floating_ip, made.vip_port_id, after)
+        public_address, association = self._floating_ip(name, spec.floating_ip, balancer.vip_port_id, after)
         return Balancer(
             provider=provider,
             prefix=self._prefix,
             tags=self._tags,
-            ready=[made, *reached],
-            id=made.id,
+            ready=[balancer, *association],
+            id=balancer.id,
             subnet_id=subnet_id,
-            inside=made.vip_address,
-            outside=made.vip_address if outside is None else outside,
+            internal_address=balancer.vip_address,
+            public_address=balancer.vip_address if public_address is None else public_address,
         )
 
-    def _outside(
+    def _floating_ip(
         self, name: str, spec: str, port_id: pulumi.Input[str], after: Sequence[pulumi.Resource]
     ) -> tuple[pulumi.Output[str] | None, list[pulumi.Resource]]:
-        """The floating IP that leads to a port, and what must be there for that."""
+        """A floating IP for a port, and its association. `spec` is NEW, NONE or an address."""
         if spec == NONE:
             return None, []
         address: pulumi.Input[str] = spec
@@ -319,37 +324,39 @@ class OpenstackHosts(pulumi.ComponentResource):
                 pool=self._cloud.external_network,
                 description=f"Heat's deployment {self._prefix}",
                 tags=self._tags,
-                opts=self._options(lasting=True),
+                opts=self._options(protect=True),
             ).address
         association = networking.FloatingIpAssociate(
             f"{name}-association",
             floating_ip=address,
             port_id=port_id,
-            # The cloud leads an address to a port only where a router connects the two.
+            # The association fails if no router connects the two networks.
             opts=self._options(after=after),
         )
         return association.floating_ip, [association]
 
-    def _standing(self, host: str, machine: compute.Instance) -> pulumi.Output[str]:
-        """The identifier of a server, once it is seen that the cloud has made it.
+    def _server_id(self, host: str, machine: compute.Instance) -> pulumi.Output[str]:
+        """The identifier of a server, which must not be in state ERROR.
 
-        The provider fails at one that the cloud gives up, and takes it for one that is there from then on.
+        The provider fails once on a server that the cloud could not create, and later accepts it as an existing one.
         """
 
-        def seen(known: Sequence[str]) -> str:
+        def checked(known: Sequence[str]) -> str:
             identity, state, urn = known
             if state == "error":
                 raise pulumi.RunError(
                     f"{host}: its server {self._prefix}-{host} ({identity}) is in state ERROR: "
-                    f"{fault(self._spec.cloud, identity)}. Once the cause is mended, have it made anew: "
+                    f"{server_fault(self._spec.cloud, identity)}. After removing the cause, create it again with: "
                     f"pulumi up --replace '{urn}'"
                 )
             return identity
 
-        return pulumi.Output.all(machine.id, machine.power_state, machine.urn).apply(seen)
+        return pulumi.Output.all(machine.id, machine.power_state, machine.urn).apply(checked)
 
-    def _await(self, front: Host, host: str, machine: compute.Instance, identity: pulumi.Input[str]) -> pulumi.Resource:
-        """Have the front host wait until a node has booted: the login over it would fail at the first refusal."""
+    def _wait_for_boot(
+        self, front: Host, host: str, machine: compute.Instance, identity: pulumi.Input[str]
+    ) -> pulumi.Resource:
+        """Wait on the front host until a node has booted. A login through the front host fails at the first refusal."""
         text = render_output(
             "hosts/openstack/await.sh.j2",
             {
@@ -358,30 +365,25 @@ class OpenstackHosts(pulumi.ComponentResource):
                 "address": self._spec.hosts[host],
                 "host_key": self._keys[host].public_key,
                 "seconds": _BOOT_SECONDS,
-                # Another machine is waited for again.
+                # A replaced machine makes the script run again.
                 "machine": identity,
             },
         )
         return front.script(f"await-{host}", text, parent=self, after=[machine])
 
 
-def fault(cloud: str, server: str) -> str:
-    """Why a server is in ERROR, in the cloud's words, which the provider does not pass on.
+def server_fault(cloud: str, server: str) -> str:
+    """The cloud's message about a server in state ERROR, which the provider does not report.
 
     Args:
-        cloud: its name in clouds.yaml; "" for where the environment leads.
+        cloud: its name in clouds.yaml; "" for the environment's.
         server: its identifier.
     """
-    import openstack  # noqa: PLC0415  # of use here alone, and it takes a second
+    import openstack  # noqa: PLC0415  # only needed here, and takes a second to import
     from keystoneauth1.exceptions import ClientException  # noqa: PLC0415
 
     try:
         found = openstack.connect(cloud=cloud or None).compute.get_server(server).fault
     except (openstack.exceptions.SDKException, ClientException) as error:
-        return f"the cloud does not tell why ({error})"
-    return str((found or {}).get("message") or "the cloud does not tell why").strip(". ")
-
-
-def _by(provider: Provider) -> pulumi.ResourceOptions:
-    """Everything below is made with this provider."""
-    return pulumi.ResourceOptions(providers=[provider])
+        return f"the cloud does not report why ({error})"
+    return str((found or {}).get("message") or "the cloud does not report why").strip(". ")

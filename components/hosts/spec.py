@@ -1,6 +1,7 @@
-"""What a deployment wants of an OpenStack cloud, as values.
+"""The specification of what a deployment needs from an OpenStack cloud, as values.
 
-Apart from what looks it up and makes it: that needs the provider's package, which is for stacks that have a cloud.
+Separate from the modules that look it up and create it: they need the provider's package, which only stacks with a
+cloud have.
 """
 
 from __future__ import annotations
@@ -9,47 +10,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.hosts.ingress import IngressRule
-from components.proxy.monitor import Monitor
+from components.proxy.balancer import BalancerSpec
 
-# What a floating IP may be beside an address.
+# Values of a floating IP that are not an address.
 NEW, NONE = "new", "none"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BalancerSpec:
-    """What a load balancer of Octavia's is to be; timeouts are in milliseconds.
-
-    `method` is Octavia's name for how it chooses, `provider` that of what makes it, "" for the cloud's usual one.
-    `clients_from` are the networks that it lets in, the hosts' own among them; `connections` is how many at once.
-    `floating_ip` is NEW, NONE or an address that the project has.
-    """
-
-    method: str
-    clients_from: Sequence[str]
-    connections: int
-    client_timeout: int
-    connect_timeout: int
-    server_timeout: int
-    monitor: Monitor
-    provider: str = ""
-    floating_ip: str = NEW
-
-
-@dataclass(frozen=True, kw_only=True)
 class CloudSpec:
-    """What a deployment wants of a cloud, by the names that the cloud has for it.
+    """What a deployment needs from a cloud, in the cloud's names.
 
-    An empty `cloud` is where the environment leads, an empty `external_network` the cloud's only one; without a
-    `network` and a `key_pair` they are made. `floating_ip` is NEW, NONE or an address that the project has.
-    `boot_volume` is in GB, 0 for the flavor's own disk. `server_group` is the policy of the nodes', "" for no group.
-    `rebuild` names a host that is to be made anew, where it is not what is wanted now. `balanced` is None where HAProxy
-    on the front host is what clients reach.
+    Attributes:
+        hosts: IPv4 addresses by name, the front host first.
+        ingress_rules: who may reach which port.
+        mark: a tag of this deployment's ports, by which its existing hosts are counted.
+        subnet: the hosts' subnet in CIDR notation.
+        cloud: its name in clouds.yaml; "" for the environment's.
+        image: the name of the hosts' image.
+        front_flavor: the name of the front host's flavor.
+        node_flavor: the name of the nodes' flavor.
+        boot_volume: in GB; 0 for the flavor's own disk.
+        external_network: its name; "" for the cloud's only one.
+        floating_ip: of the front host: NEW, NONE or an address that the project has.
+        network: the name of an existing network; "" to create one.
+        key_pair: the name of an existing key pair; "" to create one.
+        availability_zones: of the servers, used in rotation.
+        server_group: the policy of the nodes' server group; "" for no group.
+        user: whom to log in as.
+        dns_servers: of a created subnet.
+        tags: of all resources that can have tags.
+        protect: protect the resources whose loss loses data.
+        rebuild: the name of a host to create again where it differs from this specification; "" for none.
+        balancer: None if clients reach HAProxy on the front host.
     """
 
-    # Addresses by name, the front host first.
     hosts: Mapping[str, str]
     ingress_rules: Sequence[IngressRule]
-    # What our own ports are marked with: they tell how many hosts are there already.
     mark: str
     subnet: str
     cloud: str = ""
@@ -68,12 +64,12 @@ class CloudSpec:
     tags: Sequence[str] = ()
     protect: bool = False
     rebuild: str = ""
-    balanced: BalancerSpec | None = None
+    balancer: BalancerSpec | None = None
 
     @property
     def floating_ips(self) -> list[tuple[str, str, str]]:
-        """Each one's setting, what it says, and the address that it leads to, where that is known beforehand."""
-        ours = [("openstack.floatingIp", self.floating_ip, next(iter(self.hosts.values())))]
-        if self.balanced:
-            ours.append(("openstack.loadBalancerFloatingIp", self.balanced.floating_ip, ""))
-        return ours
+        """The field of each floating IP, its value, and the fixed address behind it; "" if that is not known yet."""
+        found = [("floating_ip", self.floating_ip, next(iter(self.hosts.values())))]
+        if self.balancer:
+            found.append(("balancer.floating_ip", self.balancer.floating_ip, ""))
+        return found

@@ -1,1 +1,1 @@
-"""What clients reach: HAProxy or Octavia, and the addresses that are taken over from a running Heat."""
+"""The APIs' public addresses: HAProxy or a load balancer of Octavia, and the take-over of addresses in use."""

@@ -1,4 +1,4 @@
-"""How a proxy asks the APIs whether they are well, where it does not tell them what it makes of the answers."""
+"""How a proxy checks the APIs' health, if the APIs do not learn the result."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Monitor:
-    """As Octavia's health monitor. `delay`, the longest between two questions, and `timeout` are in seconds.
+    """A health monitor as Octavia has it.
 
-    So many answers in a row as `fall` and `rise` say take an API out, and in again.
+    Attributes:
+        delay: seconds between two checks, at most.
+        timeout: seconds that a check waits for the answer.
+        fall: failed checks in a row that take an API out of service.
+        rise: passed checks in a row that put an API back into service.
     """
 
     delay: int
@@ -19,10 +23,10 @@ class Monitor:
 
     @property
     def down(self) -> int:
-        """How many refusals in a row an API waits for before it stops: after one more than it takes, it is out."""
+        """How many checks an API fails before it stops. With one more than `fall`, it is certainly out of service."""
         return self.fall + 1
 
     @property
     def window(self) -> int:
-        """Seconds in which whoever asks has been heard often enough."""
+        """Seconds within which every proxy that checks an API has certainly checked it often enough."""
         return 2 * self.delay * (max(self.down, self.rise) + 1)

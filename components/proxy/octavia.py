@@ -1,7 +1,6 @@
-"""Octavia in place of HAProxy: the same listeners, checks and timeouts, in a load balancer of the cloud.
+"""Octavia instead of HAProxy: the same listeners, checks and timeouts, in a load balancer of the cloud.
 
-Of its providers only one that speaks HTTP does, such as amphora. What HAProxy does beyond it, and it does not, is in
-docs/octavia.md.
+Its provider must support HTTP, as amphora does. docs/octavia.md lists what only HAProxy does.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_openstack import Provider, loadbalancer
 
-from components.hosts.spec import BalancerSpec
+from components.proxy.balancer import BalancerSpec
 from components.proxy.haproxy import Listener
 
 _HTTP = "HTTP"
@@ -21,9 +20,17 @@ _HTTP = "HTTP"
 
 @dataclass(frozen=True, kw_only=True)
 class Balancer:
-    """A load balancer without listeners: its address is known before there is anything behind it.
+    """A load balancer without listeners. Its addresses are known before the hosts exist.
 
-    `inside` is its address in the hosts' network, in the subnet with `subnet_id`; `outside` is where clients find it.
+    Attributes:
+        provider: the cloud.
+        prefix: the start of the names in the cloud.
+        tags: the tags of everything made in the cloud.
+        ready: what must be done before the load balancer accepts changes.
+        id: its id.
+        subnet_id: the hosts' subnet.
+        internal_address: its address in that subnet.
+        public_address: the address that clients use.
     """
 
     provider: Provider
@@ -32,23 +39,23 @@ class Balancer:
     ready: Sequence[pulumi.Resource]
     id: pulumi.Output[str]
     subnet_id: pulumi.Input[str]
-    inside: pulumi.Output[str]
-    outside: pulumi.Output[str]
+    internal_address: pulumi.Output[str]
+    public_address: pulumi.Output[str]
 
 
 class OctaviaProxy(pulumi.ComponentResource):
-    """Listeners, each with its pool, in front of the planned processes.
+    """Listeners with their pools, in front of the planned processes.
 
     Attributes:
         running: done when the load balancer sends requests to these processes and to no others.
-        digest: of what it is told.
-        inside: where it listens, as hosts reach it.
-        socket: "", as it has none to be asked at.
+        digest: SHA-256 of its configuration, in hexadecimal.
+        internal_address: where it listens, as hosts reach it.
+        socket: empty, as there is no admin socket.
     """
 
     running: list[pulumi.Resource]
     digest: str
-    inside: pulumi.Output[str]
+    internal_address: pulumi.Output[str]
     socket = ""
 
     def __init__(
@@ -61,48 +68,48 @@ class OctaviaProxy(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Have the load balancer listen, and send what comes to the processes.
+        """Add listeners to a load balancer.
 
         Args:
             name: the component's name.
-            balancer: without listeners yet.
-            spec: its numbers.
-            fronted: what it listens for.
+            balancer: the load balancer, without listeners yet.
+            spec: its limits and timeouts.
+            fronted: the listeners.
             after: what must be done before it sends requests, such as starting the APIs.
-            opts: of the component.
+            opts: options of the component.
         """
-        by = pulumi.ResourceOptions(providers=[balancer.provider])
-        super().__init__("heat:front:OctaviaProxy", name, {}, pulumi.ResourceOptions.merge(opts, by))
+        provided = pulumi.ResourceOptions(providers=[balancer.provider])
+        super().__init__("heat:front:OctaviaProxy", name, {}, pulumi.ResourceOptions.merge(opts, provided))
         self._balancer, self._spec = balancer, spec
         self.digest = hashlib.sha256(repr((spec, tuple(fronted))).encode()).hexdigest()
-        self.inside = balancer.inside
+        self.internal_address = balancer.internal_address
         self.running = []
-        # One after the other: a load balancer takes no change while it makes another.
+        # One after the other: a load balancer refuses a change while it makes another one.
         before = [*balancer.ready]
         for listener in fronted:
             members = self._members(listener, before, after)
             self.running.append(members)
             before = [members]
-        self.register_outputs({})
+        self.register_outputs({"internal_address": self.internal_address, "digest": self.digest})
 
     def _members(
         self, listener: Listener, before: Sequence[pulumi.Resource], after: Sequence[pulumi.Resource]
     ) -> pulumi.Resource:
         spec, monitor, balancer = self._spec, self._spec.monitor, self._balancer
-        name, called = listener.name.replace("_", "-"), f"{balancer.prefix}-{listener.name}"
+        name, cloud_name = listener.name.replace("_", "-"), f"{balancer.prefix}-{listener.name}"
 
         def options(*more: pulumi.Resource) -> pulumi.ResourceOptions:
             return pulumi.ResourceOptions(parent=self, depends_on=more)
 
         front = loadbalancer.Listener(
             name,
-            name=called,
+            name=cloud_name,
             loadbalancer_id=balancer.id,
             protocol=_HTTP,
             protocol_port=listener.port,
             allowed_cidrs=[*spec.clients_from],
             connection_limit=spec.connections,
-            # The APIs believe none of these; uWSGI writes the client's address into its log.
+            # The APIs trust no such header; uWSGI writes the client's address to its log.
             insert_headers={"X-Forwarded-For": "true"},
             timeout_client_data=spec.client_timeout,
             timeout_member_connect=spec.connect_timeout,
@@ -112,16 +119,16 @@ class OctaviaProxy(pulumi.ComponentResource):
         )
         pool = loadbalancer.Pool(
             f"{name}-pool",
-            name=called,
+            name=cloud_name,
             listener_id=front.id,
             protocol=_HTTP,
             lb_method=spec.method,
             tags=[*balancer.tags],
             opts=options(),
         )
-        checked = loadbalancer.Monitor(
+        monitored = loadbalancer.Monitor(
             f"{name}-monitor",
-            name=called,
+            name=cloud_name,
             pool_id=pool.id,
             type=_HTTP,
             http_method="GET",
@@ -133,7 +140,7 @@ class OctaviaProxy(pulumi.ComponentResource):
             max_retries_down=monitor.fall,
             opts=options(),
         )
-        # All of them as one resource: who is no longer among them is out when it is done, and may stop.
+        # All members are one resource: once it is done, a process that is not a member gets no requests and may stop.
         return loadbalancer.Members(
             f"{name}-members",
             pool_id=pool.id,
@@ -146,5 +153,5 @@ class OctaviaProxy(pulumi.ComponentResource):
                 )
                 for process in listener.processes
             ],
-            opts=options(checked, *after),
+            opts=options(monitored, *after),
         )

@@ -1,6 +1,6 @@
-"""The addresses of the APIs that ran before: to HAProxy on `up`, and back on `destroy`.
+"""Hand the original APIs' addresses over to HAProxy on `up`, and back on `destroy`.
 
-What stops and starts the original processes is a program on the front host, programs/proxy/take_over.py.
+A program on the front host, programs/proxy/take_over.py, stops and starts the original processes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,25 @@ PROGRAM = "/usr/local/lib/heat-scaleout/take_over.py"
 
 @dataclass(frozen=True, kw_only=True)
 class TakeOver:
-    """What is taken over on a host.
+    """A take-over of addresses on a host.
 
-    `listeners` are HAProxy's, with the port of each, on `address`. The engine that ran there before goes on, or makes
-    room as well.
+    Attributes:
+        address: the address of all listeners.
+        listeners: the name of each of HAProxy's listeners, with its port.
+        keep_engine: whether the original engine keeps running.
     """
 
     address: str
     listeners: tuple[tuple[str, int], ...]
     keep_engine: bool
 
-    def text(self, action: str, purpose: str) -> str:
-        """The script for an action of the program."""
+    def script(self, action: str, purpose: str) -> str:
+        """Render the script that runs the program.
+
+        Args:
+            action: the program's action: look, take or give-back.
+            purpose: a sentence for the script's first line.
+        """
         spec = {
             "listeners": {name: [self.address, port] for name, port in self.listeners},
             "keep_engine": self.keep_engine,
@@ -38,16 +45,16 @@ class TakeOver:
 
     @property
     def teardown(self) -> str:
-        """What puts everything back."""
-        return self.text("give-back", "What served the APIs' addresses before has them back, and HAProxy leaves.")
+        """The script that gives the addresses back."""
+        return self.script("give-back", "Give the APIs' addresses back to the original processes, and stop HAProxy.")
 
-    def look(self, host: Host, parent: pulumi.Resource) -> pulumi.Resource:
-        """See what there is to be taken over, before anything is changed."""
+    def inspect(self, host: Host, parent: pulumi.Resource) -> pulumi.Resource:
+        """Find the processes that have the addresses, before anything changes."""
         program = host.file("take-over-program", PROGRAM, program_text("proxy/take_over.py"), parent=parent)
-        text = self.text("look", "What serves the APIs' addresses now, and what HAProxy is here before it is used.")
-        return host.script("take-over-look", text, parent=parent, after=[program], shown=True)
+        text = self.script("look", "Find what serves the APIs' addresses now, and how HAProxy is configured.")
+        return host.script("take-over-look", text, parent=parent, after=[program], show_output=True)
 
-    def run(self, host: Host, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Have HAProxy take the addresses, once all of `after` is there to answer behind it."""
-        text = self.text("take", "HAProxy for what served the APIs' addresses before.")
-        return host.script("take-over", text, parent=parent, after=after, shown=True)
+    def take(self, host: Host, parent: pulumi.Resource, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Hand the addresses over to HAProxy, after the APIs behind HAProxy run."""
+        text = self.script("take", "Hand the APIs' addresses over from the original processes to HAProxy.")
+        return host.script("take-over", text, parent=parent, after=after, show_output=True)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from components.adoption.merge import AdoptionSpec
+import shlex
+
+from components.adoption.merge import AdoptionSpec, Problem, Subject
 from components.control_plane.adopted import AdoptedControlPlane, Source
-from components.control_plane.bundled import BundledControlPlane, ControlPlane, broker_vhost
+from components.control_plane.base import ControlPlane
+from components.control_plane.broker import broker_vhost
+from components.control_plane.bundled import BundledControlPlane
 from components.control_plane.existing import ExistingControlPlane, Given, Manage
 from components.hosts.firewall import HostFirewall
 from infra.build.inventory import Inventory
+from infra.remedies import OTHER_KEY
 from infra.settings.files import read_text
 from infra.settings.heat import MAX_CONNECTIONS
 from infra.settings.load import secret
 from infra.settings.model import Settings
+from infra.settings.refusals import typed_key
 
 
 def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostFirewall) -> ControlPlane:
@@ -35,6 +41,7 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
             "control-plane",
             deployment=deployment,
             hosts=before,
+            other_key_remedy=OTHER_KEY,
             protect_secrets=protect,
             services=settings.services,
             ca=read_text(control.ca_path) if control.ca else "",
@@ -62,6 +69,7 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
         vhost=broker_vhost(settings.installation),
         auth_encryption_key=secret("authEncryptionKey"),
         hosts=before,
+        other_key_remedy=OTHER_KEY,
         close_ports=firewall.close_front,
         protect_secrets=protect,
         max_connections=MAX_CONNECTIONS,
@@ -88,4 +96,27 @@ def _adopted(settings: Settings, inventory: Inventory) -> ControlPlane:
             deployment=settings.deployment,
             allow=settings.adopt_allow,
         ),
+        describe=lambda problem: describe_problem(problem, settings),
     )
+
+
+_KEYS = {
+    Subject.RELEASE: "heatVersion",
+    Subject.ADDRESS: "existing.front.address",
+    Subject.API_PORT: "apiPort",
+    Subject.CFN_PORT: "cfnPort",
+    Subject.RPC_RESPONSE: "timeouts.rpcResponse",
+    Subject.ENGINE_GRACEFUL: "timeouts.engineGraceful",
+    Subject.MAX_BODY: "haproxy.maxBody",
+}
+
+
+def describe_problem(problem: Problem, settings: Settings) -> str:
+    """A sentence about a configuration that cannot be adopted: the key, its value, the rule and what to type."""
+    if problem.subject is None:
+        return problem.rule
+    if problem.subject is Subject.ALLOW:
+        key = typed_key(f"adoptAllow[{len(settings.adopt_allow)}]")
+        return f"{problem.rule}; or allow the option. Type: pulumi config set {key} {problem.remedy}"
+    key, remedy = _KEYS[problem.subject], shlex.quote(problem.remedy)
+    return f"{key} = {problem.value}: {problem.rule}. Type: pulumi config set {typed_key(key)} {remedy}"

@@ -14,6 +14,7 @@ from components.hosts.containers import ContainerHosts
 from components.hosts.existing import ExistingHosts
 from components.remote import Host, Jump, Login
 from infra.settings.existing import FRONT, HostSettings
+from infra.settings.fields import camel
 from infra.settings.install import logins
 from infra.settings.load import SettingsError, secret
 from infra.settings.model import Settings
@@ -38,7 +39,7 @@ class Inventory:
     @property
     def public_address(self) -> pulumi.Output[str]:
         """The address at which clients reach the APIs."""
-        return self.balancer.outside if self.balancer else self.front.outside
+        return self.balancer.public_address if self.balancer else self.front.public_address
 
 
 def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
@@ -54,7 +55,7 @@ def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
         known = pulumi.Output.secret(secret("netrc")).apply(lambda text: logins(text) or "")
         # The front host has Python packages only with a bundled Keystone.
         for host in list(inventory.hosts.values())[0 if settings.bundled else 1 :]:
-            host.use_after([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
+            host.wait_for([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
     return inventory
 
 
@@ -73,6 +74,14 @@ def _containers(settings: Settings, stack: str, root: Path) -> Inventory:
     return Inventory(hosts=containers.hosts)
 
 
+# The settings behind the fields of CloudSpec that are not named after them.
+_KEYS = {
+    "nodes": "nodes",
+    "subnet": "subnet",
+    "balancer": "loadBalancer",
+    "balancer.floating_ip": "openstack.loadBalancerFloatingIp",
+    "project": "hosts",
+}
 # What to do about a shortfall of the cloud that no other value of the setting solves.
 _RAISE = "openstack quota show, and have it raised"
 # The value to type instead, if it is known.
@@ -93,9 +102,10 @@ def _openstack(settings: Settings, stack: str, _: Path) -> Inventory:
     except CloudError as error:
         refusals = Refusals(stack)
         for shortfall in error.shortfalls:
-            remedy = _RAISE if shortfall.key == "hosts" else ""
-            instead = _INSTEAD.get(shortfall.key, "<another value>")
-            refusals.refuse(shortfall.key, shortfall.value, shortfall.rule, instead, remedy)
+            setting = _KEYS.get(shortfall.field) or f"openstack.{camel(shortfall.field)}"
+            value = settings.hosts if setting == "hosts" else shortfall.value
+            remedy = _RAISE if setting == "hosts" else ""
+            refusals.refuse(setting, value, shortfall.rule, _INSTEAD.get(setting, "<another value>"), remedy)
         raise SettingsError(stack, refusals.problems) from None
     made = OpenstackHosts(
         "hosts",

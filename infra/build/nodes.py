@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from components.control_plane.bundled import ControlPlane
+from components.control_plane.base import ControlPlane
 from components.heat import heat_conf
 from components.heat.node import HeatNode
 from infra.build.inventory import Inventory

@@ -14,15 +14,9 @@ from infra.settings.existing import FRONT
 from infra.settings.model import Settings
 
 
-def plan_listeners(settings: Settings) -> tuple[Listener, Listener]:
+def plan_listeners(settings: Settings) -> tuple[Listener, ...]:
     """The proxy's listeners, with the planned processes behind each."""
-    return listeners(
-        settings.processes,
-        api_port=settings.api_port,
-        cfn_port=settings.cfn_port,
-        api_extra=settings.haproxy.api_extra,
-        cfn_extra=settings.haproxy.cfn_extra,
-    )
+    return listeners(settings.processes, ports=settings.api_ports, extra=settings.haproxy.listener_lines)
 
 
 def make_proxy(

@@ -7,8 +7,10 @@ from typing import Any
 
 import pulumi
 
-from components import watch
+from components import endpoints
 from components.remote import Host
+from components.topology import APIS
+from infra.outputs import API_URLS
 
 
 def check_service(
@@ -27,16 +29,18 @@ def check_service(
 
     async def ask(known: dict[str, Any]) -> bool:
         urls = {
-            "the ReST API": f"{known['heatApiUrl']}/healthcheck",
-            "the CFN API": f"{str(known['heatCfnUrl']).removesuffix('/v1/')}/healthcheck",
+            **{
+                f"the {APIS[kind].title} API": f"{str(known[name]).removesuffix(APIS[kind].client_path)}/healthcheck"
+                for kind, name in API_URLS.items()
+            },
             "Keystone": str(known["keystoneUrl"]),
         }
-        await watch.look_at_service(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
+        await endpoints.check_endpoints(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
         return True
 
     # A resource's URN is known before the resource is done, its identifier afterwards.
     done = [resource.id for resource in after if isinstance(resource, pulumi.CustomResource)]
-    where: dict[str, pulumi.Input[Any]] = {name: outputs[name] for name in ("heatApiUrl", "heatCfnUrl", "keystoneUrl")}
-    where |= {"front": front.outside, "done": pulumi.Output.all(*done)}
+    where: dict[str, pulumi.Input[Any]] = {name: outputs[name] for name in (*API_URLS.values(), "keystoneUrl")}
+    where |= {"front": front.public_address, "done": pulumi.Output.all(*done)}
     known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**where)
     _: pulumi.Output[bool] = known.apply(ask)

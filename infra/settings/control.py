@@ -144,7 +144,7 @@ def check_control(settings: Settings, secrets: Mapping[str, str], refusals: Refu
     if error := _not_keystone(control.keystone_url):
         refusals.refuse("control.keystoneUrl", control.keystone_url or "(none)", error, KEYSTONE.example)
     for at, server in enumerate(control.memcached):
-        if _rewritten(server, loopback.servers):
+        if _rewritten(server, loopback.rewrite_servers):
             refusals.refuse(f"control.memcached[{at}]", server, _LOOPBACK, "<its address>:11211")
     if control.ca and (error := not_a_text(control.ca_path)):
         refusals.refuse("control.ca", control.ca, error, "<a PEM file's path>")
@@ -206,11 +206,11 @@ def _hint(text: str) -> str:
 def _database(text: str) -> str:
     if not _DATABASE_URL.fullmatch(text):
         return f"must be a URL of MariaDB or MySQL: mysql+pymysql://USER:PASSWORD@HOST/DATABASE{_hint(text)}"
-    return _rewritten(text, loopback.database)
+    return _rewritten(text, loopback.rewrite_database_url)
 
 
 def _broker(text: str) -> str:
-    error = _rewritten(text, loopback.transport)
+    error = _rewritten(text, loopback.rewrite_transport_url)
     if not error and not _BROKER_URL.fullmatch(text):
         return f"must be a URL of RabbitMQ: rabbit://USER:PASSWORD@HOST:5672/VHOST{_hint(text)}"
     return error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from components.topology import Kind
 from infra.settings.fields import MOST_PROCESSES, Integer, Section
 from infra.settings.formats import ADDRESS, HOST, HOST_KEY, HOST_NAME, USER
 from infra.settings.refusals import Refusals
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from infra.settings.model import Settings
 
 FRONT = "front"
+# The setting with the number of processes of each kind, in all or on one node.
+COUNTS = {Kind.ENGINE: "engines", Kind.API: "apis", Kind.CFN: "cfn_apis"}
 
 
 class HostSettings(Section):
@@ -49,6 +52,11 @@ class NodeSettings(HostSettings):
     """Number of heat-api processes on this node. Unset: an even share."""
     cfn_apis: Integer | None = Field(default=None, ge=0, le=MOST_PROCESSES)
     """Number of heat-api-cfn processes on this node. Unset: an even share."""
+
+    @property
+    def pinned(self) -> dict[Kind, int | None]:
+        """The node's own number of processes of each kind."""
+        return {kind: getattr(self, name) for kind, name in COUNTS.items()}
 
 
 class ExistingSettings(Section):

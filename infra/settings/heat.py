@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from components.heat.api_server import ApiServer
 from components.heat.heat_conf import (
     BROKER_PORT,
     DATABASE_PORT,
@@ -16,15 +17,14 @@ from components.heat.heat_conf import (
     WORKER_THREADS,
     Deployment,
 )
-from components.heat.node import ApiServer
 from components.memory import Memory, megabytes
 from components.timeouts import LINKS
-from components.topology import Kind, PlacementError, Process, place
-from infra.settings.existing import FRONT
+from components.topology import PlacementError, Process, plan_processes
+from infra.settings.existing import COUNTS, FRONT
 from infra.settings.fields import MOST_PROCESSES, Integer, Section, camel
 from infra.settings.formats import LINE, MEMORY, REGION
 from infra.settings.install import InstallSection
-from infra.settings.proxy import ProxySection
+from infra.settings.proxy import API_PORTS, ProxySection
 from infra.settings.refusals import Refusals
 
 if TYPE_CHECKING:
@@ -98,13 +98,10 @@ class HeatSection(InstallSection, ProxySection):
     @property
     def processes(self) -> tuple[Process, ...]:
         """The plan: every process of Heat, on its node."""
-        return place(
+        return plan_processes(
             self.heat_nodes,
-            engines=self.engines,
-            apis=self.apis,
-            cfn_apis=self.cfn_apis,
-            api_port=self.api_port,
-            cfn_port=self.cfn_port,
+            counts={kind: getattr(self, name) for kind, name in COUNTS.items()},
+            ports=self.api_ports,
         )
 
     @property
@@ -116,8 +113,7 @@ class HeatSection(InstallSection, ProxySection):
         """The same if clients find the front host at another address than its own."""
         return Deployment(
             install=self.installation,
-            api_url=f"http://{front}:{self.api_port}",
-            cfn_url=f"http://{front}:{self.cfn_port}",
+            urls={kind: f"http://{front}:{port}" for kind, port in self.api_ports.items()},
             region=self.region,
             engine_workers=self.engine_workers,
             checks_per_stack=self.checks_per_stack,
@@ -224,12 +220,12 @@ def check_ports(settings: Settings, refusals: Refusals) -> bool:
     logins = {} if settings.kind.made else {name: host.port for name, host in settings.existing.by_name.items()}
     taken = {22: "sshd"} | (_BUNDLED if settings.bundled else {})
     taken |= {logins[FRONT]: "sshd"} if logins else {}
-    for name in ("api_port", "cfn_port", "stats_port"):
+    for name in (*API_PORTS.values(), "stats_port"):
         port, default = getattr(settings, name), getattr(usual, name)
         if port in taken:
             instead = default if default != port else "<another port>"
             refusals.refuse(camel(name), port, f"{taken[port]} listens there on the front host", instead)
-    for name in ("api_port", "cfn_port"):
+    for name in API_PORTS.values():
         if settings.stats_port == getattr(settings, name):
             # The one to change is the one that was changed.
             moved, other = (name, "stats_port") if settings.stats_port == usual.stats_port else ("stats_port", name)
@@ -237,11 +233,13 @@ def check_ports(settings: Settings, refusals: Refusals) -> bool:
     try:
         for process in settings.processes:
             if process.port and process.port == logins.get(process.node):
-                name = "api_port" if process.kind is Kind.API else "cfn_port"
+                name = API_PORTS[process.kind]
                 rule = f"{process.unit} would listen on port {process.port} of {process.node}, where sshd does"
                 refusals.refuse(camel(name), getattr(settings, name), rule, "<another port>")
     except PlacementError as error:
-        remedy = "; ".join(refusals.set(camel(name), getattr(usual, name)) for name in ("api_port", "cfn_port"))
-        refusals.problems += [f"apiPort, cfnPort: {problem}. Type: {remedy}" for problem in error.problems]
+        remedy = "; ".join(refusals.set(camel(name), getattr(usual, name)) for name in API_PORTS.values())
+        refusals.problems += [
+            f"{', '.join(map(camel, API_PORTS.values()))}: {problem}. Type: {remedy}" for problem in error.problems
+        ]
         return False
     return True

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from components.hosts.containers import addresses, free_subnet, overlapping
 from components.hosts.kinds import DEFAULT, KINDS, HostKind
+from components.hosts.subnets import assign_addresses, free_subnet, overlapping_routes
 from components.topology import Node
 from infra.settings.existing import FRONT, ExistingSettings, check_existing
 from infra.settings.fields import MOST_NODES, Integer, Section
@@ -72,17 +72,14 @@ class HostsSection(Section):
         """The address of each host."""
         if not self.kind.made:
             return {name: host.address for name, host in self.existing.by_name.items()}
-        return addresses(self.network, self.host_names, self.openstack.first_address if self.kind.cloud else "")
+        return assign_addresses(self.network, self.host_names, self.openstack.first_address if self.kind.cloud else "")
 
     @property
     def heat_nodes(self) -> tuple[Node, ...]:
         """The hosts that run Heat."""
         if self.kind.made:
             return tuple(Node(name=name, address=self.addresses[name]) for name in self.host_names if name != FRONT)
-        return tuple(
-            Node(name=node.name, address=node.address, engines=node.engines, apis=node.apis, cfn_apis=node.cfn_apis)
-            for node in self.existing.nodes
-        )
+        return tuple(Node(name=node.name, address=node.address, pinned=node.pinned) for node in self.existing.nodes)
 
 
 def check_hosts(settings: Settings, refusals: Refusals) -> None:
@@ -93,7 +90,7 @@ def check_hosts(settings: Settings, refusals: Refusals) -> None:
 
 def check_subnet(settings: Settings, refusals: Refusals, routes: Routes) -> bool:
     """Whether the subnet has an address for every host, and no address that this machine needs."""
-    if settings.kind.local and (found := overlapping(settings.network, routes)):
+    if settings.kind.local and (found := overlapping_routes(settings.network, routes)):
         rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
         refusals.refuse("subnet", settings.subnet, rule, free_subnet(routes))
     if settings.kind.made:

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from components.heat.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT
-from components.hosts.ingress import ClosedPorts, IngressRule, closed, ingress_rules
-from components.hosts.spec import BalancerSpec, CloudSpec
+from components.hosts.ingress import ClosedPorts, IngressRule, closed_ports, ingress_rules
+from components.hosts.spec import CloudSpec
+from components.proxy.balancer import BalancerSpec
 from components.proxy.monitor import Monitor
 from infra.settings import octavia
 from infra.settings.adoption import AdoptionSection, check_adoption
@@ -77,7 +78,7 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection, ControlSection):
     def ingress_rules(self) -> tuple[IngressRule, ...]:
         """Who may reach which port. Only a cloud restricts clients and operators; other hosts let in any address."""
         openstack, cloud = self.openstack, self.kind.cloud
-        apis = () if self.octavia else (self.api_port, self.cfn_port)
+        apis = () if self.octavia else tuple(self.api_ports.values())
         return ingress_rules(
             self.processes,
             client_ports=(*apis, *((KEYSTONE_PORT,) if self.bundled else ())),
@@ -93,7 +94,7 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection, ControlSection):
     @property
     def closed(self) -> dict[str, ClosedPorts]:
         """The ports that the hosts' own firewall closes, by the host's name."""
-        return closed(self.ingress_rules, self.processes, self.addresses)
+        return closed_ports(self.ingress_rules, self.processes, self.addresses)
 
     def cloud_spec(self, stack: str) -> CloudSpec:
         """What is looked up and made in a cloud."""
@@ -119,7 +120,7 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection, ControlSection):
             tags=openstack.tags,
             protect=self.protected,
             rebuild=openstack.rebuild,
-            balanced=self.balanced,
+            balancer=self.balanced,
         )
 
     def check(self, refusals: Refusals, routes: Routes, secrets: Mapping[str, str]) -> None:

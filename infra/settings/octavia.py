@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from components.hosts.kinds import named
-from components.hosts.spec import BalancerSpec
+from components.proxy.balancer import BalancerSpec
 from components.proxy.monitor import Monitor
 from infra.settings.fields import camel
 from infra.settings.formats import seconds

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
-from components import loopback
-from components.adoption.translation import OURS, RENAMED, label
+from components import urls
+from components.adoption.names import label
+from components.adoption.tables import RENAMED, SET_BY_PROGRAM
 from components.heat.heat_conf import (
     ENCRYPTED_TOKENS,
     TOKEN_CACHE_KEY,
@@ -22,8 +23,8 @@ from components.heat.heat_conf import (
     service_options,
 )
 from components.heat.options import LOGINS, Name, alike, catalogue, looks_secret, may_be_secret
-from components.heat.overrides import Layers, Options, written
-from components.topology import Kind
+from components.heat.overrides import Layers, Options, format_value
+from components.topology import APIS, Kind
 from infra.settings.existing import FRONT
 from infra.settings.fields import Section
 from infra.settings.formats import ALLOWED, NAME, OPTION, PATH, SECTION, VALUE
@@ -78,7 +79,7 @@ class OptionSettings(Section):
 
         def options(sections: Sections) -> Options:
             return {
-                section: {option: written((section, option), value) for option, value in values.items()}
+                section: {option: format_value((section, option), value) for option, value in values.items()}
                 for section, values in sections.items()
             }
 
@@ -110,9 +111,8 @@ _SETTINGS: dict[Name, str] = {
     ("DEFAULT", "graceful_shutdown_timeout"): "timeouts.engineGraceful",
     ("DEFAULT", "num_engine_workers"): "engineWorkers",
     ("DEFAULT", "region_name_for_services"): "region",
-    ("heat_api", "workers"): "apiProcesses",
+    **{(api.section, "workers"): "apiProcesses" for api in APIS.values()},
     ("heat_api", "bind_port"): "apiPort",
-    ("heat_api_cfn", "workers"): "apiProcesses",
     ("heat_api_cfn", "bind_port"): "cfnPort",
 }
 # By the option's name: the setting that sets it for an existing control plane. A bundled one sets it itself.
@@ -158,10 +158,9 @@ _FOLLOWING: dict[Name, str] = {
 _LOGIN_OPTIONS = {option for section, option in catalogue().options if section.startswith("auth:")}
 # Options that this program sets for a reason.
 _OURS: dict[Name, str] = {
-    **{name: reason for name, reason in OURS.items() if name[1] not in ("environment_dir", "template_dir")},
+    **{name: reason for name, reason in SET_BY_PROGRAM.items() if name[1] not in ("environment_dir", "template_dir")},
     ("DEFAULT", "heat_stack_user_role"): "this program sets it itself: Keystone must have the same role",
-    ("heat_api", "bind_host"): "this program sets it itself: clients reach the proxy",
-    ("heat_api_cfn", "bind_host"): "this program sets it itself: clients reach the proxy",
+    **{(api.section, "bind_host"): "this program sets it itself: clients reach the proxy" for api in APIS.values()},
 }
 _HINTS = 20
 # What all processes must have in common to understand one another, beside everything for RabbitMQ.
@@ -201,7 +200,7 @@ class _Option:
         known = catalogue().options.get(self.name)
         if known is None and any(may_be_secret(self.name[1], value) for value in self.values):
             return True
-        return bool(known and known.secret) or looks_secret(self.name[1]) or any(map(loopback.has_login, self.values))
+        return bool(known and known.secret) or looks_secret(self.name[1]) or any(map(urls.has_login, self.values))
 
     @property
     def hidden(self) -> bool:

@@ -11,7 +11,8 @@ from pydantic import Field
 from components.heat.heat_conf import MAX_JSON_BODY_SIZE, MAX_TEMPLATE_SIZE, largest_body
 from components.memory import megabytes
 from components.proxy.haproxy import Limits
-from components.timeouts import LINKS, Timeouts, chain
+from components.timeouts import LINKS, Timeouts, complete_chain
+from components.topology import APIS, Kind
 from infra.settings.fields import Integer, Section, camel
 from infra.settings.formats import DURATION, LINE, NETWORK, TRUSTED, one_of, seconds
 from infra.settings.hosts import HostsSection
@@ -27,6 +28,9 @@ LARGEST_BODY = 64 * 1024 * 1024
 # Two descriptors for each connection, of the 524,288 that systemd allows a service.
 _MOST_CONNECTIONS = 200_000
 OCTAVIA = "octavia"
+# The settings of each kind of API: its port, and the lines for its listener in HAProxy.
+API_PORTS = {Kind.API: "api_port", Kind.CFN: "cfn_port"}
+LISTENER_LINES = {Kind.API: "api_extra", Kind.CFN: "cfn_extra"}
 _Lines = tuple[Annotated[str, LINE], ...]
 
 
@@ -35,7 +39,7 @@ class HaproxySettings(Section):
 
     global_maxconn: Integer = Field(default=4000, ge=1, le=_MOST_CONNECTIONS)
     """Most connections of the whole HAProxy (global maxconn)."""
-    maxconn: Integer = Field(default=8000, ge=1, le=_MOST_CONNECTIONS)
+    maxconn: Integer = Field(default=APIS[Kind.CFN].port, ge=1, le=_MOST_CONNECTIONS)
     """Most connections of each listener."""
     retries: Integer = Field(default=3, ge=1, le=100)
     """How often HAProxy tries again to connect to an API."""
@@ -80,6 +84,11 @@ class HaproxySettings(Section):
     cfn_extra: _Lines = ()
     """Lines of your own for the CFN API."""
 
+    @property
+    def listener_lines(self) -> dict[Kind, tuple[str, ...]]:
+        """The operator's lines for each listener."""
+        return {kind: getattr(self, name) for kind, name in LISTENER_LINES.items()}
+
 
 class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
     """Load balancer."""
@@ -87,9 +96,9 @@ class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
     load_balancer: Annotated[str, one_of("haproxy", OCTAVIA)] = "haproxy"
     """What clients reach: haproxy (on the front host), or octavia (a load balancer of the cloud, with `hosts:
     openstack`: docs/octavia.md)."""
-    api_port: Integer = Field(default=8004, ge=1, le=65535)
+    api_port: Integer = Field(default=APIS[Kind.API].port, ge=1, le=65535)
     """Port of the ReST API for clients. A node's first heat-api has it too, further ones every tenth port."""
-    cfn_port: Integer = Field(default=8000, ge=1, le=65535)
+    cfn_port: Integer = Field(default=APIS[Kind.CFN].port, ge=1, le=65535)
     """Port of the CFN API for clients; otherwise like apiPort."""
     stats_port: Integer = Field(default=8404, ge=1, le=65535)
     """Port of HAProxy's statistics on the front host, with Prometheus metrics under /metrics."""
@@ -105,6 +114,11 @@ class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
         return self.load_balancer == OCTAVIA
 
     @property
+    def api_ports(self) -> dict[Kind, int]:
+        """The port of each kind of API, on the proxy and for a node's first process."""
+        return {kind: getattr(self, name) for kind, name in API_PORTS.items()}
+
+    @property
     def given_timeouts(self) -> dict[str, int]:
         """The timeouts that are set; HAProxy's under either of its two names."""
         given = self.timeouts.model_dump(exclude_none=True)
@@ -115,7 +129,7 @@ class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
     @property
     def chain(self) -> Timeouts:
         """All timeouts."""
-        return chain(self.given_timeouts)[0]
+        return complete_chain(self.given_timeouts)[0]
 
     @property
     def request_limits(self) -> Limits:
@@ -151,7 +165,7 @@ def check_timeouts(settings: Settings, refusals: Refusals) -> None:
         rule = f"timeouts.proxyServer is the same timeout, and is {own} s"
         refusals.refuse("haproxy.timeoutServer", server, rule)
     given, before = settings.given_timeouts, {link.longer: link for link in LINKS}
-    for link, longer, shorter in chain(given)[1]:
+    for link, longer, shorter in complete_chain(given)[1]:
         source = ""
         if given.get(link.shorter) != shorter:
             source = f", {before[link.shorter].margin} more than timeouts.{camel(before[link.shorter].shorter)}"
@@ -202,8 +216,7 @@ _TAKEN: dict[str, dict[str, str]] = {
         },
         **_SERVER,
     },
-    "api_extra": _SERVER,
-    "cfn_extra": _SERVER,
+    **dict.fromkeys(LISTENER_LINES.values(), _SERVER),
 }
 
 

@@ -54,7 +54,7 @@ def excess(value: object) -> str:
         for entry in layer:
             values += 1
             if isinstance(entry, dict):
-                characters += sum(len(key) for key in entry)
+                characters += sum(map(len, entry))
                 below += entry.values()
             elif isinstance(entry, list):
                 below += entry

@@ -1,14 +1,15 @@
-"""Tell what a Heat that runs here is configured with, so that it can be adopted. Run by the host's python3, as root.
+"""Report the configuration of the Heat that runs on this host, so that it can be adopted. Run by python3, as root.
 
 Usage: original.py read PATH …    files, and directories of *.conf, in the order in which Heat reads them
-       original.py fetch          with a JSON object on stdin: files, the paths of further ones that Heat reads
+       original.py fetch          with a JSON object on stdin: files, the paths of further files that Heat reads, and
+                                  conf, the paths of the configuration
 
-Prints a JSON object. read: files (text by path, in order), policies (paths of policy files that Heat finds without
-being told), release (of the engine that runs, or else of a Heat that is installed; empty for none), ignored (what
-calls itself an engine, and may be anybody's). fetch: base64 by path. Both have secrets in them.
+The program prints a JSON object. read: files (text by path, in order), policies (paths of policy files that Heat finds
+by itself), release (of the running engine, or else of an installed Heat; empty if there is none), ignored (sentences
+about processes that call themselves engines and are not trusted). fetch: base64 by path. Both results have secrets.
 
-Nothing is run here that was found here. What may be written by another user than root is read with that user's rights:
-a link of his leads to nothing that he could not read himself.
+The program executes nothing that it finds. It reads a file that a user other than root can write with that user's
+rights, so that a link of that user leads to nothing that the user could not read.
 """
 
 import base64
@@ -19,6 +20,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -27,61 +29,66 @@ from pathlib import Path
 from typing import Any
 
 PROC = Path("/proc")
-# Where packages of the distribution are, and what an administrator has installed beside them.
+# The prefixes of the distribution's packages and of what an administrator installs.
 PREFIXES = ("/usr/local", "/usr")
-LINKS = 40
-# Metadata begin with what is looked for.
-LONGEST = 1 << 16
-VERSION = r"[0-9][0-9A-Za-z.+!_-]{0,63}"
+MOST_LINKS = 40
+# The name and the version are at the start of a package's metadata.
+HEAD_BYTES = 1 << 16
+VERSION_PATTERN = r"[0-9][0-9A-Za-z.+!_-]{0,63}"
 
 
 class UntrustedError(Exception):
-    """A path that others than root and one user of a service's can lead elsewhere."""
+    """More users than root and one other can change what a path leads to."""
 
 
-# Reading with no more rights than whoever may have written.
+# Reading with no more rights than the user who can write the file.
 
 
-def members(gid: int) -> set[int]:
-    """The users of a group; by its list, or because it is their own."""
+def group_members(gid: int) -> set[int]:
+    """The user ids of a group: listed members, and users whose primary group it is."""
     named = set(grp.getgrgid(gid).gr_mem)
     return {user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid or user.pw_name in named}
 
 
-def writers(info: os.stat_result, path: str) -> set[int]:
-    """Who may change what is at a path.
+def find_writers(info: os.stat_result, path: str) -> set[int]:
+    """The user ids that can change what is at a path.
 
     Raises:
-        UntrustedError: everybody, or more users than can be told.
+        UntrustedError: everybody can, or the users cannot be determined.
     """
     found = {info.st_uid}
-    # In a directory like /tmp everybody may add something, and only its owner changes what is there.
+    # In a directory like /tmp, everybody can add a file, and only a file's owner can change it.
     if stat.S_ISLNK(info.st_mode) or (stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_ISVTX):
         return found
     if info.st_mode & stat.S_IWOTH:
-        raise UntrustedError(f"{path!r} can be written by everybody: take that away (chmod o-w)")
+        raise UntrustedError(f"{path!r} can be written by everybody. Type: chmod o-w {shlex.quote(path)}")
     if info.st_mode & stat.S_IWGRP:
-        with contextlib.suppress(OSError):  # a file system without them
+        with contextlib.suppress(OSError):  # a file system without access lists
             if "system.posix_acl_access" in os.listxattr(path):
-                raise UntrustedError(f"{path!r} can be written by those in its access list: take it away (setfacl -b)")
+                raise UntrustedError(
+                    f"{path!r} can be written by users in its access list. Type: setfacl -b {shlex.quote(path)}"
+                )
         try:
-            found |= members(info.st_gid)
+            found |= group_members(info.st_gid)
         except KeyError:
             raise UntrustedError(f"{path!r} can be written by group {info.st_gid}, which has no name") from None
     return found
 
 
-def found_at(path: str) -> tuple[str, set[int]]:
-    """Where a path leads, link by link, and which users have a part in what is there.
+def resolve(path: str) -> tuple[str, set[int]]:
+    """Resolve a path, link by link.
+
+    Returns:
+        The path without links, and the ids of the users, other than root and this one, that can change what it is.
 
     Raises:
         OSError: nothing is there.
-        UntrustedError: anybody has.
+        UntrustedError: everybody can change it.
     """
     if not path.startswith("/"):
-        raise UntrustedError(f"{path!r} is no path from the root")
+        raise UntrustedError(f"{path!r} is not an absolute path")
     done, rest, links = Path("/"), path.split("/"), 0
-    part_in = writers(done.lstat(), "/")
+    writers = find_writers(done.lstat(), "/")
     while rest:
         name, *rest = rest
         if name in ("", ".", ".."):
@@ -89,23 +96,26 @@ def found_at(path: str) -> tuple[str, set[int]]:
             continue
         at = done / name
         info = at.lstat()
-        part_in |= writers(info, str(at))
+        writers |= find_writers(info, str(at))
         if not stat.S_ISLNK(info.st_mode):
             done = at
             continue
         links += 1
-        if links > LINKS:
+        if links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
         leads = str(at.readlink())
         done, rest = Path("/") if leads.startswith("/") else done, [*leads.split("/"), *rest]
-    return str(done), part_in - {0, os.geteuid()}
+    return str(done), writers - {0, os.geteuid()}
 
 
-def as_user(uid: int, act: Callable[[], bytes]) -> bytes:
-    """What comes of something that another process does, with a user's rights.
+def run_as_user(uid: int, act: Callable[[], bytes]) -> bytes:
+    """Call a function in another process, with a user's rights.
+
+    Returns:
+        The function's result.
 
     Raises:
-        OSError: it fails there.
+        OSError: the function raised it.
     """
     reading, writing = os.pipe()
     if not (child := os.fork()):
@@ -115,83 +125,82 @@ def as_user(uid: int, act: Callable[[], bytes]) -> bytes:
             os.initgroups(user.pw_name, user.pw_gid)
             os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
             os.setresuid(uid, uid, uid)
-            with os.fdopen(writing, "wb") as told:
-                told.write(act())
+            with os.fdopen(writing, "wb") as pipe:
+                pipe.write(act())
             status = 0
         except OSError as error:
             status = error.errno or status
         finally:
             os._exit(status)
     os.close(writing)
-    with os.fdopen(reading, "rb") as told:
-        text = told.read()
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read()
     if status := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
         raise OSError(status, os.strerror(status))
     return text
 
 
-def content(path: str, limit: int) -> bytes:
-    """What a regular file holds; what is none is not waited for."""
+def read_regular_file(path: str, limit: int) -> bytes:
+    """Read a regular file. The function does not wait for anything else, such as a pipe."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
+            raise OSError(errno.EINVAL, "not a regular file")
         return file.read(limit)
 
 
 def read_file(path: str, *, limit: int = -1, authors: Collection[int] = ()) -> bytes:
-    """Read a file, with the rights of the user who has a part in it, or in its being named.
+    """Read a file with the rights of the user who can change it, or who named it.
 
     Args:
-        path: from the root.
-        limit: how many bytes of it.
-        authors: who has named it, beside root.
+        path: the absolute path.
+        limit: the number of bytes to read; -1 for all.
+        authors: the ids of users, other than root, who named the file.
 
     Raises:
-        OSError: it cannot be read so.
-        UntrustedError: others than root and one user have a part in it.
+        OSError: the file cannot be read with these rights.
+        UntrustedError: more users than root and one other can change it.
     """
-    place, part_in = found_at(path)
-    part_in |= set(authors)
-    if len(part_in) > 1:
-        raise UntrustedError(
-            f"{path!r} can be changed by {' and '.join(sorted(map(name_of, part_in)))}, not by one alone"
-        )
-    for uid in part_in:
-        return as_user(uid, lambda: content(place, limit))
-    return content(place, limit)
+    target, writers = resolve(path)
+    writers |= set(authors)
+    if len(writers) > 1:
+        users = " and ".join(sorted(map(user_name, writers)))
+        raise UntrustedError(f"{path!r} can be changed by {users}: only one user other than root may be able to")
+    for uid in writers:
+        return run_as_user(uid, lambda: read_regular_file(target, limit))
+    return read_regular_file(target, limit)
 
 
-def name_of(uid: int) -> str:
-    """A user's name."""
+def user_name(uid: int) -> str:
+    """The name of a user id."""
     with contextlib.suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return f"user {uid}"
 
 
-def of_operators(path: str, authors: Collection[int] = ()) -> bytes:
-    """A file that is to be adopted; the program ends where it cannot be."""
+def read_or_exit(path: str, authors: Collection[int] = ()) -> bytes:
+    """Read a file that is to be adopted. The program ends if that fails."""
     try:
         return read_file(path, authors=authors)
     except OSError as error:
-        rights = "".join(f", with the rights of {name_of(uid)}" for uid in authors)
+        rights = "".join(f", with the rights of {user_name(uid)}" for uid in authors)
         sys.exit(f"{path} cannot be read{rights}: {error.strerror}")
     except UntrustedError as problem:
-        sys.exit(f"{path} is not read: {problem}")
+        sys.exit(f"{path} is not trusted: {problem}")
 
 
-def authors_of(paths: Iterable[str]) -> set[int]:
-    """Who may change these files, beside root; the program ends where that is anybody."""
+def find_authors(paths: Iterable[str]) -> set[int]:
+    """The ids of users, other than root, that can change these files. The program ends if everybody can."""
     try:
-        return set().union(*(found_at(path)[1] for path in paths))
+        return set().union(*(resolve(path)[1] for path in paths))
     except (OSError, UntrustedError) as problem:
-        sys.exit(f"what is configured here cannot be trusted: {problem}")
+        sys.exit(f"the configuration is not trusted: {problem}")
 
 
 # The configuration.
 
 
 def conf_files(paths: list[str]) -> list[Path]:
-    """The files that Heat reads; a directory that is not there holds none."""
+    """The files that Heat reads. A missing directory has none; the program ends if a file is missing."""
     found, missing = [], []
     for path in map(Path, paths):
         if path.is_dir():
@@ -201,20 +210,20 @@ def conf_files(paths: list[str]) -> list[Path]:
         elif path.suffix != ".d":
             missing.append(str(path))
     if missing:
-        sys.exit(f"there is no {' and no '.join(missing)}: type pulumi config set --path 'adoptFrom[0]' and its path")
+        sys.exit(f"there is no {' and no '.join(missing)}. Type: pulumi config set --path 'adoptFrom[0]' PATH")
     return found
 
 
-def text_of(path: Path) -> str:
-    """A file's text."""
+def read_text(path: Path) -> str:
+    """Read a file's text. The program ends if that fails."""
     try:
-        return of_operators(str(path)).decode()
+        return read_or_exit(str(path)).decode()
     except UnicodeDecodeError:
-        sys.exit(f"{path} is no text in UTF-8")
+        sys.exit(f"{path} must be UTF-8")
 
 
-def policies(files: list[Path]) -> list[str]:
-    """Policy files beside the configuration, where Heat looks for them."""
+def find_policies(files: list[Path]) -> list[str]:
+    """The policy files in the directory of the configuration, where Heat looks for them."""
     directory = files[0].parent
     beside = [directory / "policy.yaml", directory / "policy.json", *sorted((directory / "policy.d").glob("*"))]
     return [str(path) for path in beside if path.is_file() and path.stat().st_size]
@@ -223,10 +232,10 @@ def policies(files: list[Path]) -> list[str]:
 # The release.
 
 
-def metadata_of(site: Path) -> Iterator[str]:
-    """Files that may tell of a package openstack-heat in a directory of packages."""
+def find_metadata(site: Path) -> Iterator[str]:
+    """Files that may have the metadata of openstack-heat in a directory of packages."""
     with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(site)):  # noqa: PTH208 # names are wanted
+        for name in sorted(os.listdir(site)):  # noqa: PTH208 # only the names matter
             kind = re.fullmatch(r"openstack[-_.]heat\b.*\.(dist-info|egg-info|egg-link)", name, re.I)
             if not kind:
                 continue
@@ -235,37 +244,42 @@ def metadata_of(site: Path) -> Iterator[str]:
             elif kind[1] == "egg-info":
                 yield from (f"{site}/{name}/PKG-INFO", f"{site}/{name}")
             else:
-                # Installed from a clone, which is elsewhere.
+                # Installed in place from a clone elsewhere.
                 with contextlib.suppress(OSError, UntrustedError):
-                    clone = read_file(f"{site}/{name}", limit=LONGEST).decode(errors="replace").split("\n")[0].strip()
+                    link = read_file(f"{site}/{name}", limit=HEAD_BYTES).decode(errors="replace")
+                    clone = link.split("\n")[0].strip()
                     yield f"{clone}/openstack_heat.egg-info/PKG-INFO"
 
 
-def installed_below(prefix: str, trusted: Collection[int]) -> str:
-    """The release of Heat that is installed below a prefix; empty for none.
+def installed_release(prefix: str, trusted: Collection[int]) -> str:
+    """The release of Heat that is installed below a prefix; empty if there is none.
+
+    Args:
+        prefix: the prefix.
+        trusted: the ids of users that may be able to change the metadata, besides root.
 
     Raises:
-        UntrustedError: others than root and `trusted` can change what tells it.
+        UntrustedError: other users can change the metadata.
     """
     lib = [path for part in ("lib", "lib64", "local/lib") for path in sorted(Path(prefix, part).glob("python3*"))]
     for site in (path / name for path in lib for name in ("site-packages", "dist-packages")):
-        for path in metadata_of(site):
+        for path in find_metadata(site):
             with contextlib.suppress(OSError):
-                _, part_in = found_at(path)
-                if others := part_in - set(trusted):
-                    raise UntrustedError(f"its files can be changed by {' and '.join(sorted(map(name_of, others)))}")
-                head = read_file(path, limit=LONGEST).decode(errors="replace").partition("\n\n")[0]
-                version = re.search(rf"(?m)^Version: *({VERSION})\s*$", head, re.A)
+                _, writers = resolve(path)
+                if others := writers - set(trusted):
+                    raise UntrustedError(f"its files can be changed by {' and '.join(sorted(map(user_name, others)))}")
+                head = read_file(path, limit=HEAD_BYTES).decode(errors="replace").partition("\n\n")[0]
+                version = re.search(rf"(?m)^Version: *({VERSION_PATTERN})\s*$", head, re.A)
                 if version and re.search(r"(?mi)^Name: *openstack[-_.]heat\s*$", head):
                     return version[1]
     return ""
 
 
-def claims(pid: int) -> str:
-    """The script of an engine that a process says to run; empty for none."""
+def claimed_script(pid: int) -> str:
+    """The script of an engine that a process claims to run; empty if it claims none."""
     with contextlib.suppress(OSError):
         command = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
-        # An engine's title has its script in brackets.
+        # The title of an engine has its script in brackets.
         script = re.match(
             r"(?:[^\0]*python[^\0]*\0|[^\0]*: master process \[)?(/[^\0 \]]*/heat-engine)(?![\w.-])", command
         )
@@ -273,102 +287,113 @@ def claims(pid: int) -> str:
     return ""
 
 
-def user_of(pid: int) -> int | None:
-    """Whose process it is; None where it has ended, or has the rights of more than one user."""
+def process_user(pid: int) -> int | None:
+    """The user id of a process; None if it has ended, or has the rights of several users."""
     with contextlib.suppress(OSError):
-        told = re.search(r"(?m)^Uid:((?:\s+\d+)+)$", (PROC / str(pid) / "status").read_text())
-        users = set(map(int, told[1].split())) if told else set()
+        line = re.search(r"(?m)^Uid:((?:\s+\d+)+)$", (PROC / str(pid) / "status").read_text())
+        users = set(map(int, line[1].split())) if line else set()
         return users.pop() if len(users) == 1 else None
     return None
 
 
 def is_service(pid: int) -> bool:
-    """Whether systemd has started a process as the main one of a service, as no user but root can have it do."""
+    """Whether a process is the main process of a systemd service, which only root can set up."""
     with contextlib.suppress(OSError):
         groups = (PROC / str(pid) / "cgroup").read_text()
-        # A user may make control groups below his own, called as he likes; a unit's name has no other characters.
+        # A user can make control groups with any name below its own. A unit's name has only these characters.
         for unit in re.findall(r"/([\w:.@\\-]+\.service)(?:/|$)", groups, re.M | re.A):
-            asked = ("systemctl", "show", "--property", "MainPID", "--value", "--", unit)
-            if subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == str(pid):  # noqa: S603
+            command = ("systemctl", "show", "--property", "MainPID", "--value", "--", unit)
+            if subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == str(pid):  # noqa: S603
                 return True
     return False
 
 
-def prefixes(script: str) -> list[str]:
-    """Below which a script's packages may be: where it is itself, and where the Python in its first line is."""
+def find_prefixes(script: str) -> list[str]:
+    """The prefixes of a script's packages: its own, and that of the Python in its first line."""
     found = [str(Path(script).parent.parent)]
     with contextlib.suppress(OSError, UntrustedError):
-        first = read_file(script, limit=LONGEST).decode(errors="replace").split("\n")[0]
+        first = read_file(script, limit=HEAD_BYTES).decode(errors="replace").split("\n")[0]
         if named := re.match(r"#! *(/\S*/bin)/python[\d.]*\s*$", first):
             found.append(str(Path(named[1]).parent))
     return found
 
 
-def release() -> tuple[str, list[str]]:
-    """The release of Heat whose engine runs here, or which is installed; and which processes were left aside, and why.
+def find_release() -> tuple[str, list[str]]:
+    """Find the release of Heat whose engine runs here, or which is installed.
 
-    An engine is the main process of a service, or a process of root's or of the user heat: any other user may call a
-    process so. What it says of itself is believed as far as root's and its own user's files bear it out.
+    An engine is the main process of a service, or a process of root or of the user heat: any other user can give a
+    process the name. Its release comes only from files that root and its own user can change.
+
+    Returns:
+        The release, empty if there is none, and a sentence for each process that is ignored.
     """
     ignored = []
     own = {0}
     with contextlib.suppress(KeyError):
         own.add(pwd.getpwnam("heat").pw_uid)
     for pid in sorted(int(path.name) for path in PROC.iterdir() if path.name.isdecimal()):
-        script, user = claims(pid), user_of(pid)
+        script, user = claimed_script(pid), process_user(pid)
         if not script or user is None:
             continue
         if user not in own and not is_service(pid):
-            ignored.append(f"process {pid} of {name_of(user)} calls itself heat-engine, and is no service of systemd")
+            ignored.append(f"process {pid} of {user_name(user)} calls itself heat-engine, and is not a systemd service")
             continue
         try:
-            told = [installed_below(prefix, {user}) for prefix in prefixes(script)]
+            releases = [installed_release(prefix, {user}) for prefix in find_prefixes(script)]
         except (UntrustedError, OSError) as problem:
-            ignored.append(f"process {pid} of {name_of(user)} calls itself heat-engine, and {problem}")
+            ignored.append(f"process {pid} of {user_name(user)} calls itself heat-engine, and {problem}")
             continue
-        for found in filter(None, told):
+        for found in filter(None, releases):
             return found, ignored
     with contextlib.suppress(UntrustedError):
-        for found in filter(None, (installed_below(prefix, ()) for prefix in PREFIXES)):
+        for found in filter(None, (installed_release(prefix, ()) for prefix in PREFIXES)):
             return found, ignored
     return "", ignored
 
 
-# What is done.
+# The actions.
 
 
-def read(paths: list[str]) -> dict[str, Any]:
-    """What the configuration is."""
+def read_configuration(paths: list[str]) -> dict[str, Any]:
+    """Read the configuration and the release."""
     files = conf_files(paths)
     if not files:
         sys.exit(f"there is no file in {' and '.join(paths)}")
-    found, ignored = release()
+    found, ignored = find_release()
     return {
-        "files": {str(path): text_of(path) for path in files},
-        "policies": policies(files),
+        "files": {str(path): read_text(path) for path in files},
+        "policies": find_policies(files),
         "release": found,
         "ignored": ignored,
     }
 
 
-def fetch(paths: list[str], conf: list[str]) -> dict[str, str]:
-    """Further files, as they are: with the rights of whoever may have had them named."""
+def fetch_files(paths: list[str], conf: list[str]) -> dict[str, str]:
+    """Read further files, with the rights of the user who can name them in the configuration.
+
+    Args:
+        paths: the files.
+        conf: the paths of the configuration.
+
+    Returns:
+        Base64 by path.
+    """
     missing = [path for path in paths if not Path(path).is_file()]
     if missing:
         sys.exit(f"heat.conf names files that are not there: {', '.join(missing)}")
-    authors = authors_of(map(str, conf_files(conf)))
-    return {path: base64.b64encode(of_operators(path, authors)).decode() for path in paths}
+    authors = find_authors(map(str, conf_files(conf)))
+    return {path: base64.b64encode(read_or_exit(path, authors)).decode() for path in paths}
 
 
 def main() -> None:
-    """Print what is asked for."""
+    """Run the action that the arguments name, and print its result."""
     action, *paths = sys.argv[1:]
     if action == "read":
-        told = read(paths)
+        result = read_configuration(paths)
     else:
         spec = json.load(sys.stdin)
-        told = fetch(spec["files"], spec["conf"])
-    print(json.dumps(told))
+        result = fetch_files(spec["files"], spec["conf"])
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

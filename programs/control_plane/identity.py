@@ -1,7 +1,7 @@
-"""Have Keystone know what Heat needs: roles, domains, projects, users with their roles, services, endpoints.
+"""Register Heat in Keystone: roles, domains, projects, users with their roles, services, endpoints.
 
-Usage: identity.py, with a JSON object on stdin; components/control_plane/bundled.py shows its fields. It adds what is
-missing, changes what differs, prints a line for each, and removes nothing. Heat's own Python runs it.
+Usage: identity.py, with a JSON object on stdin; its fields are in components/control_plane/keystone.py. It adds what is
+missing, changes what differs, prints a line for each change, and removes nothing. Run by Heat's own Python.
 """
 
 import json
@@ -18,9 +18,9 @@ INTERFACES = ("public", "internal", "admin")
 
 
 def connect(url: str, region: str, ca: str, **login: str) -> Any:  # noqa: ANN401 # openstacksdk's types are its own
-    """A connection with nothing from the environment. A server that resets a connection is asked again.
+    """Connect without any setting of the environment. Connections that the server resets are tried again.
 
-    Keystone is asked where it was found, whatever its catalogue says: that may be for clients elsewhere.
+    Requests go to `url`, whatever Keystone's catalogue says: its URLs may be for clients elsewhere.
     """
     return openstack.connect(
         auth={"auth_url": url, **login},
@@ -35,15 +35,15 @@ def connect(url: str, region: str, ca: str, **login: str) -> Any:  # noqa: ANN40
 
 
 class Identity:
-    """Keystone, as an administrator sees it."""
+    """Keystone, with an administrator's login."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
-        self.place = spec["url"], spec["region"], spec["ca"]
+        self.address = spec["url"], spec["region"], spec["ca"]
         self.region = spec["region"]
-        self.identity = connect(*self.place, **spec["admin"]).identity
+        self.identity = connect(*self.address, **spec["admin"]).identity
 
     def ensure(self, kind: str, name: str, **properties: Any) -> Any:  # noqa: ANN401
-        """A role, domain, project or user by its name, in its domain where it has one."""
+        """Find or make a role, domain, project or user by its name, in its domain if it has one."""
         scope = {key: value for key, value in properties.items() if key == "domain_id"}
         found = getattr(self.identity, f"find_{kind}")(name, **scope)
         if found is None:
@@ -52,12 +52,12 @@ class Identity:
         return found
 
     def user(self, name: str, password: str, domain: str, grants: Iterable[dict[str, str]]) -> None:
-        """A user with this password and, at least, these roles."""
+        """Make a user, or change it: with this password and at least these roles."""
         home = self.ensure("domain", domain)
         user = self.ensure("user", name, domain_id=home.id, password=password)
         try:
-            # A new password would end the user's tokens: it is set only where the old one does not serve.
-            connect(*self.place, username=name, password=password, user_domain_name=domain).session.get_token()
+            # A new password ends the user's tokens, so it is set only if a login with it fails.
+            connect(*self.address, username=name, password=password, user_domain_name=domain).session.get_token()
         except Unauthorized:
             self.identity.update_user(user, password=password)
             print(f"gave user {name} its password")
@@ -73,17 +73,17 @@ class Identity:
                 print(f"gave user {name} the role {role.name} in {scope} {target.name}")
 
     def service(self, name: str, kind: str, url: str) -> None:
-        """A service with one URL for everybody."""
+        """Make a service, or change it: with one URL on all interfaces."""
         service = next(iter(self.identity.services(type=kind)), None)
         if service is None:
             service = self.identity.create_service(name=name, type=kind)
             print(f"made service {name}")
-        there = {
+        existing = {
             endpoint.interface: endpoint
             for endpoint in self.identity.endpoints(service_id=service.id, region_id=self.region)
         }
         for interface in INTERFACES:
-            endpoint = there.get(interface)
+            endpoint = existing.get(interface)
             if endpoint is None:
                 self.identity.create_endpoint(
                     service_id=service.id, interface=interface, region_id=self.region, url=url
@@ -95,7 +95,7 @@ class Identity:
 
 
 def main() -> None:
-    """Make it so."""
+    """Register everything in the spec."""
     spec = json.load(sys.stdin)
     try:
         identity = Identity(spec)
@@ -106,7 +106,7 @@ def main() -> None:
         for service in spec["services"]:
             identity.service(**service)
     except (ClientException, SDKException) as error:
-        sys.exit(f"Keystone at {spec['url']} does not do as user {spec['admin']['username']} asks: {error}")
+        sys.exit(f"Keystone at {spec['url']} refuses a change by user {spec['admin']['username']}: {error}")
 
 
 main()

@@ -1,8 +1,8 @@
-"""What uWSGI loads for one of Heat's APIs: the API itself, and an answer for the time when no heat-engine is there.
+"""The WSGI application for one of Heat's APIs: the API itself, and an answer for the time without a heat-engine.
 
-Without an engine an API waits as long as it may for one, a minute, and then says 500; a few clients fill all of its
-threads meanwhile. Here a thread asks the broker how many engines listen. Once there has been none for GRACE seconds,
-requests that need one get 503 at once. What is not known, such as at a broker that does not answer, changes nothing.
+Without an engine an API waits until its timeout, a minute, and then answers 500; a few clients fill all of its threads
+meanwhile. Here a thread asks the broker for the number of engines. After GRACE seconds without an engine, requests that
+need one get 503 at once. While the number is not known, as at a broker that does not answer, nothing changes.
 
 The first argument (uWSGI's pyargv) is a module of Heat's and a name in it (heat.wsgi.api:application), or the path of a
 program that has an `application`. The others name Heat's configuration files, as for heat-engine.
@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
-# At the end: no program there is to stand in for a package of Heat's.
+# At the end: no program there may hide a package of Heat's.
 sys.path.append("/usr/local/lib/heat-scaleout")
 
-# Where every engine listens for the APIs' questions.
+# The queue where every engine listens for the APIs' requests.
 QUEUE = "engine"
-# A single engine that is restarted is back within this time, and requests wait for it.
+# A single engine restarts within this time, and requests wait for it.
 GRACE = 30.0
-# Seconds between two questions, and after how many an answer is too old to count.
+# Seconds between two requests to the broker, and the age from which an answer no longer counts.
 PAUSE, STALE = 3.0, 15.0
 MESSAGE = "No heat-engine is listening at the message broker. Start one, or ask the operator to."
 
@@ -35,19 +35,19 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
 class Watch:
-    """Since when no engine has been there, as far as is known."""
+    """Since when there has been no engine, as far as is known."""
 
     def __init__(self) -> None:
-        """Nothing is known."""
+        """Start without any knowledge."""
         self._known: tuple[float, float] | None = None
 
-    def tell(self, engines: int, now: float) -> None:
-        """Note how many engines there are."""
+    def record(self, engines: int, now: float) -> None:
+        """Record the number of engines at a time."""
         if engines:
             self._known = None
         else:
             since, last = self._known or (now, now)
-            # Nobody knows what was in between where nothing was heard for long.
+            # After a long time without an answer it is unknown whether an engine was there in between.
             self._known = (since if now - last <= STALE else now, now)
 
     def absent(self, now: float) -> bool:
@@ -59,13 +59,13 @@ class Watch:
 
 
 def needs_engine(environ: Environ) -> bool:
-    """Whether a request is for more than the health check or the list of versions, which the API answers by itself."""
+    """Whether a request needs an engine. The API answers the health check and the list of versions by itself."""
     first = environ.get("PATH_INFO", "").strip("/").partition("/")[0]
     return first not in ("", "healthcheck", "versions")
 
 
 def refusal(*, cfn: bool) -> tuple[str, bytes]:
-    """The type and the text of the answer, as Heat's own errors are."""
+    """The content type and the body of the answer, in the form of Heat's own errors."""
     if cfn:
         error = f"<Type>Server</Type><Code>ServiceUnavailable</Code><Message>{MESSAGE}</Message>"
         return "application/xml", f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()
@@ -78,15 +78,15 @@ def refusal(*, cfn: bool) -> tuple[str, bytes]:
     return "application/json", json.dumps(body).encode()
 
 
-def guarded(application: Application, watch: Watch, *, cfn: bool) -> Application:
-    """The application, which is not asked for what it cannot do."""
+def guard(application: Application, watch: Watch, *, cfn: bool) -> Application:
+    """Wrap an application: requests that need an engine get 503 while there is none."""
     kind, body = refusal(cfn=cfn)
     headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Retry-After", str(int(GRACE)))]
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         if not (watch.absent(time.monotonic()) and needs_engine(environ)):
             return application(environ, start_response)
-        # A connection that is closed before all has been read may take the answer with it.
+        # A connection that is closed before the request is read may lose the answer.
         while environ["wsgi.input"].read(65536):
             pass
         start_response("503 Service Unavailable", headers)
@@ -95,8 +95,8 @@ def guarded(application: Application, watch: Watch, *, cfn: bool) -> Application
     return answer
 
 
-def look(watch: Watch, files: list[str]) -> None:
-    """Ask the broker again and again, for as long as this process runs; one that does not answer tells nothing."""
+def watch_broker(watch: Watch, files: list[str]) -> None:
+    """Ask the broker for the number of engines, for as long as this process runs."""
     from broker_consumers import broker, consumers, read  # noqa: PLC0415 # its packages may be missing: see `start`
 
     conf = read(files)
@@ -105,27 +105,27 @@ def look(watch: Watch, files: list[str]) -> None:
             with broker(conf) as connection:
                 connection.ensure_connection(max_retries=1)
                 while True:
-                    watch.tell(consumers(connection, QUEUE), time.monotonic())
+                    watch.record(consumers(connection, QUEUE), time.monotonic())
                     time.sleep(PAUSE)
-        except Exception:  # noqa: S110 # of any kind: Heat's own log tells of its broker
+        except Exception:  # noqa: S110 # of any kind: Heat's own log reports problems with the broker
             pass
         time.sleep(PAUSE)
 
 
 def start(watch: Watch, files: list[str]) -> None:
-    """Look from a thread of its own, which must not keep the API from starting, serving or stopping."""
+    """Watch the broker from a separate thread, which must not keep the API from starting, serving or stopping."""
 
     def run() -> None:
         try:
-            look(watch, files)
+            watch_broker(watch, files)
         except Exception as error:  # such as a transport that is not RabbitMQ
-            print(f"requests wait for an engine even where there is none: {error!r}", flush=True)
+            print(f"Requests without an engine will wait, because the broker is not watched: {error!r}", flush=True)
 
     threading.Thread(target=run, name="engine-watch", daemon=True).start()
 
 
 def load(name: str) -> Application:
-    """The API of Heat's."""
+    """Load Heat's API."""
     if name.startswith("/"):
         program: Application = runpy.run_path(name, run_name="heat_application")["application"]
         return program
@@ -135,7 +135,7 @@ def load(name: str) -> Application:
 
 
 def config_files(words: list[str]) -> list[str]:
-    """The files that `--config-file` names, each as a word of its own or behind "="."""
+    """The files of all `--config-file` options, after a blank or after "="."""
     files = []
     for word, after in pairwise([*words, ""]):
         if word == "--config-file":
@@ -146,15 +146,15 @@ def config_files(words: list[str]) -> list[str]:
 
 
 def main() -> Application:
-    """The API that the first argument names."""
-    # Heat reads the others.
+    """The API of the first argument."""
+    # Heat reads the other arguments.
     name = sys.argv.pop(1)
     files = config_files(sys.argv)
     application, watch = load(name), Watch()
     start(watch, files)
-    return guarded(application, watch, cfn="cfn" in name.rpartition("/")[2])
+    return guard(application, watch, cfn="cfn" in name.rpartition("/")[2])
 
 
-# uWSGI calls this file so, and no test does.
+# The module's name under uWSGI. Tests use another one.
 if __name__.startswith("uwsgi_file"):
     application = main()

@@ -2,8 +2,8 @@
 
 Usage: broker_consumers.py SECONDS CONFIG_FILE … -- QUEUE=COUNT … QUEUE=COUNT+ …
 
-Waits until each queue has exactly as many consumers (COUNT+: or more, which is told), SECONDS at most; otherwise says
-which differ, and fails.
+Waits for SECONDS at most until each queue has exactly COUNT consumers (COUNT+: or more, and the program prints the
+surplus). Otherwise the program prints the differences, and fails.
 A passive declaration is plain AMQP: it needs no management plugin, and works with any RabbitMQ.
 """
 
@@ -38,8 +38,8 @@ def broker(conf: cfg.ConfigOpts) -> kombu.Connection:
 
 
 def consumers(connection: kombu.Connection, queue: str) -> int:
-    """How many consumers a queue has; one that is not there has none."""
-    # The broker closes a channel on which it refused something.
+    """The number of a queue's consumers; 0 if the queue does not exist."""
+    # The broker closes a channel after it has refused a request.
     with connection.channel() as channel:
         try:
             return int(channel.queue_declare(queue, passive=True).consumer_count)
@@ -47,20 +47,20 @@ def consumers(connection: kombu.Connection, queue: str) -> int:
             return 0
 
 
-def differing(wanted: dict[str, str], found: dict[str, int]) -> list[str]:
-    """A phrase for each queue whose consumers are too few, or too many where no more are wanted."""
+def differences(expected: dict[str, str], found: dict[str, int]) -> list[str]:
+    """A phrase for each queue with too few consumers, or with too many if COUNT is exact."""
     return [
         f"{queue} has {found[queue]} of {count}"
-        for queue, count in wanted.items()
+        for queue, count in expected.items()
         if found[queue] < int(count.rstrip("+")) or (found[queue] > int(count.rstrip("+")) and not count.endswith("+"))
     ]
 
 
 def main() -> None:
-    """Compare until all is as wanted, or the time is up."""
+    """Compare until there is no difference, or the time is up."""
     limit, *rest = sys.argv[1:]
     split = rest.index("--")
-    files, wanted = rest[:split], dict(pair.rsplit("=", 1) for pair in rest[split + 1 :])
+    files, expected = rest[:split], dict(pair.rsplit("=", 1) for pair in rest[split + 1 :])
     conf = read(files)
     where = f"at the broker, vhost {unquote(urlsplit(conf.transport_url).path[1:]) or '/'}"
     deadline = time.monotonic() + float(limit)
@@ -69,8 +69,8 @@ def main() -> None:
         try:
             with broker(conf) as connection:
                 connection.ensure_connection(max_retries=1)
-                found = {queue: consumers(connection, queue) for queue in wanted}
-            problems = differing(wanted, found)
+                found = {queue: consumers(connection, queue) for queue in expected}
+            problems = differences(expected, found)
         except AccessRefused:
             sys.exit("the broker refuses the login in transport_url")
         except (OSError, kombu.exceptions.KombuError, AMQPError) as error:
@@ -80,11 +80,11 @@ def main() -> None:
         if time.monotonic() > deadline:
             sys.exit(f"consumers {where}: {'; '.join(problems)}")
         time.sleep(PAUSE)
-    more = [f"{queue} has {found[queue]}" for queue, count in wanted.items() if found[queue] > int(count.rstrip("+"))]
+    more = [f"{queue} has {found[queue]}" for queue, count in expected.items() if found[queue] > int(count.rstrip("+"))]
     if more:
         print(f"more consumers than planned {where}: {'; '.join(more)}")
 
 
-# The caretaker asks in the same way: programs/heat/caretaker.py.
+# Other programs here import this module: programs/heat/caretaker.py.
 if __name__ == "__main__":
     main()

@@ -1,8 +1,8 @@
-"""Refuse a policy file that Heat would not read as it is meant. Run by Heat's own Python.
+"""Refuse a policy file with rules that have no effect in Heat, or an unintended one. Run by Heat's own Python.
 
 Usage: check_policy.py FILE
 
-A rule that cannot be parsed lets nobody in, and one with a misspelt name does nothing: Heat itself starts with both.
+A rule that cannot be parsed denies every request, and a rule with a misspelt name has no effect. Heat starts with both.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any
 from heat import policies
 from oslo_policy import _checks, policy
 
-# Rules of single resource types, which Heat asks for by the type's name.
+# Rules of single resource types, named after the type.
 TYPES = "resource_types:"
 
 
@@ -27,7 +27,7 @@ def references(check: Any) -> Iterator[str]:  # noqa: ANN401 # oslo.policy's, wh
 
 
 def main() -> None:
-    """Look at every rule."""
+    """Check every rule."""
     logging.disable()
     texts = policy.parse_file_contents(Path(sys.argv[1]).read_text())
     rules = policy.Rules.from_dict(texts)
@@ -36,7 +36,7 @@ def main() -> None:
     problems = []
     for name, check in rules.items():
         if isinstance(check, _checks.FalseCheck) and texts[name].strip() != "!":
-            problems.append(f"{name}: {texts[name]} cannot be parsed, and would let nobody in")
+            problems.append(f"{name}: {texts[name]} cannot be parsed, and would deny every request")
         if name not in asked_for | referred_to and not name.startswith(TYPES):
             problems.append(f"{name}: Heat asks for no such rule")
     problems += [f"{name}: there is no such rule to refer to" for name in sorted(referred_to - asked_for - set(rules))]

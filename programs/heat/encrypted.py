@@ -1,4 +1,4 @@
-"""Whether a key opens what Heat has encrypted in a database. Run by Heat's own Python; reads, and changes nothing."""
+"""Check that a key decrypts Heat's data in a database. Run by Heat's own Python; reads only."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 # A query's rows.
 Rows = Callable[[str], Iterable[Sequence[Any]]]
-# Of each table the newest rows: those that were written with the key that is in use.
+# The number of newest rows of each table that are read: they were written with the key that is in use.
 _ROWS = 100
-# Fernet tells a wrong key by itself; with what Heat used before, a wrong key makes a text of random bytes.
+# Fernet detects a wrong key. With Heat's earlier encryption a wrong key gives a text of random bytes.
 _TELLS = "cryptography_decrypt_v1"
 _PAIRS = {
     "user_creds": (
@@ -37,7 +37,7 @@ def _decoded(text: object) -> dict[str, Any]:
 
 
 def _encrypted(tables: Collection[str], rows: Rows) -> Iterator[Sequence[Any]]:
-    """What Heat has encrypted, each after the name of the function that decrypts it."""
+    """The encrypted values, each after the name of the function that decrypts it."""
     for table, queries in _PAIRS.items():
         for query in queries if table in tables else ():
             yield from rows(query.format(_ROWS))
@@ -51,45 +51,45 @@ def _encrypted(tables: Collection[str], rows: Rows) -> Iterator[Sequence[Any]]:
             yield from (parameters.get(name) or () for name in environment.get("encrypted_param_names") or ())
 
 
-def opened(tables: Collection[str], rows: Rows, decrypt: Callable[[str, str], str | None]) -> bool:
-    """Whether what is encrypted in these tables can be decrypted, or nothing is.
+def can_decrypt(tables: Collection[str], rows: Rows, decrypt: Callable[[str, str], str | None]) -> bool:
+    """Whether a value in these tables can be decrypted, or none is encrypted.
 
     Args:
-        tables: their names.
-        rows: asks the database.
-        decrypt: a value, by the name of the function that does it; None where there is no such function.
+        tables: the names of the tables.
+        rows: runs a query.
+        decrypt: decrypts a value by the function with this name; returns None if there is no such function.
     """
-    closed = False
+    failed = False
     for pair in _encrypted(tables, rows):
-        if len(pair) != 2 or not (pair[0] and pair[1]):  # noqa: PLR2004 # it is not encrypted
+        if len(pair) != 2 or not (pair[0] and pair[1]):  # noqa: PLR2004 # the value is not encrypted
             continue
         method, value = pair
         try:
             text = decrypt(method, value)
         except Exception:  # each kind of encryption has errors of its own
-            closed = True
+            failed = True
             continue
         if text is None:
             continue
         if method == _TELLS or text.isprintable():
             return True
-        closed = True
-    return not closed
+        failed = True
+    return not failed
 
 
-def refusal(connection: sa.Connection, key: str | None) -> str:
-    """Why Heat may not use this database with this key (None: the one that Heat's source has); empty where it may."""
-    import sqlalchemy as sa  # noqa: PLC0415 # what is above is tested without Heat
+def explain_wrong_key(connection: sa.Connection, key: str | None) -> str:
+    """Explain why Heat must not use this database with this key (None: the default in Heat's source); "" if it may."""
+    import sqlalchemy as sa  # noqa: PLC0415 # the code above is tested without Heat
     from heat.common import crypt  # noqa: PLC0415
 
     def decrypt(method: str, value: str) -> str | None:
         return str(crypt.decrypt(method, value, key)) if hasattr(crypt, method) else None
 
-    if opened(sa.inspect(connection).get_table_names(), lambda query: connection.execute(sa.text(query)), decrypt):
+    if can_decrypt(sa.inspect(connection).get_table_names(), lambda query: connection.execute(sa.text(query)), decrypt):
         return ""
     return (
-        "what Heat has encrypted in this database was encrypted with another auth_encryption_key, and none of it could "
-        "be read with the one that is given or was made here. Nothing of the database was changed. If this stack's "
-        "state was lost, restore it: the key is in it. Else set authEncryptionKey to the key that is in use, which "
-        "stands in heat.conf or secrets.conf where Heat runs: pulumi config set --secret authEncryptionKey"
+        "Heat's data in this database was encrypted with another auth_encryption_key. The planned key decrypts none "
+        "of it. Nothing in the database was changed. If this stack's state was lost, restore it from its backup: the "
+        "state has the key. Else set authEncryptionKey to the key in heat.conf or secrets.conf where Heat runs: "
+        "pulumi config set --secret authEncryptionKey"
     )

@@ -1,21 +1,19 @@
 """heat-engine, with three changes. Run by Heat's own Python.
 
-It gives back to the broker what it is still sent while it stops.
+While it stops, it returns new messages to the broker. oslo.messaging's server remains a consumer until its last handler
+has ended, and acknowledges messages until then that nothing handles any more: their stacks and requests wait for ever.
+Here a stopping server stops consuming at once, and another engine gets the messages.
 
-oslo.messaging's server remains a consumer until its last handler has ended, and acknowledges what comes in until then,
-although nobody takes it up any more: the stack or the request that it belongs to waits for ever. Here a server that is
-told to stop is a consumer no longer, and another engine gets what was on its way.
+It reports its locks to the caretaker, which asks over the broker. An engine whose database refuses a write leaves a
+lock behind that it has forgotten, and no other engine takes a lock from a living engine.
 
-It tells the caretaker, which asks over the broker, what it holds locks of. An engine whose database refuses a write
-leaves a lock behind that it no longer knows of, and nobody else takes a lock from an engine that lives.
-
-It works on a stack as fast as engines have room for it: pace.py says how. CHECKS_PER_STACK in its environment is how
-many resources of one stack it works on at once; 0, or nothing, is Heat's own pace.
+It works on a stack as fast as the engines have capacity, as pace.py explains. CHECKS_PER_STACK in its environment is
+the number of a stack's resources that it works on at once. 0 or nothing is Heat's own pace.
 """
 
 import sys
 
-# First of all: in some releases it replaces parts of Python's own library.
+# First: in some releases this import replaces parts of Python's own library.
 from heat.cmd.engine import main  # isort: skip
 
 import functools
@@ -51,7 +49,7 @@ _receive = RpcAMQPListener.__call__
 
 
 def stop(self: AMQPListener) -> None:
-    """End the polling thread, as ever; then tell the broker, on the connection that nobody polls now."""
+    """End the polling thread, as before; then cancel the consumers, on the connection that no thread polls any more."""
     _stop(self)
     with self.conn._connection_lock:
         for consumer, tag in self.conn._consumers.items():
@@ -61,7 +59,7 @@ def stop(self: AMQPListener) -> None:
 
 
 def receive(self: RpcAMQPListener, message: RabbitMessage) -> None:
-    """Take a message, or give it back."""
+    """Take a message, or return it to the broker."""
     if self._shutdown.is_set():
         message.requeue()
     elif (stack := traversal_of(message)) and paced:
@@ -70,92 +68,92 @@ def receive(self: RpcAMQPListener, message: RabbitMessage) -> None:
         _receive(self, message)
 
 
-# The releases whose code has been read: a resource is locked within `_action_recorder` and `lock` alone, and a stack by
-# StackLock's methods. An engine of another release does not know the question, and keeps its locks.
+# The releases whose code has been reviewed: a resource is locked only within `_action_recorder` and `lock`, and a stack
+# only by StackLock's methods. An engine of another release does not report its locks, and keeps them.
 KNOWN = ("24", "25", "26", "27")
 
 _guard = threading.Lock()
-# How many threads hold, or are about to take, the lock of "resource ID" or "stack ID".
+# The number of threads that hold, or are about to take, the lock of "resource ID" or "stack ID".
 _held: Counter[str] = Counter()
 
 
-def take(what: str) -> None:
-    """Note a lock, before the database has it."""
+def note_lock(what: str) -> None:
+    """Note a lock, before it is in the database."""
     with _guard:
         _held[what] += 1
 
 
-def leave(what: str) -> None:
-    """Note that nothing is done under a lock any more, whether the database has let go of it or not."""
+def drop_lock(what: str) -> None:
+    """Note that this engine does nothing under a lock any more, whether the lock is still in the database or not."""
     with _guard:
         _held[what] -= 1
         if _held[what] <= 0:
             del _held[what]
 
 
-def noted(locking: Callable[..., Any]) -> Callable[..., Any]:
-    """One of the context managers that a resource is locked within."""
+def noting_lock(locking: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a context manager that locks a resource."""
 
     @contextmanager
     @functools.wraps(locking)
     def within(self: Resource, *words: Any, **named: Any) -> Iterator[None]:  # noqa: ANN401 # Heat's own
         what = f"resource {self.id}"
-        take(what)
+        note_lock(what)
         try:
             with locking(self, *words, **named):
                 yield
         finally:
-            leave(what)
+            drop_lock(what)
 
     return within
 
 
-def acquiring(method: Any) -> Any:  # noqa: ANN401 # Heat's own
-    """A class method that takes a stack's lock, and gives something other than None where another engine has it."""
+def noting_stack_lock(method: Any) -> Any:  # noqa: ANN401 # Heat's own
+    """Wrap a class method that takes a stack's lock, and returns None unless another engine has the lock."""
 
     def acquire(_: object, context: object, stack_id: str, *words: str) -> object:
         what, got = f"stack {stack_id}", False
-        take(what)
+        note_lock(what)
         try:
             result = method(context, stack_id, *words)
             got = result is None
             return result
         finally:
             if not got:
-                leave(what)
+                drop_lock(what)
 
     return classmethod(acquire)
 
 
-def releasing(method: Any) -> Any:  # noqa: ANN401 # Heat's own
-    """A class method after which this engine does nothing under a stack's lock."""
+def dropping_stack_lock(method: Any) -> Any:  # noqa: ANN401 # Heat's own
+    """Wrap a class method after which this engine does nothing under a stack's lock."""
 
     def release(_: object, context: object, stack_id: str, *words: object) -> object:
         try:
             return method(context, stack_id, *words)
         finally:
-            leave(f"stack {stack_id}")
+            drop_lock(f"stack {stack_id}")
 
     return classmethod(release)
 
 
 def locks_held(_self: EngineListener, _context: object) -> list[str]:
-    """What the caretaker asks: programs/heat/records.py. Also whether checks wait in this engine for their turn."""
+    """Report this engine's locks, and whether checks wait here, to the caretaker: programs/heat/records.py."""
     with _guard:
         locks = list(_held)
-    wait = any(gate.waits() for gate in _gates)
+    wait = any(gate.has_waiting() for gate in _gates)
     return [*locks, "checks wait" if wait else "no checks wait"] if paced else locks
 
 
 # The queue of the checks: heat.rpc.worker_api.TOPIC.
 WORK = "engine_worker"
-# Checks that may wait in the queue before senders hold back; engines have more in their hands.
+# The number of checks in the queue from which senders wait; engines hold more.
 QUEUED = 8
-# While checks wait: seconds, at most, between two looks at the connection, and how long one lasts.
+# Seconds: the longest pause between two looks at the connection while checks wait, and the length of a look.
 PAUSE, LOOK = 0.05, 0.001
-# Seconds, at most, until a row is tried again that another engine has written to meanwhile. Heat's own engine waits
-# for up to ten, as each check would write for itself.
-AGAIN = 0.05
+# The longest wait in seconds before a write is repeated because another engine has written to the row. Heat's own
+# engine waits for up to ten seconds, because each check writes separately there.
+RETRY = 0.05
 
 checks_per_stack = int(os.environ.get("CHECKS_PER_STACK") or 0)
 paced = False
@@ -165,15 +163,15 @@ _parsing = threading.Lock()
 
 
 def traversal_of(message: RabbitMessage) -> str:
-    """The traversal that a message has a check for, which names the stack and what is done to it; else ""."""
+    """The id of the traversal that a check belongs to, which stands for the stack; "" for another message."""
     is_check = message.get("method") in ("check_resource", "check_resource_delete_snapshot")
     return str(message["args"].get("current_traversal") or "") if is_check else ""
 
 
 def gate_of(listener: AMQPListener) -> Gate[RabbitMessage]:
-    """The checks that wait at a listener. They are not acknowledged yet: if this engine dies, another one has them."""
+    """The checks that wait at a listener, unacknowledged: if this engine dies, another engine gets them."""
     if not hasattr(listener, "gate"):
-        # One thread is left for what is no check: a cancellation. Where there is one in all, checks have it.
+        # One thread is reserved for other messages, such as a cancellation. A single thread is for checks.
         listener.gate = Gate(max(1, cfg.CONF.executor_thread_pool_size - 1), checks_per_stack)
         listener.conn.connection.gate = listener.gate
         _gates.append(listener.gate)
@@ -182,23 +180,23 @@ def gate_of(listener: AMQPListener) -> Gate[RabbitMessage]:
 
 
 def listen(self: RpcAMQPListener, *words: object, **named: object) -> None:
-    """Begin checks whenever the connection is about to be read."""
+    """Have checks begin whenever the connection is about to be read."""
     AMQPListener.__init__(self, *words, **named)
     self.conn.consume = functools.partial(consume, self, self.conn.consume)
 
 
 def consume(listener: RpcAMQPListener, read: Callable[..., None], timeout: float | None = None) -> None:
-    """Begin what may begin; if that is nothing, wait for messages. In the polling thread, where one acknowledges.
+    """Begin the checks that may begin; without any, wait for messages. Runs in the polling thread, which acknowledges.
 
-    Nothing begins on a connection that has broken and is to be subscribed to again: the broker delivers what waits to
-    somebody else, and an acknowledgement would mean nothing, or another message.
+    Nothing begins on a broken connection before it is subscribed again: the broker delivers the waiting messages to
+    another engine, and an acknowledgement would have no effect, or be for another message.
     """
     gate = gate_of(listener)
-    if not gate.waits() or listener.conn._new_tags:
+    if not gate.has_waiting() or listener.conn._new_tags:
         read(timeout=timeout)
     else:
         gate.wait(PAUSE)
-        # One of another stack may begin before those that wait.
+        # A check of another stack may begin before the waiting ones.
         with suppress(Timeout):
             read(timeout=LOOK)
     while not listener.conn._new_tags and (found := gate.take()):
@@ -206,54 +204,54 @@ def consume(listener: RpcAMQPListener, read: Callable[..., None], timeout: float
 
 
 def begin(listener: RpcAMQPListener, gate: Gate[RabbitMessage], stack: str, message: RabbitMessage) -> None:
-    """Take a check that waited, as oslo.messaging does when one comes in."""
-    message.leave = functools.partial(gate.leave, stack)
-    message.resting = functools.partial(gate.resting, stack)
+    """Handle a check that waited, as oslo.messaging handles a new message."""
+    message.finish = functools.partial(gate.finish, stack)
+    message.paused = functools.partial(gate.paused, stack)
     _receive(listener, message)
-    # One that could not be acknowledged, or has come twice, is not worked on.
+    # A message that could not be acknowledged, or is a duplicate, is not handled.
     if not (listener.incoming and listener.incoming[-1].message is message):
-        message.leave()
+        message.finish()
 
 
 def subscribe(self: Consumer, connection: Any, tag: object) -> None:  # noqa: ANN401 # oslo.messaging's own
-    """Forget what waits: on a new connection the broker delivers all of it once more, here or elsewhere.
+    """Drop the waiting checks: on a new connection the broker delivers all of them again, here or to another engine.
 
-    Not at the subscriptions after that of the checks' own queue, which delivers already.
+    Only at the subscription to the checks' own queue: at later subscriptions that queue delivers already.
     """
     if self.queue_name == WORK and hasattr(connection, "gate"):
         connection.gate.clear()
-        # A channel that the broker has closed is opened again by its library, without a limit to what is delivered.
+        # The library reopens a channel that the broker has closed, without a limit on unacknowledged messages.
         connection._set_qos(connection.channel)
     _subscribe(self, connection, tag)
 
 
 def process(self: RPCServer, incoming: Any) -> None:  # noqa: ANN401 # oslo.messaging's own
-    """Handle a message; what is a check leaves its thread to another one at the end."""
+    """Handle a message; a check returns its thread to the gate at the end."""
     message = incoming[0].message
-    if not hasattr(message, "leave"):
+    if not hasattr(message, "finish"):
         _process(self, incoming)
         return
-    _thread.resting = message.resting
+    _thread.paused = message.paused
     try:
         _process(self, incoming)
     finally:
-        _thread.resting = nullcontext
-        message.leave()
+        _thread.paused = nullcontext
+        message.finish()
 
 
 def sleep(self: scheduler.TaskRunner, wait_time: float | None) -> None:
-    """Wait between two looks at what another service does; another check of the stack may work meanwhile.
+    """Wait between two looks at another service's progress; meanwhile another check of the stack may work.
 
-    Every task sleeps for zero seconds after its first step: one that is about to work is no check that waits.
+    Every task sleeps for zero seconds after its first step. That is no wait.
     """
-    with getattr(_thread, "resting", nullcontext)() if wait_time else nullcontext():
+    with getattr(_thread, "paused", nullcontext)() if wait_time else nullcontext():
         _sleep(self, wait_time)
 
 
 def queued() -> int:
-    """How many checks wait in the queue, by a passive declaration; 0 where the broker does not say.
+    """The number of checks in the queue, by a passive declaration; 0 if the broker does not answer.
 
-    It does not answer then: what is sent waits for it anyway.
+    A message to such a broker waits anyway.
     """
     found: list[int] = []
 
@@ -276,37 +274,37 @@ def send(
     *words: object,
     **named: object,
 ) -> None:
-    """Send a check when there is room for it: of its stack only a few wait in this engine, and so in the others."""
-    _room.enter(lambda: any(gate.waiting(current_traversal) >= checks_per_stack for gate in _gates))
+    """Send a check when there is room for it: few checks of its stack wait in this engine, and so in the others."""
+    _room.wait(lambda: any(gate.waiting(current_traversal) >= checks_per_stack for gate in _gates))
     _send(self, ctxt, resource_id, current_traversal, *words, **named)
 
 
 @functools.lru_cache(maxsize=2**16)
 def unpack(text: str) -> Any:  # noqa: ANN401 # Heat's own
-    """A node of the graph from its text, which each check reads for each other one of its stack.
+    """Parse a node of the graph. Each check parses all nodes of its stack, so the results are cached.
 
-    One thread at a time: Python 3.11's parser fails now and then when several parse at once (SystemError: AST
+    One thread at a time: Python 3.11's parser fails now and then when several threads parse (SystemError: AST
     constructor recursion depth mismatch, https://github.com/python/cpython/issues/106905), and with it the resource.
     """
     with _parsing:
         return _unpack(text)
 
 
-def tell(self: heat.engine.stack.Stack, event: object) -> None:
-    """Tell an event to those who want to hear it: where nobody does, no thread is needed for that."""
+def dispatch_event(self: heat.engine.stack.Stack, event: object) -> None:
+    """Dispatch an event if the stack has event sinks. Without a sink no thread is needed."""
     if self.env.get_event_sinks():
-        _tell(self, event)
+        _dispatch_event(self, event)
 
 
 def add_thread(self: Any, *words: object, **named: object) -> object:  # noqa: ANN401 # Heat's own
-    """Start a thread for a stack. Those that have ended do not count: Heat refuses the thousandth."""
+    """Start a thread for a stack. Drop ended threads before: Heat refuses the thousandth thread."""
     with self._lock:
         self.threads[:] = [thread for thread in self.threads if thread.is_alive()]
     return _add_thread(self, *words, **named)
 
 
-# What is replaced below, or relied upon, each as it has been read: the beginning of SHA-256 of its source.
-READ = (
+# The code that is replaced below or relied upon: the beginnings of the SHA-256 of the reviewed sources.
+KNOWN_SOURCES = (
     (heat.engine.stack.Stack._converge_create_or_update, "c1a2abb0ff6c bff3d5ad4fa3 0f864423c656"),
     (heat.engine.stack.Stack.dispatch_event, "ae3ba20ca06d"),
     (sync_point.sync, "c077d6c02009 5e217150186f"),
@@ -318,19 +316,19 @@ READ = (
 )
 
 
-def unknown() -> list[str]:
-    """What is written otherwise here than it was read."""
-    sources = ((thing.__qualname__, inspect.getsource(thing), digests) for thing, digests in READ)
+def unknown_sources() -> list[str]:
+    """The names of the code that differs from the reviewed sources."""
+    sources = ((thing.__qualname__, inspect.getsource(thing), digests) for thing, digests in KNOWN_SOURCES)
     return [name for name, text, digests in sources if hashlib.sha256(text.encode()).hexdigest()[:12] not in digests]
 
 
 if checks_per_stack:
-    other = unknown()
-    if other:
-        print(f"Heat's own pace: this program does not know {', '.join(other)} of this release", file=sys.stderr)
-    paced = not other
+    differing = unknown_sources()
+    if differing:
+        print(f"Heat's own pace: this program does not know {', '.join(differing)} of this release", file=sys.stderr)
+    paced = not differing
 _subscribe, _process, _sleep = Consumer.consume, RPCServer._process_incoming, scheduler.TaskRunner._sleep
-_send, _tell = worker_client.WorkerClient.check_resource, heat.engine.stack.Stack.dispatch_event
+_send, _dispatch_event = worker_client.WorkerClient.check_resource, heat.engine.stack.Stack.dispatch_event
 _unpack = sync_point._str_unpack_tuple
 if paced:
     _room = Room(queued, QUEUED)
@@ -339,30 +337,30 @@ if paced:
     RPCServer._process_incoming = process
     scheduler.TaskRunner._sleep = sleep
     worker_client.WorkerClient.check_resource = send
-    heat.engine.stack.Stack.dispatch_event = tell
+    heat.engine.stack.Stack.dispatch_event = dispatch_event
     for name in ("heat.engine.stack", "heat.engine.snapshots"):
-        # Both wait a second where Heat waits at all.
+        # Both modules wait a second where Heat waits at all.
         if name in sys.modules:
             vars(sys.modules[name])["scheduler"] = SimpleNamespace(**{**vars(scheduler), "ENABLE_SLEEP": False})
     sync_point._str_unpack_tuple = unpack
     sync_point.sync = Together(sync_point.sync)
     _tenacity = sync_point.tenacity
     sync_point.tenacity = SimpleNamespace(
-        **{**vars(_tenacity), "wait_random_exponential": lambda **_: _tenacity.wait_random(0, AGAIN)}
+        **{**vars(_tenacity), "wait_random_exponential": lambda **_: _tenacity.wait_random(0, RETRY)}
     )
-    # Heat 24 has green threads, which count themselves.
+    # Heat 24 uses green threads, which are dropped when they end.
     if hasattr(service, "ThreadWithCallback"):
         _add_thread = service.ThreadGroup.add_thread
         service.ThreadGroup.add_thread = add_thread
 AMQPListener.stop = stop
 RpcAMQPListener.__call__ = receive
 if version("openstack-heat").partition(".")[0] in KNOWN:
-    Resource._action_recorder = noted(Resource._action_recorder)
-    Resource.lock = noted(Resource.lock)
-    StackLock.create = acquiring(StackLock.create)
-    StackLock.steal = acquiring(StackLock.steal)
-    StackLock.release = releasing(StackLock.release)
-    Stack.persist_state_and_release_lock = releasing(Stack.persist_state_and_release_lock)
+    Resource._action_recorder = noting_lock(Resource._action_recorder)
+    Resource.lock = noting_lock(Resource.lock)
+    StackLock.create = noting_stack_lock(StackLock.create)
+    StackLock.steal = noting_stack_lock(StackLock.steal)
+    StackLock.release = dropping_stack_lock(StackLock.release)
+    Stack.persist_state_and_release_lock = dropping_stack_lock(Stack.persist_state_and_release_lock)
     EngineListener.locks_held = locks_held
 
 # As the programs of its workers are called.

@@ -1,9 +1,9 @@
-"""Tell which stacks an engine has work of in hand. Run by Heat's own Python, with Heat's own login.
+"""List the stacks that an engine works on. Run by Heat's own Python, with Heat's own login.
 
 Usage: engine_work.py HOST CONFIG_FILE …
 
-HOST is the engine's name, its `[DEFAULT] host`. One line for each stack: its name, its id and its project. An engine
-keeps the row by which the database knows it until its last work is done, and renews it every minute.
+HOST is the engine's name, its `[DEFAULT] host`. Prints a line for each stack: its name, its id and its project. An
+engine keeps its row in the table of services until its last work is done, and renews the row every minute.
 """
 
 import datetime
@@ -12,9 +12,9 @@ import sys
 import sqlalchemy
 from oslo_config import cfg
 
-# An engine that has not renewed its row for two of its minutes is dead, and has nothing in hand.
+# An engine that has not renewed its row for two minutes is dead, and does not work on any stack.
 RENEWED = datetime.timedelta(minutes=2)
-# What an engine works on is locked with its id: a resource, and with it the stack, or a stack as a whole.
+# An engine locks what it works on with its id: a resource, or a stack as a whole.
 QUERY = """
 SELECT DISTINCT stack.name, stack.id, stack.tenant
 FROM service
@@ -27,7 +27,7 @@ ORDER BY stack.name
 
 
 def main() -> None:
-    """Ask the database."""
+    """Query the database."""
     host, *files = sys.argv[1:]
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.StrOpt("connection", secret=True), group="database")

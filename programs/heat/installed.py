@@ -1,9 +1,10 @@
-"""Write down which options the Heat that is installed here knows, and tell which one it is. Run by Heat's own Python.
+"""List the options of the installed Heat, and report its release. Run by Heat's own Python.
 
 Usage: installed.py FILE
 
-Writes FILE as oslo-config-validator wants it. Prints a JSON object: the release (version), the version of the messages
-between its engines (engine_worker), and whether its CFN API logs in to have EC2 signatures checked (ec2_login).
+Writes FILE in the format of oslo-config-validator. Prints a JSON object: the release (version), the version of the
+messages between its engines (engine_worker), and whether its CFN API logs in to Keystone to have EC2 signatures checked
+(ec2_login).
 """
 
 import importlib.util
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from oslo_config import generator
 
-# Where Heat and the libraries that it uses tell their options; no release has all of these.
+# The namespaces with the options of Heat and its libraries. No release has all of them.
 NAMESPACES = (
     "heat.api.aws.ec2token", "heat.common.cache", "heat.common.config", "heat.common.context", "heat.common.crypt",
     "heat.common.wsgi", "heat.engine.clients", "heat.engine.clients.os.keystone.heat_keystoneclient",
@@ -25,13 +26,13 @@ NAMESPACES = (
     "oslo.cache", "oslo.log", "oslo.messaging", "oslo.middleware", "oslo.policy", "oslo.reports",
     "oslo.versionedobjects", "osprofiler",
 )  # fmt: skip
-# How engines run: as threads, and before that on eventlet.
+# Engines run as threads, and in earlier releases on eventlet.
 THREADS = ("cotyledon",)
 EVENTLET = ("oslo.service.periodic_task", "oslo.service.service", "oslo.service.sslutils")
 
 
 def main() -> None:
-    """List and tell."""
+    """Write the list and print the report."""
     warnings.simplefilter("ignore")
     logging.disable()
     path = Path(sys.argv[1])
@@ -41,18 +42,18 @@ def main() -> None:
     generator.main(["--format=json", f"--output-file={path}.new", *arguments])
     Path(f"{path}.new").replace(path)
     known = json.loads(path.read_text())["options"]
-    # Read, not imported: an import of Heat's engine takes seconds.
+    # Read instead of imported: an import of Heat's engine takes seconds.
     worker = importlib.util.find_spec("heat.engine.worker")
     source = Path(worker.origin).read_text() if worker and worker.origin else ""
-    spoken = re.search(r"^    RPC_API_VERSION = ['\"]([\d.]+)['\"]", source, re.M)
-    if not spoken:
+    rpc_version = re.search(r"^    RPC_API_VERSION = ['\"]([\d.]+)['\"]", source, re.M)
+    if not rpc_version:
         sys.exit(f"no version of the messages between engines is found in {worker and worker.origin}")
-    told = {
+    report = {
         "version": metadata.version("openstack-heat"),
-        "engine_worker": spoken[1],
+        "engine_worker": rpc_version[1],
         "ec2_login": any(option["name"] == "auth_type" for option in known["ec2authtoken"]["opts"]),
     }
-    print(json.dumps(told))
+    print(json.dumps(report))
 
 
 main()

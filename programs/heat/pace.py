@@ -1,10 +1,10 @@
-"""How much of a stack is worked on at once. Pure: neither Heat nor a broker is needed to test it.
+"""The pace at which engines work on a stack. Tests need neither Heat nor a broker.
 
-Heat works on a stack by checks: one message for each resource, to whichever engine is free. Where many resources can
-start at once, Heat's own engine sends one message a second, so that no engine is given more than it can carry. Here the
-engines' own room is the measure: a message goes out when the queue is nearly empty (`Room`), an engine takes one from
-the queue only when it has a thread for it, and shares its threads among the stacks (`Gate`). What many checks have to
-write into one row goes there together (`Together`).
+Heat works on a stack by checks: one message for each resource, to any free engine. If many resources can start at once,
+Heat's own engine sends one message a second, so that no engine gets more than it can carry. Here the engines' capacity
+sets the pace: a message is sent when the queue is nearly empty (`Room`), and an engine takes a message from the queue
+only when it has a thread for it, and shares its threads among the stacks (`Gate`). What many checks write into one row
+is written together (`Together`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Message = TypeVar("Message")
 
 
 class Gate(Generic[Message]):
-    """Which of the messages that wait in an engine begins next.
+    """The messages that wait in an engine, and which of them begins next.
 
-    A stack has at most `each` checks at work at once. Beside them it may have some that only wait for another service;
-    with these it holds at most as many threads as it leaves free, so that a stack that comes later finds one. Stacks
-    take turns.
+    A stack has at most `each` working checks at once. It may have further checks that only wait for another service.
+    With these it holds at most as many threads as it leaves free, so that a later stack finds a thread. Stacks
+    alternate.
 
     Args:
-        threads: how many the engine has for checks.
-        each: how many checks of one stack work at once.
+        threads: the number of the engine's threads for checks.
+        each: the number of checks of one stack that work at once.
     """
 
     def __init__(self, threads: int, each: int) -> None:
@@ -40,34 +40,34 @@ class Gate(Generic[Message]):
         self._held: Counter[str] = Counter()
 
     def put(self, stack: str, message: Message) -> None:
-        """Let a message wait."""
+        """Add a waiting message."""
         with self._lock:
             self._waiting.setdefault(stack, deque()).append(message)
 
-    def waits(self) -> bool:
+    def has_waiting(self) -> bool:
         """Whether any message waits."""
         with self._lock:
             return bool(self._waiting)
 
     def waiting(self, stack: str) -> int:
-        """How many messages of this stack wait."""
+        """The number of waiting messages of this stack."""
         with self._lock:
             return len(self._waiting.get(stack, ()))
 
     def clear(self) -> list[Message]:
-        """Forget the messages that wait; which they were."""
+        """Remove and return the waiting messages."""
         with self._lock:
             gone = [message for waiting in self._waiting.values() for message in waiting]
             self._waiting.clear()
             return gone
 
     def wait(self, seconds: float) -> None:
-        """Wait until a message may begin, so many seconds at most."""
+        """Wait until a message may begin, for this many seconds at most."""
         with self._left:
             self._left.wait_for(lambda: self._next() is not None, seconds)
 
     def _next(self) -> str | None:
-        """The stack whose turn it is, of those that may have one more check."""
+        """The next stack that may have one more check."""
         free = self._threads - sum(self._held.values())
         for stack in self._waiting:
             if self._working[stack] < self._each and self._held[stack] < free:
@@ -75,7 +75,7 @@ class Gate(Generic[Message]):
         return None
 
     def take(self) -> tuple[str, Message] | None:
-        """The next stack and message that may begin, which holds a thread from now on; None where none may."""
+        """Take the next message that may begin, with its stack, and a thread for it; None if there is none."""
         with self._lock:
             stack = self._next()
             if stack is None:
@@ -90,18 +90,18 @@ class Gate(Generic[Message]):
             self._held[stack] += 1
             return stack, message
 
-    def leave(self, stack: str) -> None:
-        """A check of this stack is done: its thread is free."""
+    def finish(self, stack: str) -> None:
+        """Note that a check of this stack is done, and its thread is free."""
         with self._left:
-            _less(self._working, stack)
-            _less(self._held, stack)
+            _decrement(self._working, stack)
+            _decrement(self._held, stack)
             self._left.notify()
 
     @contextmanager
-    def resting(self, stack: str) -> Iterator[None]:
-        """A check of this stack only waits meanwhile, and another may work."""
+    def paused(self, stack: str) -> Iterator[None]:
+        """Within this context a check of the stack only waits, and another one may work."""
         with self._left:
-            _less(self._working, stack)
+            _decrement(self._working, stack)
             self._left.notify()
         try:
             yield
@@ -110,25 +110,25 @@ class Gate(Generic[Message]):
                 self._working[stack] += 1
 
 
-def _less(counts: Counter[str], what: str) -> None:
-    """Count down; what is zero is not kept, as stacks come and go."""
+def _decrement(counts: Counter[str], what: str) -> None:
+    """Decrease a count, and drop it at zero."""
     counts[what] -= 1
     if counts[what] <= 0:
         del counts[what]
 
 
 class Room:
-    """Holds messages back until their queue has room for them.
+    """Delays messages until their queue has room for them.
 
     Args:
-        waiting: how many messages wait in the queue.
-        most: how many may.
-        longest: seconds that one message is held back at most: Heat's own pace.
+        waiting: returns the number of messages in the queue.
+        most: the number of messages that may wait in the queue.
+        longest: the longest delay of a message, in seconds: Heat's own pace.
     """
 
-    # Seconds between two looks, the first and the longest.
+    # Seconds between two looks at the queue, the first and the longest.
     FIRST, LAST = 0.01, 0.05
-    # Seconds that what was seen is believed: that there is room, and that there is none.
+    # Seconds that a look is valid: one that found room, and one that found none.
     FREE, FULL = 0.05, 0.01
 
     def __init__(self, waiting: Callable[[], int], most: int, longest: float = 1.0) -> None:
@@ -136,8 +136,8 @@ class Room:
         self._lock = threading.Lock()
         self._credit, self._until = 0, 0.0
 
-    def enter(self, crowded: Callable[[], bool] = lambda: False) -> None:
-        """Return when one more message may go: the queue has room, and its stack is not `crowded`."""
+    def wait(self, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Wait until one more message may be sent: the queue has room, and the message's stack is not `crowded`."""
         deadline, pause = time.monotonic() + self._longest, self.FIRST
         while (crowded() or not self._has_room()) and time.monotonic() < deadline:
             time.sleep(pause)
@@ -150,7 +150,7 @@ class Room:
                 self._until = time.monotonic() + (self.FREE if self._credit > 0 else self.FULL)
             if self._credit > 0:
                 self._credit -= 1
-                # What was seen has been used up.
+                # The room that was found is used up.
                 if not self._credit:
                     self._until = 0.0
                 return True
@@ -165,7 +165,7 @@ class _Batch:
         self.error: BaseException | None = None
 
     def add(self, data: Mapping[Any, Any] | None, more: Mapping[str, Any]) -> None:
-        """What one more thread has to write; `more` are mappings, and truths that hold once they were said."""
+        """Add the data of one more thread; `more` are mappings, and booleans that stay true once they are true."""
         self.data.update(data or {})
         for name, value in more.items():
             before = self.more.get(name)
@@ -173,18 +173,18 @@ class _Batch:
 
 
 class Together:
-    """Writes what several threads have for the same row at once: the first of them does, for all.
+    """Combines the writes of several threads to the same row: the first thread writes for all.
 
-    A thread returns when what it had is written, as if it had written alone.
+    A thread returns when its data are written, as if it had written alone.
 
     Args:
-        sync: what writes, as heat.engine.sync_point.sync.
+        sync: the function that writes: heat.engine.sync_point.sync.
     """
 
     def __init__(self, sync: Callable[..., None]) -> None:
         self._sync = sync
         self._guard = threading.Lock()
-        # The batches that may still grow, and who writes to a row or is about to.
+        # The batches that may still grow, and for each row the threads that write or wait to write.
         self._open: dict[tuple[object, ...], _Batch] = {}
         self._rows: dict[tuple[object, ...], tuple[threading.Lock, list[None]]] = {}
 
@@ -199,7 +199,7 @@ class Together:
         new_data: Mapping[Any, Any] | None,
         **more: object,
     ) -> None:
-        """Write `new_data`, and what failed where this release of Heat has that, into one row; go on from there."""
+        """Write `new_data`, and the failures if this release of Heat has them, into one row, and propagate."""
         row = (entity_id, current_traversal, is_update)
         with self._guard:
             found = self._open.get(row)
@@ -223,7 +223,7 @@ class Together:
 
     @contextmanager
     def _alone(self, row: tuple[object, ...]) -> Iterator[None]:
-        """Nobody else in this process writes to the row meanwhile."""
+        """Within this context no other thread of this process writes to the row."""
         with self._guard:
             lock, users = self._rows.setdefault(row, (threading.Lock(), []))
             users.append(None)
@@ -237,7 +237,7 @@ class Together:
                     del self._rows[row]
 
     def _close(self, row: tuple[object, ...], batch: _Batch) -> None:
-        """Let nothing more into a batch: who comes from now on begins another one."""
+        """Close a batch: a later thread begins another one."""
         with self._guard:
             if self._open.get(row) is batch:
                 del self._open[row]

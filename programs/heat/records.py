@@ -1,7 +1,7 @@
-"""Heat's own records of stacks and engines, and what Heat offers to set them right: the caretaker's hands.
+"""The heat store: Heat's rows of stacks and engines, and Heat's own ways to repair them, for the caretaker.
 
-Reads a few columns of many rows, as most of what it sees needs nothing; a stack is loaded only to be acted on. What is
-called here is there in Heat 24 to 27.
+It reads a few columns of many rows, because most rows need nothing, and loads a stack only to act on it. Everything
+that is called here exists in Heat 24 to 27.
 """
 
 import datetime
@@ -24,24 +24,24 @@ from oslo_config import cfg
 from oslo_messaging import opts
 from oslo_utils import timeutils, uuidutils
 
-from traversal import Engine, Node, Resource, Step, Traversal, late
+from traversal import Engine, Node, Resource, Step, Traversal, is_late
 from upkeep import InProgress, StackLock
 
-# What a worker takes from the queue while it has no thread for it is waiting too, and only a worker that is this full
-# has any.
+# A worker can take more messages from the queue than it has threads for, and these wait too. A worker has such messages
+# only if at least this part of its threads is busy.
 FULL = 0.5
 
 
 def connect(files: Sequence[str]) -> None:
-    """Read the options as an engine does, and be ready to send what an engine sends."""
-    # The libraries of an engine register this one when it starts to listen.
+    """Read the options as an engine does, and set up messaging."""
+    # In an engine, its libraries register this option when it starts to listen.
     every = (option for _, options in opts.list_opts() for option in options)
     cfg.CONF.register_opt(next(option for option in every if option.dest == "executor_thread_pool_size"))
     cfg.CONF([f"--config-file={path}" for path in files], project="heat", prog="heat-engine")
     messaging.setup()
-    # An engine that begins a traversal waits a second after each of its first messages; here others are waiting.
+    # An engine waits a second after each of the first messages of a traversal. Here other stacks would wait for it.
     scheduler.ENABLE_SLEEP = False
-    # At each start Heat warns of every resource type that it would rather not have.
+    # At each start Heat warns about every deprecated resource type.
     logging.getLogger().setLevel(logging.ERROR)
 
 
@@ -55,12 +55,12 @@ def _admin() -> context.RequestContext:
 
 
 def _stamp(moment: datetime.datetime | None) -> float:
-    """Seconds of a time that is in UTC and does not say so; none is long ago."""
+    """The seconds of a time in UTC without a time zone; 0 for None."""
     return moment.replace(tzinfo=datetime.timezone.utc).timestamp() if moment else 0.0
 
 
 def now() -> float:
-    """What time it is, as Heat's records tell it."""
+    """The time in the clock of Heat's rows, in seconds."""
     return _stamp(timeutils.utcnow())
 
 
@@ -80,7 +80,7 @@ def _engine(row: services.Service) -> Engine:
 
 
 def in_progress() -> Iterator[InProgress]:
-    """Every stack that several engines work on together, the outer ones first."""
+    """Every stack in progress that several engines work on together, the outer stacks first."""
     with api.context_manager.reader.using(_admin()) as session:
         rows = (
             session.query(models.Stack)
@@ -134,11 +134,11 @@ def _read(session: Any, row: Any) -> InProgress:  # noqa: ANN401 # SQLAlchemy's,
         .filter(models.Resource.stack_id == row.id, models.ResourceData.key.in_(environment.HOOK_TYPES))
     )
     paused = {found.resource_id for found in hooks}
-    # Sync points have an id as text, the graph has a resource's as a number.
+    # Sync points have ids as text, the graph has ids of resources as numbers.
     arrived = {(point.entity_id, point.is_update): _nodes(point.input_data) for point in points}
     begun = (row.id, True) in arrived
     requires = _requires(row.current_deps) if begun else {}
-    wanted = row.owner_id is None or (
+    referenced = row.owner_id is None or (
         session.query(columns.id)
         .filter_by(stack_id=row.owner_id, name=row.parent_resource_name, physical_resource_id=row.id)
         .first()
@@ -167,10 +167,10 @@ def _read(session: Any, row: Any) -> InProgress:  # noqa: ANN401 # SQLAlchemy's,
                 )
                 for one in rows
             },
-            wanted=wanted,
-            # What is adopted, and that a deletion leaves everything where it is, is in the lost message alone.
+            referenced=referenced,
+            # The data to adopt, and whether a deletion abandons the stack, are in the lost message alone.
             whole=not (row.action == "ADOPT" or (row.action == "DELETE" and cfg.CONF.enable_stack_abandon)),
-            # As heat.engine.stack.Stack.has_timed_out.
+            # Like heat.engine.stack.Stack.has_timed_out.
             overdue=now() - _stamp(row.updated_at or row.created_at)
             > (cfg.CONF.stack_action_timeout if row.timeout is None else row.timeout * 60),
         ),
@@ -192,14 +192,14 @@ def _nodes(input_data: dict[str, Any] | None) -> frozenset[Node]:
 
 
 def answers(engine_id: str) -> bool:
-    """Whether an engine says that it is there."""
+    """Whether an engine answers that it is alive."""
     return bool(listener_client.EngineListenerClient(engine_id).is_alive(_admin()))
 
 
 def locks_held(engine_id: str) -> set[str] | None:
-    """The locks that an engine says it has: programs/heat/engine.py. None where it does not say.
+    """The locks that an engine reports: programs/heat/engine.py. None if it does not report them.
 
-    Heat's own program does not know the question, nor does this deployment's of before.
+    Heat's own program cannot report its locks, nor can this deployment's earlier program.
     """
     client = listener_client.EngineListenerClient(engine_id)._client
     try:
@@ -217,7 +217,7 @@ def stack_locks() -> list[StackLock]:
 
 
 def unlock(lock: StackLock) -> bool:
-    """Take a lock on a stack away. False: it is not the same any more."""
+    """Release a lock on a stack. False if the lock has changed."""
     columns = models.StackLock
     with api.context_manager.writer.using(_admin()) as session:
         row = session.query(columns).filter_by(stack_id=lock.stack, engine_id=lock.engine).with_for_update().first()
@@ -227,8 +227,8 @@ def unlock(lock: StackLock) -> bool:
     return True
 
 
-def _free(resource: Resource) -> bool:
-    """Take a forgotten lock away, as Heat does from an engine that is gone. False: it is not the same any more."""
+def _release(resource: Resource) -> bool:
+    """Release a forgotten lock, as Heat does for a dead engine. False if the lock has changed."""
     admin = _admin()
     row = resources.Resource.get_obj(admin, resource.id)
     values: dict[str, str | None] = {"engine_id": None}
@@ -239,7 +239,7 @@ def _free(resource: Resource) -> bool:
 
 
 def full_engines() -> set[str]:
-    """The engines that hold so many resources that further messages may wait within them."""
+    """The engines with so many resources that further messages may wait in them."""
     limit = cfg.CONF.executor_thread_pool_size * FULL
     with api.context_manager.reader.using(_admin()) as session:
         held = session.query(models.Resource.engine_id).filter(models.Resource.engine_id.isnot(None)).all()
@@ -247,8 +247,8 @@ def full_engines() -> set[str]:
     return {engine for engine in set(holders) if holders.count(engine) >= limit}
 
 
-class _Instead:
-    """Sends a check for a resource that has replaced the node's own."""
+class _ReplacementSender:
+    """Sends a check for the resource that has replaced the node's own."""
 
     def __init__(self, resource_id: int | str) -> None:
         self._resource_id = resource_id
@@ -257,8 +257,8 @@ class _Instead:
         worker_client.WorkerClient().check_resource(ctxt, self._resource_id, *more, **named)
 
 
-class _AtOnce:
-    """Does what an engine does in a thread of its own: a rollback begins so."""
+class _RunsInline:
+    """Runs in this thread what an engine runs in another: the start of a rollback."""
 
     def start(self, _stack_id: str, work: Callable[..., object], *words: object, **named: object) -> None:
         work(*words, **named)
@@ -266,20 +266,20 @@ class _AtOnce:
 
 def _load(stack_id: str) -> engine_stack.Stack:
     stack = engine_stack.Stack.load(_admin(), stack_id=stack_id, use_stored_context=True)
-    stack.thread_group_mgr = _AtOnce()
-    # A trust's token is its trustor's. Where the context does not say so, the end of a deletion takes another login to
-    # the trust than the stack's, deletes the trust, and fails at using it once more.
+    stack.thread_group_mgr = _RunsInline()
+    # A trust's token is the trustor's. If the context has another user, the end of a deletion logs in to the trust with
+    # another login than the stack's, deletes the trust, and fails when it uses the trust once more.
     if stack.context.trustor_user_id:
         stack.context.user_id = stack.context.trustor_user_id
     return stack
 
 
 def trigger(found: InProgress, steps: Sequence[Step]) -> list[Step]:
-    """Have nodes checked again, as CheckResource.retrigger_check_resource does; which of them were.
+    """Have nodes checked again, like CheckResource.retrigger_check_resource; returns the nodes that are.
 
-    That one itself always takes a resource's update, even when it is the clean-up that stands still, and knows nothing
-    of replacements. What it calls does the same for any node: the check goes out when all that the node requires is
-    there, with what has been stored for it, and to whichever engine is free.
+    Heat's method always triggers a resource's update, even if the cleanup is stuck, and does not know replacements. The
+    function that it calls works for any node: it sends the check when all that the node requires has arrived, with the
+    stored results, to any free engine.
     """
     stack = _load(found.id)
     graph = stack.convergence_dependencies.graph()
@@ -287,14 +287,14 @@ def trigger(found: InProgress, steps: Sequence[Step]) -> list[Step]:
     taken = inspect.signature(check_resource.propagate_check_resource).parameters
     done: list[Step] = []
     for step in steps:
-        if step.freed and not _free(step.freed):
+        if step.freed and not _release(step.freed):
             continue
         key = keys[step.node]
         more = {"converge": stack.converge, "node_type": getattr(key, "node_type", None)}
         try:
             check_resource.propagate_check_resource(
                 stack.context,
-                worker_client.WorkerClient() if step.resource == key.rsrc_id else _Instead(step.resource),
+                worker_client.WorkerClient() if step.resource == key.rsrc_id else _ReplacementSender(step.resource),
                 key.rsrc_id,
                 stack.current_traversal,
                 set(graph[key]),
@@ -306,15 +306,15 @@ def trigger(found: InProgress, steps: Sequence[Step]) -> list[Step]:
             )
             done.append(step)
         except exception.EntityNotFound:
-            # Somebody has begun another traversal, and will see to it.
+            # Another traversal has started, and takes over.
             break
     return done
 
 
 def restart(found: InProgress) -> bool:
-    """Begin the traversal anew: the second half of what an engine does when it is asked for an action.
+    """Restart the traversal: the second half of what an engine does for a requested action.
 
-    The new traversal's name makes whoever may still be at the old one stop by himself. False: somebody was faster.
+    An engine that still works on the old traversal stops when it finds the new id. False if another program was faster.
     """
     stack = _load(found.id)
     before = stack.current_traversal
@@ -327,22 +327,22 @@ def restart(found: InProgress) -> bool:
 
 
 def fail(found: InProgress, reason: str) -> bool:
-    """Mark a stack as failed. False: somebody was faster."""
+    """Mark a stack as failed. False if another program was faster."""
     return bool(_load(found.id).mark_failed(reason))
 
 
 def clean() -> int:
-    """Remove the rows of engines that Heat calls down, as `heat-manage service clean` does; how many."""
+    """Remove the rows of engines that Heat counts as down, like `heat-manage service clean`; returns their number."""
     admin = _admin()
     moment = now()
-    gone = [row.id for row in services.Service.get_all(admin) if late(_engine(row), moment)]
+    gone = [row.id for row in services.Service.get_all(admin) if is_late(_engine(row), moment)]
     for service_id in gone:
         services.Service.delete(admin, service_id)
     return len(gone)
 
 
 def purge(days: int) -> int:
-    """Remove for good what was deleted so many days ago, as `heat-manage purge_deleted` does; how many stacks."""
+    """Remove stacks for good that were deleted so many days ago, like `heat-manage purge_deleted`; their number."""
     with api.context_manager.reader.using(_admin()) as session:
         line = timeutils.utcnow() - datetime.timedelta(days=days)
         count: int = session.query(models.Stack.id).filter(models.Stack.deleted_at < line).count()

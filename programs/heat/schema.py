@@ -1,10 +1,10 @@
-"""Bring Heat's database schema up to this release, if it is behind. Run by Heat's own Python.
+"""Upgrade the schema of Heat's database to this release, if the schema is older. Run by Heat's own Python.
 
 Usage: schema.py look|sync CONFIG_FILE …
 
-look changes nothing, and prints the revision of the database (null: it is empty) and the newest one, as JSON. sync
-migrates. Both refuse a database of a release that is newer than the code, and a key that does not decrypt what is in
-the database: this runs before any process starts.
+look changes nothing, and prints the revision of the database (null for an empty one) and the newest revision, as JSON.
+sync upgrades. Both refuse a database of a newer release, and a key that does not decrypt the data: this program runs
+before any process starts.
 """
 
 import importlib.util
@@ -18,11 +18,11 @@ import heat.db
 import sqlalchemy
 from oslo_config import cfg
 
-from encrypted import refusal
+from encrypted import explain_wrong_key
 
 
 class Schema(NamedTuple):
-    """The database's revision (None: it is empty), the newest one, all that are known, and how to get there."""
+    """The database's revision (None if it is empty), the newest revision, all known revisions, and the upgrade."""
 
     current: str | None
     newest: str
@@ -31,8 +31,8 @@ class Schema(NamedTuple):
 
 
 def of_alembic() -> Schema:
-    """As Heat has it since 21."""
-    from alembic.config import Config  # noqa: PLC0415 # each kind of schema has libraries of its own
+    """The schema of Heat 21 and later."""
+    from alembic.config import Config  # noqa: PLC0415 # each kind of schema has its own libraries
     from alembic.script import ScriptDirectory  # noqa: PLC0415
     from heat.db import migration  # noqa: PLC0415
 
@@ -42,7 +42,7 @@ def of_alembic() -> Schema:
 
 
 def of_migrate() -> Schema:
-    """As Heat had it before: revisions are numbers."""
+    """The schema of earlier releases, whose revisions are numbers."""
     from heat.db.sqlalchemy import api, migration  # noqa: PLC0415
     from migrate.versioning.repository import Repository  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ def of_migrate() -> Schema:
     newest = int(Repository(str(Path(migration.__file__).with_name("migrate_repo"))).latest)
     known = {str(number) for number in range(newest + 1)}
     with engine.connect() as connection:
-        # A newer Heat's database is taken for an empty one by the call below.
+        # The call below takes a newer Heat's database for an empty one.
         if sqlalchemy.inspect(engine).has_table("alembic_version"):
             current = connection.scalar(sqlalchemy.text("SELECT version_num FROM alembic_version"))
         else:
@@ -60,19 +60,19 @@ def of_migrate() -> Schema:
 
 
 def main() -> None:
-    """Compare the database's revision with the code's, and migrate or tell where they differ."""
+    """Compare the database's revision with the code's, and upgrade the schema or print the revisions."""
     action, *paths = sys.argv[1:]
     files = [f"--config-file={path}" for path in paths]
     cfg.CONF(files, project="heat")
     schema = of_alembic() if importlib.util.find_spec("heat.db.migration") else of_migrate()
     with sqlalchemy.create_engine(cfg.CONF.database.connection).connect() as connection:
-        if refused := refusal(connection, cfg.CONF.auth_encryption_key):
+        if refused := explain_wrong_key(connection, cfg.CONF.auth_encryption_key):
             sys.exit(refused)
     if schema.current is not None and schema.current not in schema.known:
         sys.exit(
-            f"the database's schema is at {schema.current}, which this release of Heat does not know: it is newer than "
-            f"the code (which ends at {schema.newest}), or not Heat's. Install the release it belongs to, or name "
-            "another database."
+            f"the database's schema is at {schema.current}, which this release of Heat does not know: the schema is "
+            f"newer than the release (whose newest revision is {schema.newest}), or it is not Heat's. Install the "
+            "release that the database belongs to, or configure another database."
         )
     if action == "look":
         print(json.dumps({"current": schema.current, "newest": schema.newest}))

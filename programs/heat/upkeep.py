@@ -1,8 +1,8 @@
-"""What the caretaker does in a run. Heat and the broker are handed in: nothing of either is needed to test this.
+"""Stack recovery: one run of the caretaker. The heat store and the broker are arguments, so tests need neither.
 
-What it finds and does is told in lines for the journal, in counters, and in a memory for the next run.
+A run reports to the journal, in counters, and in a memory for the next run.
 """
-# The methods of a protocol are told where they are.
+# The methods of a protocol are documented where they are implemented.
 # ruff: noqa: D102
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from traversal import Decision, Engine, Seen, Step, Traversal, decide, off_the_books
+from traversal import Decision, Engine, Seen, Step, Traversal, decide, is_presumed_dead
 
 WORK = "engine_worker"
-# What an engine says beside its locks, where it is this deployment's and has its pace: programs/heat/engine.py.
+# A paced engine of this deployment reports one of these beside its locks: programs/heat/engine.py.
 WAIT, NONE_WAIT = "checks wait", "no checks wait"
-# Seconds that a node waits for the one that had the last run: more than one of them takes longer than another to start.
+# Seconds that a node waits for the node of the last run: more than the difference between their starts.
 HANDICAP = 8
-# The oldest Heat that records.py can read.
+# The oldest release of Heat whose store records.py can read.
 FIRST = 24
-# No file of the caretaker's is longer: a longer one is not its own.
+# Bytes. No file of the caretaker is longer.
 LONGEST = 64 * 2**20
 
 
 def listener(engine: str) -> str:
-    """The queue that only one engine listens to, for as long as it is connected."""
+    """The queue that an engine alone listens to while it is connected."""
     return f"heat-engine-listener.{engine}"
 
 
-def unserved(release: str) -> str:
-    """Why the caretaker does nothing for a release of Heat, such as "19.0.0"; empty where it does."""
+def explain_unsupported(release: str) -> str:
+    """Explain why the caretaker does nothing for a release of Heat, such as "19.0.0"; "" if it supports the release."""
     if int(release.partition(".")[0]) >= FIRST:
         return ""
-    return f"nothing is done: the caretaker knows Heat {FIRST} and later, and this is Heat {release}"
+    return f"nothing was done: the caretaker supports Heat {FIRST} and later, and this is Heat {release}"
 
 
 @dataclass(frozen=True)
 class InProgress:
-    """A stack that is IN_PROGRESS. `mark` is another as soon as anything about its traversal has changed."""
+    """A stack that is IN_PROGRESS. `mark` changes with every change of its traversal."""
 
     id: str
     name: str
@@ -57,15 +57,15 @@ class InProgress:
 
 @dataclass(frozen=True)
 class StackLock:
-    """A lock on a whole stack. One that is taken anew has another `created`."""
+    """A lock on a whole stack. A lock that was released and taken again has another `created`."""
 
     stack: str
     engine: str
     created: str
 
 
-class Heat(Protocol):
-    """Heat's records, and what Heat offers to set them right: programs/heat/records.py."""
+class HeatStore(Protocol):
+    """The heat store: Heat's rows of stacks and engines, and ways to repair them: programs/heat/records.py."""
 
     def now(self) -> float: ...
     def single_workers(self) -> bool: ...
@@ -84,7 +84,7 @@ class Heat(Protocol):
 
 
 class Broker(Protocol):
-    """The broker, where this node holds the lock: programs/heat/caretaker.py."""
+    """The broker, by the connection that holds the lock: programs/heat/caretaker.py."""
 
     def consumers(self, queue: str) -> int: ...
     def waiting(self, queue: str) -> int: ...
@@ -92,7 +92,7 @@ class Broker(Protocol):
 
 
 class Counters:
-    """Numbers in Prometheus' text format, in a file: totals go on from run to run, all else is said anew."""
+    """A file of numbers in Prometheus' text format. Totals continue from run to run; a run sets all other numbers."""
 
     _LINE = re.compile(r'heat_caretaker_([a-z_]+(?:\{[a-z_]+="[a-z_]*"\})?) (\d\S*)')
 
@@ -101,7 +101,7 @@ class Counters:
         self.read()
 
     def read(self) -> None:
-        """Begin with what is there; what was counted since the last time is forgotten."""
+        """Read the file, and drop what was counted since the last reading."""
         self.before: dict[str, float] = {}
         damaged = 0
         for line in _read(self._path).split("\n"):
@@ -111,7 +111,7 @@ class Counters:
             elif line and not line.startswith("# TYPE "):
                 damaged += 1
         if damaged:
-            print(f"{self._path}: {damaged} lines cannot be read; what they counted begins anew", file=sys.stderr)
+            print(f"{self._path}: {damaged} lines cannot be read. Their counters start again at 0.", file=sys.stderr)
         self._now = {name: number for name, number in self.before.items() if self._is_total(name)}
 
     @staticmethod
@@ -119,20 +119,20 @@ class Counters:
         return name.partition("{")[0].endswith("_total")
 
     def add(self, name: str, number: float = 1) -> None:
-        """Count further."""
+        """Increase a counter."""
         self._now[name] = self._now.get(name, 0) + number
 
     def count(self, what: str, number: int) -> str:
-        """Count further, in a run that does nothing else; a line that says so."""
+        """Increase a total, and return a line about it."""
         self.add(f"{what}_total", number)
         return f"{number} {what.replace('_', ' ')}"
 
-    def say(self, name: str, number: float) -> None:
-        """Say what it is now."""
+    def set_gauge(self, name: str, number: float) -> None:
+        """Set a gauge."""
         self._now[name] = number
 
     def write(self) -> None:
-        """Put all of it in place, at once."""
+        """Replace the file atomically."""
         lines, last = [], ""
         for name, number in sorted(self._now.items()):
             family = name.partition("{")[0]
@@ -144,11 +144,10 @@ class Counters:
 
 
 class Turn:
-    """Whose turn a run is, of the nodes that all start at the same moment.
+    """The order of the nodes, which all start at the same moment.
 
-    The node that had the last run goes first, and the others wait for HANDICAP seconds: how long a stack has stood
-    still is known only to the node that saw it before. When that node is gone, one of the others has the run, and the
-    next ones.
+    The node of the last run goes first, and the others wait for HANDICAP seconds: only that node knows how long a stack
+    is unchanged. If that node is gone, another node does this run and the next ones.
     """
 
     def __init__(self, counters: Counters, task: str) -> None:
@@ -158,30 +157,30 @@ class Turn:
 
     @property
     def wait(self) -> float:
-        """Seconds to wait before the lock is asked for."""
+        """Seconds to wait before this node asks for the lock."""
         return 0.0 if self._counters.before.get(self._leads) else HANDICAP
 
-    def had(self, began: float) -> None:
-        """This node had the run, which began at that time."""
+    def completed(self, began: float) -> None:
+        """Note that this node did the run that began at this time."""
         self._counters.add(self._runs)
-        self._counters.say(self._last, began)
-        self._counters.say(self._leads, 1)
+        self._counters.set_gauge(self._last, began)
+        self._counters.set_gauge(self._leads, 1)
         self._counters.write()
 
-    def missed(self) -> None:
-        """Another node has the run. What this one found in its own last one is no longer so, and is not told on.
+    def skipped(self) -> None:
+        """Note that another node does the run. This node drops the gauges of its own last run.
 
-        Or another run on this node, by hand, which may have counted since this one began.
+        A manual run on this node counts as another node, and may have changed the counters since this run began.
         """
         self._counters.read()
         if last := self._counters.before.get(self._last):
-            self._counters.say(self._last, last)
-        self._counters.say(self._leads, 0)
+            self._counters.set_gauge(self._last, last)
+        self._counters.set_gauge(self._leads, 0)
         self._counters.write()
 
 
 def _number(text: object) -> float | None:
-    """A number that has a value, and is not below zero; None for anything else."""
+    """A finite number of at least 0; None for anything else."""
     if isinstance(text, bool) or not isinstance(text, (str, int, float)):
         return None
     try:
@@ -192,37 +191,37 @@ def _number(text: object) -> float | None:
 
 
 def _read(path: Path) -> str:
-    """The text of a file; "" where there is none, or where it cannot be read, which the journal is told."""
+    """The text of a file; "" if there is no file, or, with a line for the journal, if it cannot be read."""
     try:
         if not path.exists():
             return ""
-        # What is no file, such as a pipe, would keep its reader waiting.
+        # Reading a pipe would block.
         if not path.is_file() or path.stat().st_size > LONGEST:
-            raise OSError("it is no file of the caretaker's")  # noqa: TRY301 # told below like all others
+            raise OSError("it is no file of the caretaker's")  # noqa: TRY301 # reported below like all others
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        print(f"{path} cannot be read, and begins anew: {error}", file=sys.stderr)
+        print(f"{path} cannot be read, and starts empty: {error}", file=sys.stderr)
         return ""
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a text in place at once, where there is room for it: on a full disk stacks are rescued all the same."""
+    """Replace a file atomically. A full disk does not stop the recovery of stacks."""
     staged = path.with_name(f".{path.name}.new")
     try:
         with staged.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
-            # After a loss of power there is the old text or the new one.
+            # After a power failure the file has the old text or the new one.
             os.fsync(file.fileno())
         staged.replace(path)
     except OSError as error:
-        print(f"{path} stays as it was: {error}", file=sys.stderr)
+        print(f"{path} was not written: {error}", file=sys.stderr)
 
 
 class Memory:
-    """How this node's earlier runs since it booted have found stacks, by their ids.
+    """What this node's earlier runs since its boot have found about stacks, by their ids.
 
-    Times are of the machine's own clock since `boot`: one that is set does not make a stack wait longer or shorter.
+    Times are seconds since `boot`: setting the clock does not change how long a stack waits.
     """
 
     def __init__(self, path: Path, boot: str) -> None:
@@ -239,7 +238,7 @@ class Memory:
         self._denied: set[str] = set()
 
     def _known(self, text: str) -> dict[str, Any]:
-        """What a text says, where it is one that `write` wrote."""
+        """The contents of a text of `write`; empty if the text is damaged."""
         if not text and not self._path.exists():
             return {}
         try:
@@ -248,7 +247,7 @@ class Memory:
             known = None
         if isinstance(known, dict):
             return known
-        print(f"{self._path} is damaged: how long stacks have stood still is learnt anew", file=sys.stderr)
+        print(f"{self._path} is damaged. The grace time of all stacks starts again.", file=sys.stderr)
         return {}
 
     @staticmethod
@@ -260,49 +259,49 @@ class Memory:
             return None
         return Seen(mark, since, runs)
 
-    def see(self, stack_id: str, mark: str, now: float) -> Seen:
-        """Note how a stack is found now."""
+    def observe(self, stack_id: str, mark: str, now: float) -> Seen:
+        """Note the state of a stack."""
         before = self._before.get(stack_id)
-        self._now[stack_id] = before.again(mark, now) if before else Seen(mark, now)
+        self._now[stack_id] = before.seen_again(mark, now) if before else Seen(mark, now)
         return self._now[stack_id]
 
-    def deny(self, lock: str) -> bool:
-        """Note that an engine does not know of this lock of its own; whether it said so in the last run, too."""
+    def note_denial(self, lock: str) -> bool:
+        """Note that an engine denies a lock of its own; returns whether it denied the lock in the last run, too."""
         self._denied.add(lock)
         return lock in self._denied_before
 
     def write(self) -> None:
-        """Keep what this run has seen, and nothing else."""
+        """Write what this run has found, and nothing else."""
         seen = {stack_id: vars(how) for stack_id, how in self._now.items()}
         _replace(self._path, json.dumps({"boot": self._boot, "stacks": seen, "denied": sorted(self._denied)}))
 
 
-def dead_engines(heat: Heat, broker: Broker, holders: Iterable[str]) -> set[str]:
-    """Those engines that are gone for certain: off the books, not connected to the broker, and silent.
+def dead_engines(heat: HeatStore, broker: Broker, holders: Iterable[str]) -> set[str]:
+    """The engines that are certainly dead: presumed dead by their rows, not connected to the broker, and silent.
 
-    Each of the three alone can be true of one that is well. A busy engine misses its reports or answers late, but is
-    connected; after the broker's restart none is connected for up to half a minute, but all are on the books.
+    A healthy engine can meet any one of the three. A busy engine misses its reports or answers late, but is connected.
+    After a restart of the broker no engine is connected for up to half a minute, but all report to the database.
     """
     engines, now, single = heat.engines(), heat.now(), heat.single_workers()
     return {
         engine
         for engine in holders
-        if off_the_books(engine, engines, now, single=single)
+        if is_presumed_dead(engine, engines, now, single=single)
         and not broker.consumers(listener(engine))
         and not heat.answers(engine)
     }
 
 
-def is_quiet(heat: Heat, broker: Broker, held: Callable[[str], set[str] | None]) -> bool:
-    """Whether no check waits for an engine: not in the queue, nor within a busy one, nor in one that is cut off.
+def is_quiet(heat: HeatStore, broker: Broker, held: Callable[[str], set[str] | None]) -> bool:
+    """Whether no check waits: neither in the queue, nor in a busy engine, nor in an engine without a connection.
 
     Args:
-        heat: the records.
-        broker: where the queue is.
-        held: what an engine says of itself. One that does not say whether checks wait is judged by its locks.
+        heat: the heat store.
+        broker: the broker.
+        held: an engine's own report. An engine that does not report its waiting checks is judged by its locks.
     """
     engines, now, single = heat.engines(), heat.now(), heat.single_workers()
-    living = [engine for engine in engines if not off_the_books(engine, engines, now, single=single)]
+    living = [engine for engine in engines if not is_presumed_dead(engine, engines, now, single=single)]
     if (
         broker.waiting(WORK)
         or not broker.consumers(WORK)
@@ -318,46 +317,46 @@ def is_quiet(heat: Heat, broker: Broker, held: Callable[[str], set[str] | None])
 def _idle(
     locks: Iterable[tuple[str, str | None, str]], held: Callable[[str], set[str] | None], memory: Memory
 ) -> set[str]:
-    """Those locks that their engines do not know of, as these have said in two runs.
+    """The names of the locks that their engines have denied in two runs.
 
-    An engine notes a lock before it takes it: a lock that the database had before the engine was asked, and that it
-    does not know, is one that it has forgotten, for as long as the row of the lock is the same.
+    An engine notes a lock before it takes the lock. So a lock that was in the database before the engine was asked, and
+    that the engine denies, is forgotten as long as the row of the lock does not change.
 
     Args:
-        locks: each with its name, its engine, and what is another text when the lock is taken anew.
-        held: the locks that an engine says it has; None where it does not say.
-        memory: what the engines said in the last run.
+        locks: the name, the engine, and a text that changes when the lock is taken again.
+        held: the locks that an engine reports; None if it does not report them.
+        memory: with the denials of the last run.
     """
     idle = set()
     for name, engine, taken in locks:
         known = held(engine) if engine else None
-        if known is not None and name not in known and memory.deny(f"{name} {engine} {taken}"):
+        if known is not None and name not in known and memory.note_denial(f"{name} {engine} {taken}"):
             idle.add(name)
     return idle
 
 
-def rescue(heat: Heat, broker: Broker, counters: Counters, memory: Memory, *, now: float, grace: float) -> str:
-    """Set stacks going again whose engine is gone, or has forgotten them.
+def rescue(heat: HeatStore, broker: Broker, counters: Counters, memory: Memory, *, now: float, grace: float) -> str:
+    """Recover stacks whose engine died or has forgotten them.
 
     Args:
-        heat: the records.
-        broker: where the lock is.
-        counters: are counted further.
-        memory: of this node's earlier runs.
+        heat: the heat store.
+        broker: the broker.
+        counters: the counters to increase.
+        memory: what this node's earlier runs have found.
         now: seconds since the machine booted.
-        grace: how long a stack that nobody seems to hold must stay as it is, in seconds.
+        grace: how long a stack without an engine must be unchanged, in seconds.
 
     Returns:
-        A line that says what was found and done.
+        A line about what was found and done.
     """
     stacks, stack_locks = list(heat.in_progress()), list(heat.stack_locks())
-    waited = {stack.id for stack in stacks if memory.see(stack.id, stack.mark, now).waited(now, grace)}
+    waited = {stack.id for stack in stacks if memory.observe(stack.id, stack.mark, now).waited(now, grace)}
     locked = [one for stack in stacks for one in stack.traversal.resources.values() if one.engine]
     dead = dead_engines(heat, broker, {one.engine for one in locked if one.engine})
 
     @cache
     def held(engine: str) -> set[str] | None:
-        # One that is not connected does not answer, and would be waited for.
+        # An engine without a connection does not answer, and the call would wait for it.
         return heat.locks_held(engine) if broker.consumers(listener(engine)) else None
 
     idle = _idle(
@@ -381,38 +380,38 @@ def rescue(heat: Heat, broker: Broker, counters: Counters, memory: Memory, *, no
             broker.prove()
             if heat.unlock(lock):
                 counters.add("stacks_unlocked_total")
-                print(f"stack {lock.stack} is unlocked: engine {lock.engine} has its lock, and does not work on it")
+                print(f"stack {lock.stack} is unlocked: engine {lock.engine} holds its lock and does not work on it")
     touched: set[str | None] = set()
     for stack in stacks:
         decision = decide(stack.traversal, dead, waited=stack.id in waited, quiet=quiet, idle=idle_resources)
         if decision.left:
             count["left"] += 1
-            print(f"{stack.name} ({stack.id}) is left as it is: {decision.left}")
+            print(f"{stack.name} ({stack.id}) cannot be recovered: {decision.left}")
         if stack.owner in touched:
-            # What has been set going in the outer stack will come to the nested one.
+            # The recovery of the outer stack will reach the nested one.
             touched.add(stack.id)
         elif decision.steps or decision.restart or decision.fail:
             broker.prove()
             touched.add(stack.id)
             try:
                 count["rescued"] += _carry_out(heat, stack, decision, counters)
-            except Exception as error:  # one that cannot be loaded must not keep the others waiting
+            except Exception as error:  # a stack that cannot be loaded must not delay the others
                 count["errors"] += 1
-                print(f"{stack.name} ({stack.id}) cannot be rescued: {error!r}", file=sys.stderr)
+                print(f"{stack.name} ({stack.id}): the recovery failed: {error!r}", file=sys.stderr)
     counters.add("stacks_rescued_total", count["rescued"])
     counters.add("errors_total", count["errors"])
-    counters.say("stacks_in_progress", len(stacks))
-    counters.say("stacks_left", count["left"])
-    counters.say("engines_dead", len(dead))
-    counters.say("locks_idle", len(idle))
+    counters.set_gauge("stacks_in_progress", len(stacks))
+    counters.set_gauge("stacks_left", count["left"])
+    counters.set_gauge("engines_dead", len(dead))
+    counters.set_gauge("locks_idle", len(idle))
     return (
-        f"{len(stacks)} stacks in progress, {len(dead)} dead engines hold some of them, "
-        f"{len(idle)} locks of living engines are forgotten, {count['rescued']} rescued"
+        f"{len(stacks)} stacks in progress, {len(dead)} dead engines with stacks, "
+        f"{len(idle)} locks forgotten by living engines, {count['rescued']} stacks recovered"
     )
 
 
-def _carry_out(heat: Heat, stack: InProgress, decision: Decision, counters: Counters) -> bool:
-    """Do what has been decided; whether anything came of it."""
+def _carry_out(heat: HeatStore, stack: InProgress, decision: Decision, counters: Counters) -> bool:
+    """Carry out a decision; returns whether anything was done."""
     if decision.fail:
         done = heat.fail(stack, decision.fail)
         counters.add("stacks_failed_total", done)
@@ -421,7 +420,7 @@ def _carry_out(heat: Heat, stack: InProgress, decision: Decision, counters: Coun
     if decision.restart:
         done = heat.restart(stack)
         counters.add("traversals_restarted_total", done)
-        print(f"{stack.name} ({stack.id}) begins anew: {decision.restart}")
+        print(f"{stack.name} ({stack.id}): the traversal is restarted: {decision.restart}")
         return done
     steps = heat.trigger(stack, decision.steps)
     for step in steps:

@@ -1,4 +1,4 @@
-"""An ed25519 key pair on stdout, and in no file: the private key in OpenSSH's format, then the public key on a line."""
+"""Print an ed25519 key pair without writing a file: the private key in OpenSSH's format, then the public key."""
 
 import sys
 
@@ -6,7 +6,9 @@ try:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 except ModuleNotFoundError:
-    sys.exit("python3 is not the one of the project's .venv, which has what makes keys; type: . ./env.sh")
+    sys.exit(
+        "python3 is not the interpreter of the project's .venv, which has the package cryptography; type: . ./env.sh"
+    )
 
 key = Ed25519PrivateKey.generate()
 private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())

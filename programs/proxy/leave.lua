@@ -1,21 +1,21 @@
--- Leaves an API that hangs with the requests that it has: HAProxy ends them, sends a GET to another API, and answers 502
--- to what changes something. Loaded by haproxy.cfg.
+-- Ends the requests of an API that hangs: HAProxy repeats a GET at another API, and answers 502 to a request that changes
+-- something. Loaded by haproxy.cfg.
 --
--- `on-marked-down shutdown-sessions` would do the same for each API that goes down. Where a whole host is gone, it would
--- also end the requests that HAProxy is just trying to send there, which get another API by themselves.
+-- `on-marked-down shutdown-sessions` would do so for every API that goes down. If a whole host is gone, that would also
+-- end the requests that HAProxy is still trying to send there, and which get another API anyway.
 
--- Milliseconds between two looks.
-local LOOK = 500
+-- Milliseconds between two checks.
+local INTERVAL = 500
 
 core.register_task(function()
     while true do
-        core.msleep(LOOK)
+        core.msleep(INTERVAL)
         for _, proxy in pairs(core.proxies) do
             for name, server in pairs(proxy.servers) do
-                local known = server:get_stats()
-                -- It takes connections, and answers no check: a host that is gone is L4TOUT.
-                if known.status == "DOWN" and known.check_status == "L7TOUT" and tonumber(known.scur) > 0 then
-                    core.Warning("leaving " .. name .. ", which answers no check, with " .. known.scur .. " requests")
+                local stats = server:get_stats()
+                -- The API accepts connections and does not answer checks. (L4TOUT would be a host that is gone.)
+                if stats.status == "DOWN" and stats.check_status == "L7TOUT" and tonumber(stats.scur) > 0 then
+                    core.Warning("ending " .. stats.scur .. " requests of " .. name .. ", which does not answer health checks")
                     server:shut_sess()
                 end
             end

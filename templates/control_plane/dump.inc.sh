@@ -4,14 +4,14 @@ give_up_dump() {
     exit 1
 }
 
-# dump_database DATABASE: have all of a database in a compressed file that only root can read, and its path in $dump.
-# Restored by: zcat FILE | mariadb. Running services go on meanwhile, as it is taken in one transaction.
+# dump_database DATABASE: dump a database into a compressed file that only root can read, and set $dump to its path.
+# Restored by: zcat FILE | mariadb. The dump is one transaction, so running services continue meanwhile.
 dump_database() {
     dumps=/var/lib/heat-scaleout/dumps
     mkdir -p "$dumps"
     chmod 0700 "$dumps"
     dump=$dumps/$1-$(date -u +%Y%m%dT%H%M%SZ).sql.gz
-    # What the tables take, which is more than their compressed dump, and 100 MB that stay free.
+    # The size of the tables, which is more than their compressed dump, and 100 MB that stay free.
     kilobytes=$(mariadb --batch --skip-column-names --execute "SELECT CEIL(COALESCE(SUM(data_length + index_length), 0) / 1024)
         FROM information_schema.tables WHERE table_schema = '$1'")
     free=$(df --output=avail --block-size=1K "$dumps" | tail -n 1 | tr -d ' ')
@@ -20,17 +20,17 @@ dump_database() {
     fi
     rm -f "$dumps"/.partial*
     partial=$(mktemp "$dumps/.partial.XXXXXX")
-    # With the statements that drop the database and make it anew: what a later schema added is gone after a restore.
+    # With the statements that drop and remake the database, so that a restore removes what a later schema has added.
     {
         mariadb-dump --single-transaction --quick --hex-blob --routines --triggers --add-drop-database \
             --databases "$1" || echo failed >"$partial.failed"
     } | gzip >"$partial"
     if [ -e "$partial.failed" ] || ! zcat "$partial" | tail -n 1 | grep -q '^-- Dump completed'; then
         rm -f "$partial" "$partial.failed"
-        give_up_dump "The database $1 needs a dump before its schema is upgraded. mariadb-dump failed on $(hostname), for the reason above."
+        give_up_dump "The database $1 needs a dump before its schema is upgraded. mariadb-dump failed on $(hostname); its error is above."
     fi
     sync "$partial"
     mv "$partial" "$dump"
-    # The newest {{ dumps_kept }} are kept.
+    # Keep the newest {{ dumps_kept }} dumps.
     find "$dumps" -maxdepth 1 -name "$1-*.sql.gz" | sort -r | tail -n +{{ dumps_kept + 1 }} | while read -r old; do rm -f "$old"; done
 }

@@ -4,7 +4,7 @@ installed() {
     getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
     install -d -o heat -g heat -m 0750 /var/lib/heat
 {% if console %}
-    for program in heat-api heat-api-cfn; do
+    for program in {{ apis | join(" ") }}; do
         if [ ! -x {{ prefix | sh }}/bin/"$program" ]; then
             echo {{ ("Heat " + title) | sh }}" on $(hostname) has no program $program any more: its APIs run under uWSGI (apiRunner)" >&2
             exit 1

@@ -1,5 +1,5 @@
-# constrained_venv PREFIX WANTED CONSTRAINTS: a virtual environment at PREFIX with the packages that WANTED names and what
-# they need, in versions that CONSTRAINTS allows. Does nothing when it was made for the same before.
+# constrained_venv PREFIX WANTED CONSTRAINTS: create a virtual environment at PREFIX with the requirements in WANTED and
+# their dependencies, in versions that CONSTRAINTS allows. Does nothing if WANTED has not changed.
 constrained_venv() {
     prefix=$1 wanted=$2 constraints=$3
     cmp -s "$wanted" "$prefix/requirements.txt" && return 0

@@ -1,7 +1,7 @@
-# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+# limit_memory UNIT SIZE: apply the limit in a unit's drop-in to the running unit, without a restart.
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
-    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    # set-property writes another file of the unit, which systemd has not read yet.
     systemctl daemon-reload
 }

@@ -1,7 +1,8 @@
 {% if packages.netrc %}
-# Logins are in a file of root's alone, and in no URL: so no command line, message and no file of a clone has one.
+# Logins are in a file that only root can read, and not in URLs, so that they appear in no command line, message or
+# clone.
 export NETRC={{ packages.netrc }}
 {% else %}
-# No logins are known any more.
+# The logins were removed from the settings.
 rm -f {{ netrc }}
 {% endif %}

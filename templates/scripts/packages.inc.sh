@@ -1,5 +1,5 @@
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do

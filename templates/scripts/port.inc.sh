@@ -1,11 +1,11 @@
-# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
-# (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
-# also where root may not see whose process holds it, as in a container.
+# holder ADDRESS PORT UNIT: print the process, other than UNIT's own, that listens on UNIT's port, such as "nginx
+# (process 812)", or nothing if the port is free. A socket reports the control group that created it, and thus its unit,
+# even where root cannot see its process, as in a container.
 holder() {
     ss -Hltnp --cgroup "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
         while read -r socket; do
             case "$socket " in
-            # A user may make control groups below an own one, called at will.
+            # Users may create control groups with any name below their own.
             *" cgroup:"*"/user.slice/"*) ;;
             *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;;
             esac

@@ -1,6 +1,6 @@
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
+# stamps UNIT FILE …: record the digests of the files that UNIT reads, at each start of the unit, also after a reboot.
+# systemd writes them to /run/heat-scaleout/UNIT/read, which only root can read. $on_reload is "yes" for a unit that
+# reads its files again at a reload.
 stamps() {
     stamped=$1
     shift

@@ -1,6 +1,6 @@
-"""Measure how fast stacks are made and deleted. tests/bench/run.sh makes the stack under test, and tells the choices.
+"""Measure how fast stacks are created and deleted, on the stack that tests/bench/run.sh creates; see there for options.
 
-Says on stderr what is done and what comes next. Prints the tables at the end, of what there is by then.
+Reports the progress on stderr. Prints the tables at the end, or when it is interrupted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.e2e.lab import Stack, engine, wait_for
 from tests.faults.cloud import Cloud
 from tests.faults.scene import sources
 
-# Several addresses: the proxy sends the requests of one to one API.
+# Several client addresses: the proxy sends the requests of one address to one API.
 _SOURCES = 5
 _VHOSTS = ("heat", "heat-1.4")
 
@@ -77,12 +77,12 @@ class Bench:
         row = runner.measure(setup, case)
         row.errors = errors(self._stack, [node for node in containers.values() if node != "front"], began)
         if _pids(containers) != before:
-            row.failed = "; ".join(filter(None, (row.failed, "an engine has ended, or another one has begun")))
+            row.failed = "; ".join(filter(None, (row.failed, "an engine has stopped or started meanwhile")))
         return row
 
     @contextlib.contextmanager
     def _ready(self, setup: Setup) -> Iterator[tuple[Runner, dict[str, str]]]:
-        """The stack has these settings, its engines work and are warm, and each has its share."""
+        """Apply the settings, wait until the engines work, warm them up, and limit each to its share."""
         stack = self._stack
         for key, value in (
             ("heatVersion", setup.release),
@@ -108,7 +108,7 @@ class Bench:
             yield runner, containers
 
     def _consumers(self) -> int:
-        """Engines of a release of another RPC series have a vhost of their own."""
+        """The consumers in both vhosts: engines with another RPC version have their own."""
         return sum(self._stack.consumers("engine_worker", vhost) for vhost in _VHOSTS)
 
     def _add(self, row: Row) -> None:
@@ -121,8 +121,8 @@ class Bench:
 
     def _write(self) -> None:
         if self._choice.report:
-            told = {"cpus": os.cpu_count(), "rows": [one.as_json() for one in self.rows]}
-            self._choice.report.write_text(json.dumps(told, indent=1) + "\n")
+            result = {"cpus": os.cpu_count(), "rows": [one.as_json() for one in self.rows]}
+            self._choice.report.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def _pids(containers: dict[str, str]) -> dict[tuple[str, str], list[Process]]:
@@ -135,14 +135,14 @@ def _container(stack: Stack, host: str) -> str:
 
 
 def say(line: str) -> None:
-    """Tell whoever watches."""
+    """Report progress."""
     print(f"bench: {time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = argparse.ArgumentParser()
     words.add_argument("--stack", required=True)
-    words.add_argument("--check", action="store_true", help="only see whether the environment's choices can be")
+    words.add_argument("--check", action="store_true", help="only check the options in the environment")
     asked = words.parse_args(arguments)
     try:
         choice = chosen(os.environ)
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if asked.check:
         return 0
-    # What is held is to be let go, and what was measured to be printed, whatever ends the run.
+    # However the run ends, it removes the limits and prints the results so far.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     bench = Bench(Stack(asked.stack), choice)
     try:

@@ -1,4 +1,4 @@
-"""The cases of the benchmark: which shapes there are, how they are written, and their templates. Pure."""
+"""The cases of the benchmark: their shapes, their notation, and their templates. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 Resources = dict[str, dict[str, Any]]
 
-# Stacks of five resources are made beside a large one.
+# The resources of a small stack, for the shape `beside`.
 SMALL = 5
-# Seconds that a resource of `slow` waits before it is complete, as a server that boots.
+# Seconds until a resource of `slow` is complete, like a booting server.
 BOOT = 10
 
 DEFAULT = (
@@ -19,7 +19,7 @@ DEFAULT = (
     "many 50 x 20, beside 300, slow 40"
 )
 SHORT = "wide 10, wide 20, group 10, fan 10, chain 5, nested 3 x 3, many 4 x 5, beside 30, slow 5"
-# What is measured for each number of engines.
+# The cases for each number of engines.
 SCALING = "wide 60, many 12 x 10"
 SCALING_SHORT = "wide 20, many 4 x 5"
 
@@ -50,7 +50,7 @@ def _chain(count: int) -> Resources:
 
 
 def _slow(count: int) -> Resources:
-    # With an entity that no client has, a look at the resource takes no second of its own.
+    # The entity does not exist in the client, so that checking the resource does not take a second by itself.
     properties = {
         "action_wait_secs": {"create": BOOT, "update": 0, "delete": 0},
         "client_name": "heat",
@@ -64,10 +64,10 @@ class Shape:
     """A kind of case.
 
     Args:
-        numbers: how many numbers say its size.
-        resources: of one of its stacks.
-        counts: how many resources Heat makes in all, groups included.
-        pause: how many of them Heat's own pace makes wait a second each, one after the other, at creation or deletion.
+        numbers: how many numbers describe the size.
+        resources: the resources of one stack.
+        counts: how many resources Heat creates in all, groups included.
+        pause: for how many of them Heat's own pace waits a second each, one after the other.
     """
 
     numbers: int
@@ -95,7 +95,7 @@ SHAPES: Mapping[str, Shape] = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is made, and measured. `size` is N, or A and B of "A x B"."""
+    """A case: a shape and its size, N or A and B of "A x B"."""
 
     shape: str
     size: tuple[int, ...]
@@ -105,27 +105,27 @@ class Case:
 
     @property
     def template(self) -> dict[str, Any]:
-        """Of each of its stacks."""
+        """The template of each stack."""
         return {"heat_template_version": "2018-08-31", "resources": SHAPES[self.shape].resources(self.size)}
 
     @property
     def stacks(self) -> int:
-        """How many are made at once."""
+        """How many stacks are created at once."""
         return self.size[0] if self.shape == "many" else 1
 
     @property
     def resources(self) -> int:
-        """How many Heat makes in all."""
+        """How many resources Heat creates in all."""
         return SHAPES[self.shape].counts(self.size)
 
     @property
     def pause(self) -> int:
-        """Seconds that it takes at Heat's own pace, at least."""
+        """The minimum of seconds at Heat's own pace."""
         return SHAPES[self.shape].pause(self.size)
 
 
 def small() -> dict[str, Any]:
-    """The template of a stack that is made beside a large one."""
+    """The template of a small stack, which is created beside a large one."""
     return {"heat_template_version": "2018-08-31", "resources": _wide(SMALL)}
 
 
@@ -133,7 +133,7 @@ def cases(written: str) -> list[Case]:
     """Read a list of cases, such as "wide 20, nested 10 x 20".
 
     Raises:
-        ValueError: one of them is no case.
+        ValueError: one of them is not a case.
     """
     return [_case(one.strip()) for one in written.split(",") if one.strip()]
 
@@ -153,10 +153,10 @@ def _known() -> str:
 
 
 def numbers(name: str, written: str, *, least: int, most: int) -> list[int]:
-    """Read a list of whole numbers, such as "1,2,4,8".
+    """Read a list of integers, such as "1,2,4,8".
 
     Raises:
-        ValueError: one of them is no number, or out of bounds.
+        ValueError: one of them is not an integer, or out of bounds.
     """
     words = [word.strip() for word in written.split(",") if word.strip()]
     for word in words:
@@ -166,10 +166,10 @@ def numbers(name: str, written: str, *, least: int, most: int) -> list[int]:
 
 
 def releases(written: str) -> list[str]:
-    """Read a list of releases of Heat, and give them with the oldest first: a database only goes up.
+    """Read a list of releases of Heat. The oldest comes first: a database schema only goes up.
 
     Raises:
-        ValueError: one of them is no release.
+        ValueError: one of them is not a release.
     """
     words = [word.strip() for word in written.split(",") if word.strip()]
     for word in words:
@@ -179,10 +179,10 @@ def releases(written: str) -> list[str]:
 
 
 def release_key(release: str) -> tuple[int, ...]:
-    """What orders releases."""
+    """The sort key of a release."""
     return tuple(map(int, release.split(".")))
 
 
 def unique(found: Iterable[int]) -> list[int]:
-    """Each once, in the order in which they came."""
+    """Each number once, in the given order."""
     return list(dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""What a run of the benchmark measures, by its environment. Pure."""
+"""What a run of the benchmark measures: its options in the environment. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.bench.cases import DEFAULT, SCALING, SCALING_SHORT, SHORT, Case, cases, numbers, releases
 from tests.bench.report import Setup
 
-# Engines under which the shapes are measured: what the setting has as its default.
+# The number of engines for the shapes: the default of the setting.
 SHAPE_ENGINES = 2
 
 
@@ -20,14 +20,14 @@ class Choice:
     Args:
         releases: of Heat, the oldest first.
         paces: values of checksPerStack.
-        shapes: cases with engines that nobody holds back.
-        engines: how many, one after the other.
+        shapes: cases with engines that are not limited.
+        engines: numbers of engines, one after the other.
         scaling: cases for each number of engines.
-        share: percent of a core that each of these engines has.
-        limit: seconds that a creation, or a deletion, may take.
-        pause: seconds beyond which a case is not tried at Heat's own pace.
-        settings: further ones, by their paths.
-        report: a file for all of it, as JSON.
+        share: percent of a core for each of these engines.
+        limit: seconds for one creation or deletion.
+        pause: seconds above which a case is skipped at Heat's own pace.
+        settings: further settings, by their paths.
+        report: a file for the results, as JSON.
     """
 
     releases: list[str]
@@ -46,7 +46,7 @@ def chosen(env: Mapping[str, str]) -> Choice:
     """Read the environment.
 
     Raises:
-        ValueError: something in it cannot be.
+        ValueError: an option is invalid.
     """
     short = bool(env.get("SHORT"))
     shapes, scaling = (SHORT, SCALING_SHORT) if short else (DEFAULT, SCALING)
@@ -65,7 +65,7 @@ def chosen(env: Mapping[str, str]) -> Choice:
 
 
 def plan(choice: Choice) -> list[tuple[Setup, list[Case]]]:
-    """The settings, one after the other, with the cases that are measured under each."""
+    """The settings, one after the other, with the cases for each."""
     found = []
     for release in choice.releases:
         for checks in choice.paces:
@@ -78,9 +78,9 @@ def plan(choice: Choice) -> list[tuple[Setup, list[Case]]]:
 
 
 def too_long(setup: Setup, case: Case, pause: int) -> str:
-    """Why a case is not tried; "" where it is."""
+    """Why a case is skipped; "" if it is not."""
     if setup.checks == 0 and case.pause > pause:
-        return f"not tried: it takes {case.pause} s at Heat's own pace, at least"
+        return f"skipped: at Heat's own pace it takes at least {case.pause} s"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Makes and deletes stacks as a client does, and waits for them. One poll asks for all stacks of a case at once."""
+"""Create and delete stacks as a client does, and wait for them. One poll asks for all stacks of a case."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 from tests.faults.client import Answer, Client, UnansweredError
 from tests.faults.cloud import Cloud
 
-# Seconds between two polls: a share of the time that has gone by, within bounds. Each poll costs an engine some work.
+# Seconds between two polls: a share of the elapsed time, within bounds. Each poll costs an engine some work.
 _POLL_SHARE, _POLL_LEAST, _POLL_MOST = 0.02, 0.1, 1.0
-# Requests for new stacks that are under way at once.
+# Concurrent requests for new stacks.
 _AT_ONCE = 16
 _TRIES = 5
 _MINUTES = 60
@@ -26,7 +26,7 @@ GONE = ("", "DELETE_COMPLETE")
 
 
 class FailedError(Exception):
-    """A stack was refused, failed, or was not done in time; says why."""
+    """A stack was refused, failed, or was not complete in time. The message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Heat:
     """A client of the ReST API with several connections.
 
     Args:
-        cloud: whose.
-        sources: the client's own addresses, in turn; none leaves them to the kernel.
+        cloud: the cloud under load.
+        sources: the client's own addresses, in turn; if empty, the kernel chooses.
     """
 
     def __init__(self, cloud: Cloud, sources: Sequence[str] = ()) -> None:
@@ -86,7 +86,7 @@ class Heat:
         self._wait(stacks, seconds, *GONE)
 
     def states(self, stacks: Iterable[Made]) -> dict[str, tuple[str, str]]:
-        """State and reason by the stack's id; of one that is not there nothing."""
+        """State and reason by the stack's id, without stacks that do not exist."""
         query = urlencode([*(("id", stack.id) for stack in stacks), ("show_deleted", "true")])
         answer = self._ask("GET", f"{self._base}?{query}", tries=_TRIES)
         if answer.status != 200:
@@ -97,7 +97,7 @@ class Heat:
         }
 
     def left(self, prefix: str) -> list[Made]:
-        """The stacks whose names begin like this, of a run that was killed."""
+        """The stacks whose names have this prefix: leftovers of a killed run."""
         answer = self._ask("GET", self._base, tries=_TRIES)
         if answer.status != 200:
             raise FailedError(f"GET of stacks: {_shown(answer)}")
@@ -117,7 +117,9 @@ class Heat:
                     raise FailedError(f"{stack.name}: {state or 'it is gone'} {reason}".strip())
             gone_by = time.monotonic() - began
             if waiting and gone_by > seconds:
-                raise FailedError(f"not done within {seconds:.0f} s: {len(waiting)} of {len(stacks)} stacks go on")
+                raise FailedError(
+                    f"not done within {seconds:.0f} s: {len(waiting)} of {len(stacks)} stacks are still in progress"
+                )
             if waiting:
                 time.sleep(min(max(_POLL_SHARE * gone_by, _POLL_LEAST), _POLL_MOST))
 
@@ -134,7 +136,7 @@ class Heat:
             raise FailedError(f"DELETE of {stack.name}: {_shown(answer)}")
 
     def _ask(self, method: str, path: str, body: bytes = b"", tries: int = 1) -> Answer:
-        """Ask, and once more where that does no harm: what is measured is Heat's pace, not each of its answers."""
+        """Send a request, with retries if they do no harm: the benchmark measures speed, not reliability."""
         while True:
             tries -= 1
             try:
@@ -157,7 +159,7 @@ class Heat:
 
 
 def _shown(answer: Answer) -> str:
-    """A refusal's own sentence, where Heat gives one."""
+    """Heat's reason for a refusal, if it gives one."""
     try:
         return f"{answer.status} {json.loads(answer.body)['error']['message']}"
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Lines of the engines' journals that say that something is scarce: pools, locks, deadlocks, timeouts."""
+"""Lines of the engines' journals that show a shortage: pools, locks, deadlocks, timeouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCARCE = re.compile(r"(?i)pool|deadlock|\block|timed? ?out|too many connections
 
 
 def picked(journal: str) -> list[str]:
-    """The lines of one engine's journal that count."""
+    """The relevant lines of one engine's journal."""
     return [
         line for line in journal.splitlines() if (_LEVEL.search(line) or _RAISED.search(line)) and _SCARCE.search(line)
     ]

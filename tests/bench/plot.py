@@ -1,4 +1,4 @@
-"""Draws what a report has, as SVG: seconds of a wide stack by its width, and what more engines give.
+"""Draw a report as SVG: the seconds of a wide stack by its width, and the effect of more engines.
 
 Runs in an environment of its own, which has matplotlib: tests/bench/plot.sh.
 """
@@ -36,7 +36,7 @@ def by_width(rows: Sequence[Row], path: Path) -> None:
 
 
 def by_engines(rows: Sequence[Row], path: Path, shape: str) -> None:
-    """What is created in a second by the number of engines, and the line that would be linear."""
+    """What is created per second by the number of engines, and the linear ideal."""
     held = [row for row in rows if row.case.shape == shape and row.setup.share and row.create]
     what = "stacks" if shape == "many" else "resources"
     share = held[0].setup.share if held else 0

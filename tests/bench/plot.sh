@@ -1,9 +1,9 @@
 #!/bin/sh
-# Draw the plots of a report that `make bench REPORT=FILE` has written, as SVG. The plotting library has an environment of
-# its own, .venv-plot, which is made here at the first time: nothing else needs it.
+# Draw the plots of a report of `make bench REPORT=FILE`, as SVG. The plotting library has its own environment, .venv-plot,
+# which the first run creates: nothing else needs the library.
 #
 #   tests/bench/plot.sh REPORT DIR
-#   tests/bench/plot.sh --prepare     only make the environment
+#   tests/bench/plot.sh --prepare     only create the environment
 set -eu
 cd "$(dirname "$0")/../.."
 list=locks/plot.txt

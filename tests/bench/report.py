@@ -1,4 +1,4 @@
-"""What was measured, and the tables made of it. Pure."""
+"""The results and their tables. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from tests.bench.cases import Case
 from tests.bench.usage import Phase
 
-# A share of the CPUs that goes to something else than the stack, from which on the numbers say little of Heat.
+# If other programs use this share of the CPUs, the results say little about Heat.
 _DISTURBED = 0.2
-# Characters of a reason that a table has; the report has all of it.
+# How many characters of a reason a table shows; the report has all of it.
 _SHOWN = 300
 
 
@@ -22,8 +22,8 @@ class Setup:
     Args:
         release: of Heat.
         checks: checksPerStack; 0 is Heat's own pace.
-        engines: how many.
-        share: percent of a core that each engine has; 0 holds nobody back.
+        engines: the number of engines.
+        share: percent of a core for each engine; 0 means no limit.
     """
 
     release: str
@@ -38,19 +38,19 @@ class Setup:
 
 @dataclass(kw_only=True)
 class Row:
-    """A case, and what became of it.
+    """A case and its results.
 
     Args:
-        setup: under which settings.
-        case: which.
-        resources: that were made during its creation.
-        create: its creation; None where that failed.
-        delete: its deletion; None where that failed, or the creation did.
-        alone: seconds of a small stack with nothing beside it, for the shape `beside`.
-        beside: seconds of one while the large stack was created.
-        failed: why it was refused, failed, or was not done in time; "" where it was not.
-        skipped: why it was not tried; "" where it was.
-        errors: lines of the engines' journals that speak of pools, locks, deadlocks or timeouts.
+        setup: the settings.
+        case: the case.
+        resources: how many were created during its creation.
+        create: its creation; None if that failed.
+        delete: its deletion; None if that or the creation failed.
+        alone: seconds of a small stack by itself, for the shape `beside`.
+        beside: seconds of a small stack while the large stack was created.
+        failed: why it was refused, failed, or was not complete in time; "" if it succeeded.
+        skipped: why it was skipped; "" if it was not.
+        errors: lines of the engines' journals about pools, locks, deadlocks or timeouts.
     """
 
     setup: Setup
@@ -72,7 +72,7 @@ class Row:
         }
 
     def line(self) -> str:
-        """For whoever watches the run."""
+        """A line for the progress report."""
         if self.skipped:
             return f"{self.case}: {self.skipped}"
         parts = [
@@ -93,11 +93,11 @@ class Row:
     @property
     def _disturbed(self) -> str:
         others = max((half.others for half in (self.create, self.delete) if half), default=0.0)
-        return f"disturbed: something else had {others:.0%} of the CPUs" if others >= _DISTURBED else ""
+        return f"disturbed: other programs used {others:.0%} of the CPUs" if others >= _DISTURBED else ""
 
     @property
     def note(self) -> str:
-        """What a table says beside the numbers."""
+        """The note beside the numbers in a table."""
         notes = [self.skipped or self.failed[:_SHOWN]]
         if self.alone and not self.beside:
             notes.append("the large stack was complete before a small one was")
@@ -111,15 +111,15 @@ class Row:
         return "; ".join(note for note in notes if note)
 
 
-def from_json(told: Mapping[str, Any]) -> Row:
-    """What `Row.as_json` gave."""
+def from_json(result: Mapping[str, Any]) -> Row:
+    """A row from the result of `Row.as_json`."""
     return Row(
         **{
-            **told,
-            "setup": Setup(**told["setup"]),
-            "case": Case(told["case"]["shape"], tuple(told["case"]["size"])),
-            "create": Phase(**told["create"]) if told["create"] else None,
-            "delete": Phase(**told["delete"]) if told["delete"] else None,
+            **result,
+            "setup": Setup(**result["setup"]),
+            "case": Case(result["case"]["shape"], tuple(result["case"]["size"])),
+            "create": Phase(**result["create"]) if result["create"] else None,
+            "delete": Phase(**result["delete"]) if result["delete"] else None,
         }
     )
 
@@ -130,12 +130,12 @@ def bad(rows: Iterable[Row]) -> bool:
 
 
 def pace(checks: int) -> str:
-    """A pace by its setting."""
+    """The name of a pace, by the setting checksPerStack."""
     return f"checksPerStack {checks}" if checks else "Heat's own pace"
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The tables, ready to be pasted."""
+    """The tables, in Markdown."""
     shapes = [row for row in rows if not row.setup.share]
     held = [row for row in rows if row.setup.share]
     parts = [shape_table(shapes)] if shapes else []
@@ -168,7 +168,7 @@ def shape_table(rows: Sequence[Row]) -> str:
 
 
 def scaling_table(rows: Sequence[Row]) -> str:
-    """Each case by the number of engines, and how much of linear that is."""
+    """Each case by the number of engines, compared with linear scaling."""
     head = (
         "Heat",
         "pace",
@@ -183,7 +183,7 @@ def scaling_table(rows: Sequence[Row]) -> str:
         "",
     )
     body = []
-    # One case after the other, each with all its engines.
+    # Sorted by case, each with all its numbers of engines.
     order = list(dict.fromkeys(map(_series, rows)))
     for row in sorted(rows, key=lambda row: order.index(_series(row))):
         alike = [one for one in rows if _series(one) == _series(row)]
@@ -211,7 +211,7 @@ def scaling_table(rows: Sequence[Row]) -> str:
 
 
 def linear(seconds: Mapping[int, float], row: Row) -> float | None:
-    """How much of linear a number of engines gives: 1 is all of it. None where it, or what to compare with, is missing.
+    """The ratio to linear scaling: 1 is linear. None if a value for the comparison is missing.
 
     Args:
         seconds: by the number of engines.
@@ -225,7 +225,7 @@ def linear(seconds: Mapping[int, float], row: Row) -> float | None:
 
 
 def per_second(row: Row) -> float | None:
-    """Stacks of `many`, and resources of any other case, that were created in a second."""
+    """How many stacks of `many`, or resources of any other case, were created per second."""
     made = row.case.stacks if row.case.shape == "many" else row.case.resources
     return made / row.create.seconds if row.create else None
 
@@ -257,7 +257,7 @@ def _ratio(ratio: float | None) -> str:
 def _table(head: Sequence[str], body: Iterable[Sequence[str]], *, left: Sequence[int]) -> str:
     """A table in Markdown; all but the `left` columns are numbers."""
     rule = [":--" if column in left else "--:" for column in range(len(head))]
-    # A reason may be any text.
+    # A reason may contain any text.
     rows = [[" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in (head, rule, *body)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

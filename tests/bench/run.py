@@ -1,4 +1,4 @@
-"""Measures one case."""
+"""Measure one case."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.bench.report import Row, Setup
 from tests.bench.usage import Watch
 
 PREFIX = "bench-"
-# Small stacks that are made before the large one, and at most beside it.
+# How many small stacks are created before the large one, and at most beside it.
 _ALONE, _BESIDE = 5, 20
 _SMALL_LIMIT = 120.0
 
@@ -27,14 +27,14 @@ class Runner:
     Args:
         heat: the client.
         containers: the stack's hosts, by their containers' ids.
-        limit: seconds that a creation, or a deletion, may take.
+        limit: seconds for one creation or deletion.
     """
 
     def __init__(self, heat: Heat, containers: Mapping[str, str], limit: float) -> None:
         self._heat, self._containers, self._limit = heat, containers, limit
 
     def measure(self, setup: Setup, case: Case) -> Row:
-        """Make a case's stacks and delete them. Nothing of it is left afterwards, as far as Heat lets it go."""
+        """Create a case's stacks and delete them. Nothing is left afterwards, unless Heat fails to delete it."""
         row = Row(setup=setup, case=case, resources=case.resources)
         try:
             if case.shape == "beside":
@@ -47,10 +47,10 @@ class Runner:
         return row
 
     def warm_up(self, stacks: int) -> None:
-        """Engines and APIs that have just started are slower with their first stacks.
+        """Create and delete some stacks: engines and APIs that have just started are slower with their first ones.
 
         Raises:
-            FailedError: no stack can be made.
+            FailedError: creating or deleting a stack failed.
         """
         made = self._heat.create(_named("warm", small(), stacks))
         self._heat.created(made, self._limit)
@@ -58,10 +58,10 @@ class Runner:
         self._heat.deleted(made, self._limit)
 
     def clear(self) -> None:
-        """Delete what earlier cases, or a run that was killed, have left.
+        """Delete the leftovers of earlier cases or of a killed run.
 
         Raises:
-            FailedError: something of it stays.
+            FailedError: a stack cannot be deleted.
         """
         left = self._heat.left(PREFIX)
         self._heat.delete(left)
@@ -85,7 +85,7 @@ class Runner:
         row.delete = watch.stop()
 
     def _beside(self, row: Row) -> None:
-        """The large stack, and small ones beside it, one after the other."""
+        """Create the large stack, and meanwhile small ones, one after the other."""
         alone = [self._small(f"alone-{number}") for number in range(_ALONE)]
         over = threading.Event()
         watch = self._watch()
@@ -107,7 +107,7 @@ class Runner:
         row.delete = watch.stop()
 
     def _small_ones(self, over: threading.Event) -> list[float]:
-        """Seconds of each small stack that was complete before the large one was."""
+        """The seconds of each small stack that was complete before the large one."""
         taken: list[float] = []
         while not over.is_set() and len(taken) < _BESIDE:
             seconds = self._small(f"beside-{len(taken)}")
@@ -129,6 +129,6 @@ class Runner:
 
 
 def _named(what: str, template: dict[str, Any], count: int) -> dict[str, dict[str, Any]]:
-    """So many stacks with names that no stack of another case has."""
+    """Templates by stack names that no other case uses."""
     stem = f"{PREFIX}{re.sub(r'[^a-z0-9]+', '-', what)}-{time.time_ns() // 1_000_000}"
     return {f"{stem}-{number}": template for number in range(count)}

@@ -1,10 +1,10 @@
 """Hold each engine to a fixed share of one CPU core.
 
-On cgroup v2 systemd does that in the container: CPUQuota= of the engine's unit. Where the cpu controller is on cgroup
-v1, a container's systemd has no part in it. There each engine gets a cgroup of this machine's, below `GROUP`, and its
-processes are moved there; other controllers, and systemd, see them where they were.
+On cgroup v2 systemd does that in the container, by CPUQuota= of the engine's unit. On cgroup v1 a container's systemd
+does not control the CPU: there each engine gets a cgroup on this machine, below `GROUP`, and its processes move there.
+For the other controllers and for systemd the processes stay where they were.
 
-    python -m tests.bench.share      # take away what a killed run left
+    python -m tests.bench.share      # remove the leftovers of a killed run
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from tests.e2e.lab import Stack
 from tests.faults.scene import root
 
 GROUP = "heat-scaleout-bench"
-# Microseconds. Short, so that an engine is slow rather than stopped: the kernel's own, 100,000, would stop one that
-# holds a lock for most of a tenth of a second.
+# Microseconds. Short, so that an engine is slow instead of stopped: the kernel's default, 100,000, would stop an engine
+# that holds a lock for most of a tenth of a second.
 PERIOD = 20_000
 _WITHOUT = "Run the benchmark without numbers of engines: ENGINES= make bench"
 _V2 = Path("/sys/fs/cgroup/cgroup.controllers")
 
 
 def controller(mounts: str, v2_controllers: str) -> Path | None:
-    """Where the cpu controller of cgroup v1 is mounted; None where cgroup v2 has it.
+    """Where the cpu controller of cgroup v1 is mounted; None if cgroup v2 has it.
 
     Args:
         mounts: /proc/mounts.
-        v2_controllers: cgroup.controllers of the root of cgroup v2, "" where there is none.
+        v2_controllers: cgroup.controllers of the root of cgroup v2, "" if there is none.
 
     Raises:
         ValueError: there is no cpu controller.
@@ -67,7 +67,7 @@ def v2_place(cgroups: str) -> str:
 
 
 def find_controller() -> Path | None:
-    """Where this machine's cpu controller is, as `controller` tells."""
+    """Where this machine's cpu controller is: see `controller`."""
     return controller((PROC / "mounts").read_text(), _V2.read_text() if _V2.exists() else "")
 
 
@@ -82,7 +82,7 @@ def engines_of(containers: dict[str, str]) -> dict[tuple[str, str], list[Process
 
 @contextmanager
 def shared(stack: Stack, containers: dict[str, str], percent: int) -> Iterator[None]:
-    """Each engine has so many percent of one core meanwhile.
+    """Limit each engine to so many percent of one core.
 
     Args:
         stack: whose engines.
@@ -105,7 +105,7 @@ def shared(stack: Stack, containers: dict[str, str], percent: int) -> Iterator[N
                 stack.on(node, f"systemctl set-property --runtime {unit} CPUQuota={percent}%")
                 held = _V2.parent / v2_place((PROC / str(its_own[0].pid) / "cgroup").read_text()) / "cpu.max"
                 if not held.exists() or held.read_text().startswith("max"):
-                    raise RuntimeError(f"{held} holds nobody back: the container has no cpu controller. {_WITHOUT}")
+                    raise RuntimeError(f"{held} has no effect: the container has no cpu controller. {_WITHOUT}")
         yield
     finally:
         if cpu:
@@ -124,14 +124,14 @@ def _hold(group: Path, pids: list[int], percent: int) -> None:
 
 
 def remove(cpu: Path) -> None:
-    """Take the cgroups away. What still runs in them goes back to its container's."""
+    """Remove the cgroups. Processes that still run in them return to their container's cgroup."""
     top = cpu / GROUP
     if not top.is_dir():
         return
     for group in [*(path for path in top.iterdir() if path.is_dir()), top]:
         for _ in range(20):
             for pid in map(int, (group / "cgroup.procs").read_text().split()):
-                # It may have ended since.
+                # The process may have ended.
                 with suppress(AssertionError, OSError):
                     _write(_home(cpu, pid) / "cgroup.procs", pid)
             with suppress(AssertionError):
@@ -143,7 +143,7 @@ def remove(cpu: Path) -> None:
 
 
 def _home(cpu: Path, pid: int) -> Path:
-    """Where a process was before it was held: its container's first process still is there."""
+    """The cgroup of a process before the limit: its container's first process is still there."""
     while pid > 1:
         place = v1_place((PROC / str(pid) / "cgroup").read_text())
         if not place.startswith(f"/{GROUP}"):

@@ -1,4 +1,4 @@
-"""What the machine's CPUs did: which process of the stack under test used how much, and how much was idle."""
+"""CPU usage: by process of the stack under test, and the machine's idle time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _UNIT = re.compile(r"/([^/\n]+\.service)(?:/|$)", re.MULTILINE)
-# What carries an engine's work: the database, the broker, and Heat's APIs.
+# The units that an engine works with: the database, the broker, and Heat's APIs.
 _CARRIERS = ("mariadb", "mysql", "rabbitmq-server", "heat-api")
 
 
@@ -44,7 +44,7 @@ class Phase:
         engines: CPU seconds of the engines.
         carriers: CPU seconds of the database, the broker and the APIs.
         idle: the idle share of all CPUs of the machine.
-        others: the share that went to what is not in the stack's containers, this client among it.
+        others: the share of everything outside the stack's containers, including this client.
     """
 
     seconds: float
@@ -58,26 +58,26 @@ class Phase:
 
 
 def unit_of(cgroups: str) -> str:
-    """The systemd unit in a process's /proc/PID/cgroup; "" where it is in none."""
+    """The systemd unit in a process's /proc/PID/cgroup; "" if it has none."""
     found = _UNIT.search(cgroups)
     return found[1] if found else ""
 
 
 def kind_of(unit: str) -> str:
-    """Whether a unit is one of the "engines", of the "carriers" of their work, or "" for the rest."""
+    """Whether a unit is one of the "engines" or "carriers"; "" for the rest."""
     if unit.startswith("heat-engine@"):
         return "engines"
     return "carriers" if unit.startswith(_CARRIERS) else ""
 
 
 def cpu_seconds(stat: str) -> float:
-    """What a process has used, from its /proc/PID/stat. Its name may have blanks and brackets in it."""
+    """The CPU seconds of a process, from its /proc/PID/stat. Its name may contain blanks and brackets."""
     fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def times_of(stat: str) -> Times:
-    """What all CPUs have done, from /proc/stat. Time given to guests is in the user's already."""
+    """The times of all CPUs, from /proc/stat. User time already includes guest time."""
     fields = [int(field) / _TICKS for field in stat.split("\n", 1)[0].split()[1:9]]
     return Times(total=sum(fields), idle=fields[3] + fields[4])
 
@@ -97,7 +97,7 @@ def processes(containers: Collection[str]) -> Iterator[Process]:
 
 
 class Watch:
-    """Measures from its making on.
+    """Measure the usage from the creation of this object.
 
     Args:
         containers: the ids of the stack's containers.
@@ -110,7 +110,7 @@ class Watch:
         self._used = self._usage()
 
     def stop(self) -> Phase:
-        """What was used until now."""
+        """The usage until now."""
         seconds = time.monotonic() - self._began
         used, times = self._usage(), times_of((PROC / "stat").read_text())
         total = times.total - self._times.total

@@ -1,4 +1,4 @@
-"""The plugins that are compared: the stand-in always, the real one where it can be had."""
+"""The compared plugins: the stand-in always, the real one if it is available."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Compare = Callable[[Callable[[Plugin], Any]], Any]
 
 
 def _real_plugin() -> Path | str:
-    """The real plugin's binary, or why there is none."""
+    """The real plugin's binary, or the reason why it is missing."""
     user_home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
     for home in (HOME, user_home):
         binary = home / INSTALLED / "pulumi-resource-command"
@@ -48,7 +48,7 @@ def real_or_why() -> Path | str:
 
 @pytest.fixture
 def real(real_or_why: Path | str) -> Path:
-    """The real plugin; a test that asks for it is skipped without."""
+    """The real plugin; a test that needs it is skipped if it is missing."""
     if isinstance(real_or_why, str):
         pytest.skip(real_or_why)
     return real_or_why
@@ -56,7 +56,7 @@ def real(real_or_why: Path | str) -> Path:
 
 @pytest.fixture(scope="session")
 def binaries(stand_in: Path, real_or_why: Path | str) -> dict[str, Path]:
-    """What to compare. Without the real plugin every case still holds the stand-in to what it expects."""
+    """The plugins to compare. Without the real plugin every case still checks the stand-in."""
     return {"stand-in": stand_in} | ({"real": real_or_why} if isinstance(real_or_why, Path) else {})
 
 
@@ -68,13 +68,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
-    """The environment of both plugins. An agent of the user's must not decide what a connection does."""
+    """The environment of both plugins, without the user's ssh-agent, which would affect connections."""
     return {key: value for key, value in os.environ.items() if key != "SSH_AUTH_SOCK"} | {"FROM_OUTSIDE": "yes"}
 
 
 @pytest.fixture
 def start(binaries: dict[str, Path], work: Path, environment: dict[str, str]) -> Iterator[Start]:
-    """Start a plugin for one test alone."""
+    """Start a plugin for one test."""
     started = []
 
     def start(name: str, **more: str) -> Plugin:
@@ -96,7 +96,7 @@ def plugins(binaries: dict[str, Path], work: Path, environment: dict[str, str]) 
 
 @pytest.fixture
 def compare(plugins: dict[str, Plugin]) -> Compare:
-    """Do the same with each plugin; what comes of it must be the same, and is returned."""
+    """Do the same with each plugin, check that the results are equal, and return the result."""
 
     def compare(observe: Callable[[Plugin], Any]) -> Any:
         return compared({name: observe(plugin) for name, plugin in plugins.items()})
@@ -106,7 +106,7 @@ def compare(plugins: dict[str, Plugin]) -> Compare:
 
 @pytest.fixture
 def compare_fresh(binaries: dict[str, Path], start: Start) -> Compare:
-    """The same, each time with a plugin of its own: for what leaves a plugin changed."""
+    """The same with a new plugin each time, for calls that change the plugin's state."""
 
     def compare(observe: Callable[[Plugin], Any]) -> Any:
         return compared({name: observe(start(name)) for name in binaries})
@@ -115,7 +115,7 @@ def compare_fresh(binaries: dict[str, Path], start: Start) -> Compare:
 
 
 def compared(observed: dict[str, Any]) -> Any:
-    """What was observed, once it is seen to be the same."""
+    """The common result, after checking that all results are equal."""
     mine = observed["stand-in"]
     if "real" in observed:
         assert _normal(mine) == _normal(observed["real"]), "the stand-in (left) and the real plugin (right) differ"
@@ -123,7 +123,7 @@ def compared(observed: dict[str, Any]) -> Any:
 
 
 def _normal(value: Any) -> Any:
-    """Without what is different each time: the random part of an ID, a port."""
+    """A result without what differs each time: the random part of an ID, and ports."""
     if isinstance(value, Answer):
         return {key: _normal(item) for key, item in vars(value).items()}
     if isinstance(value, dict):
@@ -137,7 +137,7 @@ def _normal(value: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """An SSH server; tests that ask for it are skipped without."""
+    """An SSH server; tests that need it are skipped if sshd is missing."""
     if BINARY is None:
         pytest.skip("no sshd on this machine: apt install openssh-server")
     server = Sshd(tmp_path_factory.mktemp("sshd"))
@@ -147,6 +147,6 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 
 @pytest.fixture(autouse=True)
 def _clean(work: Path) -> None:
-    """No file that an earlier command made is there."""
+    """Remove the files of earlier commands."""
     for path in work.iterdir():
         path.unlink()

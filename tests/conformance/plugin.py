@@ -21,7 +21,7 @@ from tools.offline.command_provider.properties import Properties, from_wire, to_
 LOCAL = "command:local:Command"
 REMOTE = "command:remote:Command"
 
-# The engine takes as much as this.
+# The engine's own limit.
 _OPTIONS = [("grpc.max_receive_message_length", 400 << 20), ("grpc.absolute_max_metadata_size", 64 << 20)]
 
 
@@ -52,7 +52,7 @@ class _Engine(engine_pb2_grpc.EngineServicer):
 
 @dataclass
 class Answer:
-    """What a call came to: a result, or an error with its gRPC code."""
+    """The outcome of a call: a result, or an error with its gRPC code."""
 
     result: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
@@ -64,7 +64,7 @@ class Answer:
 
 
 class Plugin:
-    """A running plugin, configured as the engine does it."""
+    """A running plugin, configured as the engine configures it."""
 
     def __init__(self, binary: Path, *, environment: Mapping[str, str], directory: Path) -> None:
         self._engine = _Engine()
@@ -212,5 +212,5 @@ def _as_data(message: Any) -> dict[str, Any]:
     return result
 
 
-# Calls that are under way while a test goes on.
+# For calls that run while a test continues.
 in_background = futures.ThreadPoolExecutor(8).submit

@@ -1,4 +1,4 @@
-"""A throw-away SSH server on loopback, for the one user who runs the tests."""
+"""A temporary SSH server on loopback, for the user who runs the tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import asyncssh
 
 from tools.offline.command_provider.properties import Properties
 
-# Debian has it where only root's PATH looks.
+# On Debian sshd is only on root's PATH.
 BINARY = shutil.which("sshd", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key pair: the private one in OpenSSH's format, the public one as a line of authorized_keys."""
+    """A key pair: the private key in OpenSSH's format, the public key as a line of authorized_keys."""
 
     private: str
     public: str
@@ -35,14 +35,14 @@ class Key:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Sshd:
-    """An SSH server that takes one key, and environment variables called ACCEPTED_…"""
+    """An SSH server that accepts one key, and environment variables called ACCEPTED_…"""
 
     def __init__(self, directory: Path) -> None:
         assert BINARY
@@ -50,7 +50,7 @@ class Sshd:
         self.port = free_port()
         self.key = Key.make()
         self.host_key = Key.make()
-        # As root, sshd wants this directory, which systemd makes for it elsewhere.
+        # As root, sshd needs this directory, which systemd usually creates.
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self._write("host_key", self.host_key.private)
@@ -72,7 +72,7 @@ class Sshd:
             line = self._process.stderr.readline()
             said += line
             assert line, f"sshd did not start: {said}"
-        # Nobody reads on; a full pipe would stop it.
+        # Nothing reads the output any more, and a full pipe would block sshd.
         self._drain = subprocess.Popen(["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL)
 
     def _write(self, name: str, text: str) -> Path:
@@ -83,7 +83,7 @@ class Sshd:
 
     @contextlib.contextmanager
     def also(self, key: Key) -> Iterator[None]:
-        """Let another key in for a while."""
+        """Accept another key for a while."""
         self._write("authorized_keys", f"{self.key.public}\n{key.public}")
         yield
         self._write("authorized_keys", self.key.public)
@@ -91,12 +91,12 @@ class Sshd:
     def close(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait()
-        # Connections that a plugin keeps open outlive the server, and their log with them.
+        # Connections that a plugin keeps open outlive the server, and so does their log.
         self._drain.kill()
         self._drain.wait()
 
     def connection(self, **settings: object) -> Properties:
-        """The connection to it, as a program would write it."""
+        """The connection to this server, as a program writes it."""
         return {
             "host": "127.0.0.1",
             "port": float(self.port),

@@ -1,4 +1,4 @@
-"""Cancel: what runs here is killed, what runs on a host is let finish."""
+"""Cancel: a local command is killed, a remote command may finish."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_a_local_command_is_killed(compare_fresh: Compare, work: Path) -> None:
     assert answer.error == 'signal: killed: running "echo begun; echo $$ >mark; exec sleep 600":\nbegun\n'
 
 
-def test_the_stand_in_also_kills_what_a_local_command_started(start: Start, work: Path) -> None:
-    """The real plugin waits for it instead, however long that takes."""
+def test_the_stand_in_also_kills_the_children_of_a_local_command(start: Start, work: Path) -> None:
+    """The real plugin waits for them instead, without limit."""
     plugin = start("stand-in")
     creating = in_background(
         plugin.create, LOCAL, {"create": "(echo $BASHPID; sh -c 'echo $$ >mark; sleep 600; :'); :"}
@@ -41,7 +41,7 @@ def test_the_stand_in_also_kills_what_a_local_command_started(start: Start, work
     _until(lambda: not Path(f"/proc/{pid}/fd").exists() or not os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
 
 
-def test_after_a_cancellation_nothing_local_is_begun(compare_fresh: Compare, work: Path) -> None:
+def test_after_a_cancellation_no_local_command_starts(compare_fresh: Compare, work: Path) -> None:
     def observe(plugin: Plugin) -> str | None:
         plugin.cancel()
         return plugin.create(LOCAL, {"create": "echo >mark"}).error
@@ -50,7 +50,7 @@ def test_after_a_cancellation_nothing_local_is_begun(compare_fresh: Compare, wor
     assert not (work / "mark").exists()
 
 
-def test_a_remote_command_is_let_finish(compare_fresh: Compare, checked: Checked, work: Path) -> None:
+def test_a_remote_command_may_finish(compare_fresh: Compare, checked: Checked, work: Path) -> None:
     script = f">{work}/begun; while ! [ -e {work}/go ]; do sleep 0.05; done; echo finished"
 
     def observe(plugin: Plugin) -> Answer:

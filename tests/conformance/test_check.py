@@ -1,4 +1,4 @@
-"""Check: what is accepted, what is refused and how, defaults and secrets."""
+"""Check: accepted and refused inputs, error messages, defaults and secrets."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_inputs_that_are_refused_still_have_their_secrets_marked(compare: Compar
     assert answer["inputs"]["connection"] == secret({"host": "h", "privateKey": secret("k")})
 
 
-def test_the_stand_in_refuses_what_it_does_not_have(plugins: dict[str, Plugin]) -> None:
+def test_the_stand_in_refuses_what_it_does_not_support(plugins: dict[str, Plugin]) -> None:
     stand_in = plugins["stand-in"]
     failures = stand_in.check(LOCAL, {"assetPaths": ["*"], "archivePaths": ["*"]})["failures"]
     assert [name for name, _ in failures] == ["archivePaths", "assetPaths"]
@@ -273,10 +273,10 @@ def test_the_stand_in_refuses_what_it_does_not_have(plugins: dict[str, Plugin]) 
     assert unknown.error.startswith("Resource 'remote:CopyToRemote' not found")
 
 
-def test_where_the_real_plugin_loses_what_is_unknown_the_stand_in_keeps_it(
+def test_the_stand_in_keeps_unknown_values_that_the_real_plugin_loses(
     plugins: dict[str, Plugin],
 ) -> None:
-    """In a preview alone. The real plugin takes an unknown secret for an empty one, and drops an unknown list."""
+    """Only in a preview: the real plugin treats an unknown secret as empty, and drops an unknown list."""
     given = {"stdin": Marked(secret=True, unknown=True), "interpreter": UNKNOWN}
     assert plugins["stand-in"].check(LOCAL, given)["inputs"] == given
     if "real" in plugins:
@@ -296,5 +296,5 @@ def test_a_changed_provider_configuration_is_the_engines_business(compare: Compa
 
 
 def test_there_is_a_real_plugin_to_compare_with(real: Path) -> None:
-    """Skipped, with the reason, where the stand-in was held to nothing but what the cases expect."""
+    """Skipped, with the reason, if the stand-in was compared only with the expected results."""
     assert real.exists()

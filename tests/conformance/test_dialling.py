@@ -1,4 +1,4 @@
-"""Hosts that do not answer at once, or not at all: attempts, pauses between them, and limits."""
+"""Hosts that answer late or not at all: attempts, pauses between them, and limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["checked"]
 
 
 class Door:
-    """A port in front of an SSH server that hangs up on the first callers."""
+    """A port in front of an SSH server that closes the first connections."""
 
     def __init__(self, closed_for: int, behind: int | None = None) -> None:
         self.calls: list[float] = []
@@ -39,7 +39,7 @@ class Door:
                 return
             self.calls.append(time.monotonic())
             if len(self.calls) <= self._closed_for or self._behind is None:
-                # What the caller sent is read, so that it sees an end and not a reset.
+                # Read what the client has sent, so that it sees the end of the connection and not a reset.
                 caller.shutdown(socket.SHUT_WR)
                 threading.Thread(target=_read_out, args=(caller,), daemon=True).start()
                 continue
@@ -112,7 +112,7 @@ def test_a_refused_connection(compare: Compare, checked: Checked, sshd: Sshd) ->
 
 
 def test_a_name_that_does_not_exist(plugins: dict[str, Plugin], checked: Checked, sshd: Sshd) -> None:
-    """The real plugin also names the resolver that it asked."""
+    """The real plugin also names its resolver."""
     inputs = checked(sshd.connection(host="nowhere.invalid"), create="x")
     for plugin in plugins.values():
         error = plugin.create(REMOTE, inputs).error
@@ -122,7 +122,7 @@ def test_a_name_that_does_not_exist(plugins: dict[str, Plugin], checked: Checked
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port that takes no further connection: its queue is full."""
+    """A port that accepts no further connection, because its queue is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = int(listener.getsockname()[1])
         waiting = []

@@ -87,7 +87,7 @@ def test_a_connection_is_compared_as_a_whole(compare: Compare) -> None:
     assert compare(lambda plugin: _diff(plugin, old, old, REMOTE))["detailedDiff"] == {}
 
 
-def test_an_ignored_change_is_none(compare: Compare) -> None:
+def test_an_ignored_change_does_not_count(compare: Compare) -> None:
     new = {**BASE, "create": "b", "stdin": "c"}
     answer = compare(lambda plugin: _diff(plugin, BASE, new, ignore=["stdin", "create", "nothing"]))
     assert answer["detailedDiff"] == {}

@@ -1,4 +1,4 @@
-"""Create, update and delete of local commands: what is run, with what, and what is kept of it."""
+"""Create, update and delete of local commands: which command runs, with what, and what the state keeps."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_output(compare: Compare, command: str, expected: str) -> None:
 
 
 def test_a_line_as_long_as_the_real_plugin_can_log(compare: Compare) -> None:
-    """A longer one makes the real plugin wait forever, which the stand-in does not imitate."""
+    """A longer line makes the real plugin wait forever, which the stand-in does not imitate."""
     inputs = {"create": "head -c 60000 /dev/zero | tr '\\0' x"}
     assert _outputs(compare(lambda plugin: plugin.create(LOCAL, inputs))) == ("x" * 60000, "")
 
 
-def test_without_create_nothing_is_run(compare: Compare) -> None:
+def test_without_create_nothing_runs(compare: Compare) -> None:
     inputs = {"update": "echo updated", "delete": "echo deleted"}
     assert _outputs(compare(lambda plugin: plugin.create(LOCAL, inputs))) == ("", "")
 
@@ -70,7 +70,7 @@ def test_update_runs_update(compare: Compare) -> None:
     assert answer["properties"] == _state(new, "updated")
 
 
-def test_update_runs_create_where_there_is_no_update(compare: Compare) -> None:
+def test_update_runs_create_if_there_is_no_update(compare: Compare) -> None:
     old, new = {"create": "echo created"}, {"create": "echo again"}
     assert _outputs(compare(lambda plugin: plugin.update(LOCAL, old, _state(old, "created"), new))) == (
         "again",
@@ -114,7 +114,7 @@ def test_delete_without_a_command_does_nothing(compare: Compare, work: Path) -> 
     assert not (work / "mark").exists()
 
 
-def test_reading_repeats_what_is_known(compare: Compare) -> None:
+def test_reading_returns_the_known_state(compare: Compare) -> None:
     inputs = {"create": "echo >mark", "stdin": secret("x")}
     answer = compare(lambda plugin: plugin.read(LOCAL, inputs, _state(inputs, "out")))
     assert (answer["id"], answer["inputs"], answer["properties"]) == (
@@ -124,7 +124,7 @@ def test_reading_repeats_what_is_known(compare: Compare) -> None:
     )
 
 
-# --- what a command is given ---
+# --- the input of a command ---
 
 GIVEN: dict[str, tuple[Properties, str]] = {
     "stdin": ({"create": "cat", "stdin": "a\nb\n"}, "a\nb"),
@@ -191,7 +191,7 @@ def test_delete_has_the_previous_output_too(compare: Compare, work: Path) -> Non
 # --- failures ---
 
 FAILURES: dict[str, tuple[Properties, str]] = {
-    # One stream each: which of two pipes is read first is nobody's to say.
+    # One stream each: the order of two pipes is undefined.
     "a status": ({"create": "echo out; exit 3"}, 'exit status 3: running "echo out; exit 3":\nout\n'),
     "its reason": ({"create": "echo err >&2; exit 3"}, 'exit status 3: running "echo err >&2; exit 3":\nerr\n'),
     "a signal": ({"create": "kill -TERM $$"}, 'signal: terminated: running "kill -TERM $$":\n'),
@@ -247,7 +247,7 @@ def test_a_failed_update_and_a_failed_delete(compare: Compare) -> None:
     )
 
 
-def test_output_that_is_no_text(compare: Compare) -> None:
+def test_output_that_is_not_text(compare: Compare) -> None:
     answer = compare(lambda plugin: plugin.create(LOCAL, {"create": r"printf '\377'", "logging": "none"}))
     assert (answer.code, answer.error) == (
         "INTERNAL",
@@ -257,7 +257,7 @@ def test_output_that_is_no_text(compare: Compare) -> None:
     assert answer.error == "exit status 1: running \"printf '\\\\377'; exit 1\":\n\ufffd"
 
 
-def test_a_state_that_is_none(compare: Compare) -> None:
+def test_an_invalid_state(compare: Compare) -> None:
     answer = compare(lambda plugin: plugin.delete(LOCAL, {"delete": "echo >mark", "bogus": 1.0}))
     assert "failures decoding" in answer.error
     assert "Missing required field 'stdout' on 'local.CommandOutputs'" in answer.error
@@ -284,7 +284,7 @@ def test_a_time_limit(compare: Compare) -> None:
 )
 def test_the_log(compare: Compare, request: pytest.FixtureRequest, logging: str | None, expected: list[str]) -> None:
     name = str(request.node.name)
-    # One after the other: which of two pipes is read first is nobody's to say.
+    # One after the other: the order of two pipes is undefined.
     script = "echo out 1; {0} echo err >&2; {0} echo; printf 'out 2'".format("sleep 0.5;")
 
     def observe(plugin: Plugin) -> Any:
@@ -322,7 +322,7 @@ def test_a_preview_runs_nothing(compare: Compare, work: Path) -> None:
         ({"stdin": UNKNOWN}, False),
         ({"environment": {"A": UNKNOWN}}, False),
         ({"logging": "none"}, False),
-        # A quirk of the real plugin: what was not there before does not count.
+        # A quirk of the real plugin: an input that did not exist before does not count.
         ({"update": "echo b"}, True),
     ],
 )

@@ -3,7 +3,7 @@
 How hosts are waited for is in test_dialling.
 """
 
-# asyncssh gives its servers more than is wanted.
+# asyncssh names the callbacks and their arguments, of which some are unused here.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Checked = Callable[..., Properties]
 
 @pytest.fixture
 def checked(plugins: dict[str, Plugin], sshd: Sshd) -> Checked:
-    """A remote command's inputs, as Check leaves them: to `sshd`, but for what is given."""
+    """A remote command's inputs after Check, with a connection to `sshd` by default."""
 
     def checked(connection: Properties | None = None, **inputs: Any) -> Properties:
         answer = plugins["stand-in"].check(REMOTE, {"connection": connection or sshd.connection(), **inputs})
@@ -82,7 +82,7 @@ def test_only_a_new_connection_runs_it_again(compare: Compare, checked: Checked,
     assert _outputs(compare(lambda plugin: plugin.update(REMOTE, old, _state(old, "before"), new)))[0] == "ran"
 
 
-def test_without_a_command_nothing_is_dialled(compare: Compare, checked: Checked, sshd: Sshd) -> None:
+def test_without_a_command_nothing_connects(compare: Compare, checked: Checked, sshd: Sshd) -> None:
     inputs = checked(sshd.connection(port=float(free_port())), update=None)
     state = _state(inputs, "out")
     assert compare(lambda plugin: plugin.create(REMOTE, inputs)).error is None
@@ -98,7 +98,7 @@ def test_delete_runs_delete(compare: Compare, checked: Checked, work: Path) -> N
     assert compare(observe) == "deleted\n"
 
 
-def test_a_preview_dials_nobody(compare: Compare, checked: Checked, sshd: Sshd) -> None:
+def test_a_preview_does_not_connect(compare: Compare, checked: Checked, sshd: Sshd) -> None:
     inputs = checked(sshd.connection(port=float(free_port())), create="echo x", stdin=UNKNOWN)
     answer = compare(lambda plugin: plugin.create(REMOTE, inputs, preview=True))
     assert answer["properties"] == {**inputs, "stdout": UNKNOWN, "stderr": UNKNOWN}
@@ -150,13 +150,13 @@ FAILURES: dict[str, tuple[str, str]] = {
 
 
 def test_much_stdin_that_is_not_read(compare: Compare, checked: Checked) -> None:
-    """A little goes unnoticed, because it fits on the way."""
+    """A small input goes unnoticed, because it fits into the buffers."""
     assert compare(lambda plugin: plugin.create(REMOTE, checked(create=":", stdin="x"))).error is None
     answer = compare(lambda plugin: plugin.create(REMOTE, checked(create=":", stdin="x" * 9_000_000)))
     assert answer.error == 'EOF: running ":":\n'
 
 
-def test_output_that_is_no_text(compare: Compare, checked: Checked) -> None:
+def test_output_that_is_not_text(compare: Compare, checked: Checked) -> None:
     answer = compare(lambda plugin: plugin.create(REMOTE, checked(create=r"printf '\377'")))
     assert (answer.code, answer.error) == (
         "INTERNAL",
@@ -171,7 +171,7 @@ def test_a_failure(compare: Compare, checked: Checked, command: str, expected: s
     assert answer.error == expected
 
 
-def test_a_refused_variable_is_an_error_and_nothing_is_run(
+def test_a_refused_variable_is_an_error_and_nothing_runs(
     compare: Compare, checked: Checked, work: Path, request: pytest.FixtureRequest
 ) -> None:
     name = str(request.node.name)
@@ -215,7 +215,7 @@ def test_a_time_limit_does_not_end_a_command_that_runs(compare: Compare, checked
 
 
 def test_many_at_once(compare: Compare, checked: Checked, work: Path) -> None:
-    """Each waits for all the others, so they must all be running at the same time."""
+    """Each command waits for all others, so all of them must run at the same time."""
     count = 30
 
     def observe(plugin: Plugin) -> set[str]:
@@ -277,7 +277,7 @@ def test_a_wrong_key(compare: Compare, checked: Checked, sshd: Sshd) -> None:
     )
 
 
-def test_what_is_no_key(compare: Compare, checked: Checked, sshd: Sshd) -> None:
+def test_an_invalid_key(compare: Compare, checked: Checked, sshd: Sshd) -> None:
     assert _error(compare, checked(sshd.connection(privateKey="none"), create="x")) == "ssh: no key found"
 
 
@@ -295,7 +295,7 @@ def test_another_host_key(compare: Compare, checked: Checked, sshd: Sshd, work: 
 
 
 def test_a_host_key_of_another_kind(plugins: dict[str, Plugin], checked: Checked, sshd: Sshd) -> None:
-    """Each says it in its own words."""
+    """Each plugin has its own message."""
     inputs = checked(sshd.connection(hostKey=Key.make("ecdsa-sha2-nistp256").public), create="x")
     why = {
         "stand-in": "host key mismatch",
@@ -307,7 +307,7 @@ def test_a_host_key_of_another_kind(plugins: dict[str, Plugin], checked: Checked
         assert error.startswith(f"after 0 failed attempts: ssh: handshake failed: ssh: {why[name]}")
 
 
-def test_what_is_no_host_key(compare: Compare, checked: Checked, sshd: Sshd) -> None:
+def test_an_invalid_host_key(compare: Compare, checked: Checked, sshd: Sshd) -> None:
     inputs = checked(sshd.connection(hostKey="none"), create="x")
     assert _error(compare, inputs) == "failed to parse host key: ssh: no key found"
 
@@ -317,7 +317,7 @@ def test_what_is_no_host_key(compare: Compare, checked: Checked, sshd: Sshd) -> 
 
 @pytest.fixture
 def agent(sshd: Sshd, tmp_path: Path) -> Iterator[str]:
-    """The path of an agent that has the key of `sshd`."""
+    """The path of an agent with the key of `sshd`."""
     path = tmp_path / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.PIPE)
     assert process.stdout
@@ -336,7 +336,9 @@ def test_an_agent(compare: Compare, checked: Checked, sshd: Sshd, agent: str) ->
     assert _outputs(compare(lambda plugin: plugin.create(REMOTE, inputs)))[0] == "in"
 
 
-def test_a_given_key_comes_before_the_agents(compare: Compare, checked: Checked, sshd: Sshd, agent: str) -> None:
+def test_a_given_key_is_preferred_to_the_agents_keys(
+    compare: Compare, checked: Checked, sshd: Sshd, agent: str
+) -> None:
     inputs = checked(sshd.connection(agentSocketPath=agent, privateKey=Key.make().private), create="echo in")
     assert "attempted methods [none publickey]" in _error(compare, inputs)
 
@@ -351,14 +353,14 @@ def test_the_agent_of_the_environment(
         assert _outputs(start(name, SSH_AUTH_SOCK=agent).create(REMOTE, inputs))[0] == "in"
 
 
-def test_an_agent_that_is_not_there_fails_at_once_whatever_the_key(
+def test_a_missing_agent_fails_at_once_whatever_the_key(
     compare: Compare, checked: Checked, sshd: Sshd, tmp_path: Path
 ) -> None:
     inputs = checked(sshd.connection(agentSocketPath=f"{tmp_path}/none", dialErrorLimit=100.0), create="x")
     assert _error(compare, inputs) == f"dial unix {tmp_path}/none: connect: no such file or directory"
 
 
-# --- passwords, which the SSH server of this machine takes from no one ---
+# --- passwords, which this machine's sshd may not accept ---
 
 
 class _PasswordServer(asyncssh.SSHServer):
@@ -391,7 +393,7 @@ class _PasswordServer(asyncssh.SSHServer):
 
 @pytest.fixture(params=["password", "keyboard-interactive"])
 def password_server(request: pytest.FixtureRequest) -> Iterator[tuple[str, int, list[str]]]:
-    """An SSH server that asks for a password by one method: that, its port, and what it asked for."""
+    """An SSH server that asks for a password by one method: the method, its port, and its questions."""
     asked: list[str] = []
     loop = asyncio.new_event_loop()
 

@@ -1,4 +1,4 @@
-"""Whole runs of the Pulumi CLI: the state that is left, previews, errors, and going from one plugin to the other."""
+"""Whole runs of the Pulumi CLI: the resulting state, previews, errors, and the change from one plugin to the other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.conformance.test_dialling import _until
 CLI = ROOT / ".tools/pulumi/pulumi"
 pytestmark = pytest.mark.skipif(not CLI.exists(), reason=f"no {CLI.relative_to(ROOT)}: run tools/toolchain.sh")
 
-# Makes the resources that resources.json lists; {"secret": …} among their arguments is one.
+# Creates the resources that resources.json lists; {"secret": …} in their arguments marks a secret.
 _PROGRAM = """
 import json
 import pathlib
@@ -56,13 +56,13 @@ Resources = list[tuple[str, str, dict[str, Any], list[str]]]
 
 @dataclass(frozen=True)
 class Stack:
-    """A project with one stack, run with one plugin or another."""
+    """A project with one stack, run with either plugin."""
 
     directory: Path
     homes: dict[str, Path]
 
     def declare(self, resources: Resources) -> None:
-        """Say what the stack is to have."""
+        """Define the resources of the stack."""
         (self.directory / "resources.json").write_text(json.dumps(resources))
 
     def start(self, plugin: str, *arguments: str) -> subprocess.Popen[str]:
@@ -87,7 +87,7 @@ class Stack:
         )
 
     def run(self, plugin: str, *arguments: str, fails: bool = False) -> str:
-        """Run the CLI to its end; what it printed."""
+        """Run the CLI and return its output."""
         process = self.start(plugin, *arguments)
         output, errors = process.communicate(timeout=120)
         assert (process.returncode != 0) == fails, output + errors
@@ -97,14 +97,14 @@ class Stack:
         return self.run(plugin, "up", "--yes", "--skip-preview", "--suppress-progress", *more, fails=fails)
 
     def state(self, plugin: str) -> dict[str, Any]:
-        """The resources in the stack's state, secrets in the clear, by type and name."""
+        """The resources in the stack's state, with secrets in plain text, by type and name."""
         export = json.loads(self.run(plugin, "stack", "export", "--show-secrets"))
         resources = export["deployment"].get("resources", [])
         return {re.sub(".*::conformance::", "", resource["urn"]): _lasting(resource) for resource in resources}
 
 
 def _lasting(resource: dict[str, Any]) -> dict[str, Any]:
-    """What a resource's state has, but for what differs from one run to the next."""
+    """A resource's state, without what differs between runs."""
     kept = {key: item for key, item in resource.items() if key not in {"created", "modified", "provider"}}
     if "command:" in kept["type"] and "id" in kept:
         kept["id"] = re.sub("[0-9a-f]{8}$", "…", kept["id"])
@@ -202,7 +202,7 @@ def test_a_stacks_life_leaves_the_same_state(binaries: dict[str, Path], new_stac
 
 @pytest.mark.parametrize(("one", "other"), [("stand-in", "real"), ("real", "stand-in")])
 @pytest.mark.usefixtures("real")
-def test_a_stack_goes_from_one_plugin_to_the_other(one: str, other: str, new_stack: NewStack, sshd: Sshd) -> None:
+def test_a_stack_changes_from_one_plugin_to_the_other(one: str, other: str, new_stack: NewStack, sshd: Sshd) -> None:
     stack = new_stack()
     stack.declare(_resources(sshd))
     stack.up(one)
@@ -236,7 +236,7 @@ def test_previews_show_the_same(binaries: dict[str, Path], new_stack: NewStack, 
 
 
 def _steps(preview: str) -> dict[str, Any]:
-    """What would be done to each resource, and why."""
+    """The planned step for each resource, and the reason."""
     steps = {}
     for step in json.loads(preview)["steps"]:
         if "pulumi:providers" in step["urn"] or step["op"] in {"create-replacement", "delete-replaced"}:
@@ -253,7 +253,7 @@ def _steps(preview: str) -> dict[str, Any]:
     return steps
 
 
-def test_errors_read_the_same(binaries: dict[str, Path], new_stack: NewStack, sshd: Sshd) -> None:
+def test_errors_are_the_same(binaries: dict[str, Path], new_stack: NewStack, sshd: Sshd) -> None:
     stack_resources: Resources = [
         ("status", "local", {"create": "echo why >&2; exit 3"}, []),
         ("refused", "local", {"create": "true", "logging": "none", "interpreter": ["/no/such"]}, []),

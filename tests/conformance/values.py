@@ -1,4 +1,4 @@
-"""Values with marks, as cases write them."""
+"""Marked values, for the cases."""
 
 from tools.offline.command_provider.properties import Marked, Value
 

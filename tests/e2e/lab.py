@@ -1,4 +1,4 @@
-"""The stack under test, as an operator handles it: by the Pulumi CLI and the container engine."""
+"""The stack under test, as an operator uses it: with the Pulumi CLI and the container engine."""
 
 from __future__ import annotations
 
@@ -83,15 +83,15 @@ class Stack:
         return done.stdout.strip()
 
     def restart(self, *hosts: str) -> None:
-        """Restart hosts at once, as by a power cut, and wait until they are up again."""
+        """Restart hosts without a shutdown, like a power cut, and wait until they are up again."""
         names = [f"heat-{self.name}-{host}" for host in hosts]
         subprocess.run([*engine(), "restart", "--time", "0", *names], check=True, capture_output=True)
         for host in hosts:
-            # A run of the caretaker's may have come too early for the broker.
+            # The system may be degraded: a caretaker run may have started before the broker.
             self.on(host, "timeout 120 systemctl is-system-running --wait", check=False)
 
     def tool(self, action: str) -> Result:
-        """What `make verify` and `make repair` run."""
+        """Run what `make verify` and `make repair` run."""
         began = time.monotonic()
         done = subprocess.run(
             [ROOT / "tools/stack.sh", action, self.name],
@@ -118,7 +118,7 @@ class Stack:
         }
 
     def consumers(self, queue: str = "engine", vhost: str = "heat") -> int:
-        """What the broker says of a queue."""
+        """How many consumers a queue has at the broker."""
         for line in self.on("front", f"rabbitmqctl -q list_queues -p {vhost} name consumers").splitlines():
             name, _, count = line.partition("\t")
             if name == queue:
@@ -127,13 +127,13 @@ class Stack:
 
 
 def connected(clouds_yaml: str, cloud: str = "heat") -> Any:  # openstacksdk's connection
-    """A client by one login of a stack's clouds.yaml, whatever the environment says."""
+    """A client with a login of a stack's clouds.yaml; it ignores the environment."""
     config = openstack.config.OpenStackConfig(config_files=[clouds_yaml], load_envvars=False)
     return openstack.connection.Connection(config=config.get_one(cloud))
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Ask until the answer is true, and return it."""
+    """Wait until the condition is true, and return its value."""
     deadline = time.monotonic() + seconds
     while True:
         if answer := condition():

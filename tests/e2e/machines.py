@@ -1,4 +1,4 @@
-"""Machines that the program did not make: containers, as of any operator who has some."""
+"""Machines that the program did not create: containers that stand for an operator's own hosts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from components.hosts.containers import mac_address
+from components.hosts.subnets import mac_address
 from components.rendering import TEMPLATES, render
 from tests.e2e.lab import ROOT, Stack, engine
 
-# Until a login is possible. The image has no host keys.
+# Wait until a login is possible. The image has no host keys.
 _BOOTED = (
     "set -eu; timeout 60 systemctl is-system-running --wait >/dev/null || true;"
     "ssh-keygen -A; systemctl reset-failed ssh; systemctl restart ssh"
@@ -32,7 +32,7 @@ def container(*words: str) -> str:
 
 
 def key_pair(directory: Path) -> Path:
-    """An operator's private key, with the public one beside it."""
+    """An operator's private key, with the public key beside it."""
     path = directory / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
     return path
@@ -42,12 +42,12 @@ def key_pair(directory: Path) -> Path:
 def machines(
     stack: str, addresses: Mapping[str, str], more: Mapping[str, Sequence[str]] | None = None
 ) -> Iterator[None]:
-    """Hosts by the names of a stack's, on a bridge of their own, with sshd; gone afterwards.
+    """Hosts with the names of a stack's hosts, on a bridge of their own, with sshd; removed afterwards.
 
     Args:
-        stack: whose names they get.
-        addresses: of each, in one /24.
-        more: flags that the container engine gets for some of them.
+        stack: the stack.
+        addresses: the address of each host, all in one /24.
+        more: additional flags for the container engine, for some hosts.
     """
     network = f"heat-{stack}"
     recipe = hashlib.sha256((TEMPLATES / "hosts/containers/image.sh.j2").read_bytes()).hexdigest()

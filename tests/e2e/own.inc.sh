@@ -1,16 +1,16 @@
 # shellcheck shell=sh
-# For runs that make stacks of their own: one run at a time, and nothing left afterwards. Sourced by each run.sh.
+# For test runs with stacks of their own: one run at a time, and no leftovers. Sourced by each run.sh.
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 
-# only_one NAME: one run of this name at a time on a machine, as its stacks' names and subnets are reserved for it.
-# Containers must not inherit the lock, file descriptor 9: they would hold it after a run that was killed.
+# only_one NAME: allow one run of this name at a time on a machine, because its stacks' names and subnets are fixed.
+# Containers must not inherit the lock, file descriptor 9: they would hold it after a killed run.
 only_one() {
     exec 9>"${TMPDIR:-/tmp}/heat-scaleout-$1.lock"
     flock -n 9 || { echo "waiting for another run of $1 on this machine to end"; flock -w 7200 9; }
 }
 
-# sweep_stack STACK SUBNET: take away what there is of a stack, of whatever checkout, whether it is known to Pulumi or not.
+# sweep_stack STACK SUBNET: remove a stack of any checkout, even if Pulumi does not know it.
 sweep_stack() {
     for engine in podman docker; do
         command -v "$engine" >/dev/null || continue

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The end-to-end tests, on containers, bridge and subnet of their own: nothing of a dev stack is touched. Clears away
-# what a killed run left, of whatever checkout, and takes its own away whatever happens.
+# The end-to-end tests: what `make e2e` runs, with containers, a bridge and a subnet of their own, beside any dev stack.
+# Removes the leftovers of a killed run of any checkout first, and its own stacks at the end, even after a failure.
 set -eu
 cd "$(dirname "$0")/../.."
 STACK=e2e
@@ -11,7 +11,7 @@ export STACK
 # shellcheck source=tests/e2e/own.inc.sh
 . tests/e2e/own.inc.sh
 
-# The further stacks have hosts that a test makes and the program does not.
+# The other stacks have hosts that a test creates.
 sweep() {
     sweep_stack "$STACK" "$subnet"
     sweep_stack "$STACK-existing" 10.213.79.0/24

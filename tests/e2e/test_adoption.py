@@ -1,6 +1,6 @@
-"""A single-machine Heat made by hand, scaled out over two more hosts while a client polls it, and put back as it was.
+"""A single-machine Heat set up by hand: scaled out over two more hosts while a client polls it, and restored.
 
-The machine is made by tests/e2e/single_machine/setup.sh, without this program. The tests go on from one another.
+tests/e2e/single_machine/setup.sh sets up the machine, without this program. Each test continues from the one before.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ NETWORK = f"heat-{NAME}"
 ADDRESSES = {"front": "10.213.90.10", "node-1": "10.213.90.11", "node-2": "10.213.90.12"}
 A = ADDRESSES["front"]
 APIS = {"heat-api": (A, 8004), "heat-api-cfn": (A, 8000)}
-# What stands in every secret of the machine and nowhere else.
+# This is part of every secret of the machine and of nothing else.
 MARK = "s3cr3t"
 
 
 class Client(threading.Thread):
-    """Asks an address over and over, on a new connection each time, and keeps what was not answered."""
+    """Polls an address, on a new connection each time, and records requests without an answer."""
 
     def __init__(self, where: tuple[str, int]) -> None:
         super().__init__(daemon=True)
@@ -68,8 +68,8 @@ def login(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hosts(login: Path) -> Iterator[None]:
-    """A, and two bare hosts."""
-    # As root of a real machine has it: who listens can be seen, and HAProxy bind beside it.
+    """Host A and two empty hosts."""
+    # A's root has the capabilities of a real machine's root: to see who listens, and to let HAProxy bind beside it.
     with machines(NAME, ADDRESSES, {"front": ["--cap-add", "SYS_PTRACE"]}):
         for name in ADDRESSES:
             Stack(NAME).on(
@@ -81,8 +81,8 @@ def hosts(login: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def cloud(hosts: None) -> Any:  # noqa: ARG001 # they have to be there
-    """The operator's Heat on A, made by hand, as its client sees it."""
+def cloud(hosts: None) -> Any:  # noqa: ARG001 # the hosts come first
+    """A client of the operator's Heat on A, which was set up by hand."""
     began = time.monotonic()
     there = f"{NETWORK}-front:/root/by-hand/"
     Stack(NAME).on("front", "mkdir -p /root/by-hand")
@@ -108,7 +108,7 @@ def cloud(hosts: None) -> Any:  # noqa: ARG001 # they have to be there
 
 @pytest.fixture(scope="module")
 def stack(cloud: Any, login: Path) -> Stack:  # noqa: ARG001 # A's Heat comes first
-    """A stack that is to scale A's Heat out, all set. tests/e2e/run.sh clears it away."""
+    """A stack configured to scale out A's Heat. tests/e2e/run.sh removes it."""
     subprocess.run([ROOT / "tools/new-stack.sh", NAME], check=True)
     made = Stack(NAME)
     settings: dict[str, Any] = {
@@ -147,7 +147,7 @@ def listening(stack: Stack) -> dict[str, str]:
 
 
 def engines(stack: Stack) -> int:
-    """How many engines the broker counts; this one's virtual host is RabbitMQ's first."""
+    """How many engines the broker counts; A uses RabbitMQ's default virtual host."""
     for line in stack.on("front", "rabbitmqctl -q list_queues name consumers").splitlines():
         name, _, count = line.partition("\t")
         if name == "engine":
@@ -156,10 +156,10 @@ def engines(stack: Stack) -> int:
 
 
 def origin(stack: Stack) -> dict[str, str]:
-    """What must be on A after all as it was before."""
+    """What must be the same on A before and after."""
     looks = {
         "units": "systemctl is-enabled heat-api heat-engine; systemctl is-active heat-api heat-engine",
-        # What packages have brought stays.
+        # Installed packages stay.
         "files": "find /etc/heat /etc/systemd/system /etc/haproxy/haproxy.cfg -type f"
         " -not -path '*/haproxy.service.d/*' 2>/dev/null | sort | xargs sha256sum",
         "listening": "ss -Hltn 'sport = :8004 or sport = :8000' | awk '{print $4}' | sort",
@@ -172,7 +172,7 @@ def origin(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def before(stack: Stack, cloud: Any) -> dict[str, str]:
-    """A as the operator left it, with a stack in it and one that its engine has in work."""
+    """A as the operator left it, with one complete stack and one in progress."""
     begin(cloud, "before", {"type": "OS::Heat::RandomString"})
     completed(cloud, "before")
     begin(
@@ -183,7 +183,9 @@ def before(stack: Stack, cloud: Any) -> dict[str, str]:
     return origin(stack)
 
 
-def test_what_cannot_be_adopted_is_told_at_once_and_no_host_is_changed(stack: Stack, before: dict[str, str]) -> None:
+def test_a_heat_that_cannot_be_adopted_is_reported_at_once_and_no_host_is_changed(
+    stack: Stack, before: dict[str, str]
+) -> None:
     stack.on(
         "front", "printf '[DEFAULT]\\ncolour = blue\\nrpc_response_timeout = 90\\n' >/etc/heat/heat.conf.d/90.conf"
     )
@@ -197,7 +199,7 @@ def test_what_cannot_be_adopted_is_told_at_once_and_no_host_is_changed(stack: St
     for name in ("node-1", "node-2"):
         assert stack.on(name, "ls -d /etc/heat /usr/local/lib/heat-scaleout 2>/dev/null", check=False) == ""
     assert origin(stack) == before
-    # It has been read, and is read again when that is asked for.
+    # A's Heat has been read, and is read again on request.
     stack.set("adoptRevision", 2)
 
 
@@ -235,7 +237,7 @@ def test_heat_is_scaled_out_while_a_client_polls_it(stack: Stack, cloud: Any) ->
     assert listening(stack) == dict.fromkeys(APIS, "haproxy")
     for client in clients:
         assert client.asked > 100
-        # No gap at all: every connection was taken, by the one or by the other.
+        # No gap at all: either the old or the new proxy accepted every connection.
         assert client.failed == []
     print("\n".join(gaps := re.findall(r"\S+ was [\d.]+ s without an answer at most; .*", result.text)))
     assert {gap.partition(" ")[0] for gap in gaps if "; 0 of " in gap} == {f"{A}:8004", f"{A}:8000"}
@@ -276,11 +278,11 @@ def test_the_original_apis_do_not_start_again_by_themselves(stack: Stack) -> Non
     assert stack.on("front", "systemctl is-enabled heat-api") == "enabled"
 
 
-def test_the_original_engine_makes_room_when_told_and_comes_back(stack: Stack) -> None:
+def test_the_original_engine_stops_on_request_and_comes_back(stack: Stack) -> None:
     stack.set("keepOriginalEngine", "false")
     stack.up()
     assert stack.on("front", "systemctl is-active heat-engine", check=False) == "inactive"
-    wait_for(lambda: engines(stack) == 2, "the engines of the nodes, and no other")
+    wait_for(lambda: engines(stack) == 2, "only the engines of the nodes")
     stack.set("keepOriginalEngine", "true")
     stack.up()
     assert stack.on("front", "systemctl is-active heat-engine") == "active"
@@ -304,7 +306,7 @@ def test_destroy_puts_the_machine_back_as_it_was_with_all_its_stacks(
     for node in ("node-1", "node-2"):
         assert stack.on(node, "systemctl list-units --plain --no-legend 'heat-*@*'") == ""
         assert stack.on(node, f"grep -rl {MARK} /etc/heat || true") == ""
-    wait_for(lambda: engines(stack) == 1, "the machine's own engine, and no other")
+    wait_for(lambda: engines(stack) == 1, "only the machine's own engine")
     assert {one.name for one in cloud.orchestration.stacks()} == {"before", "slow", "meanwhile", "scaled"}
     begin(cloud, "after", {"type": "OS::Heat::RandomString"})
     completed(cloud, "after")

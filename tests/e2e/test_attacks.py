@@ -1,6 +1,6 @@
-"""What clients do that mean harm, and what an API that hangs costs the others. Bounded in connections and in time.
+"""Malicious clients, and the effect of an API that hangs. The attacks are limited in connections and in time.
 
-Before test_dev_stack.py, which takes the stack down.
+Runs before test_dev_stack.py, which destroys the stack.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from tests.e2e.lab import Stack, engine, wait_for
 
 API, CFN = 8004, 8000
-# No honest client waits as long as an API that is taken down would have it wait (70 s), nor as long as one byte a
+# An honest client waits less than a stopping API could make it wait (70 s), and less than an attack at one byte per
 # second takes.
 PATIENCE = 15
 WORKER = "$(cat /proc/$(systemctl show --property MainPID --value heat-api@8004)/task/*/children | tr -d ' ')"
@@ -26,7 +26,7 @@ FORM = "Content-Type: application/x-www-form-urlencoded"
 
 
 class Client:
-    """Requests as they are written, from this machine."""
+    """Sends raw requests from this machine."""
 
     def __init__(self, stack: Stack, cloud: Any) -> None:
         self.stack = stack
@@ -42,9 +42,9 @@ class Client:
     def ask(
         self, *lines: str, method: str = "GET", path: str = "/", body: bytes = b"", port: int = API, host: str = ""
     ) -> tuple[int, bytes]:
-        """Status and body of the answer; 0 where the connection is closed without one."""
+        """The status and body of the answer; 0 if the connection closes without an answer."""
         with self.connect(head(*lines, method=method, path=path), port, host) as connection:
-            # What is too large is answered before all of it has been sent.
+            # A request that is too large is answered before all of it has been sent.
             with contextlib.suppress(OSError):
                 connection.sendall(body)
             answer = b""
@@ -54,7 +54,7 @@ class Client:
         return int(answer.split(b" ", 2)[1]) if answer else 0, answer.partition(b"\r\n\r\n")[2]
 
     def honest(self) -> None:
-        """Both APIs answer: one by way of an engine, one as it does without a signature."""
+        """Check that both APIs answer: one through an engine, the other with its error for a missing signature."""
         assert self.ask(self.token, path=f"{self.path}?limit=1")[0] == 200
         status, body = self.ask(path="/v1/", port=CFN)
         assert (status, b"IncompleteSignature" in body) == (400, True)
@@ -90,7 +90,7 @@ def test_bodies_that_come_byte_by_byte_hold_no_api(client: Client, count: int) -
                 connection.sendall(b"{")
             client.honest()
             time.sleep(0.5)
-        # Each is cut off, by the time that a whole request may take.
+        # Each connection is closed after the time limit for a whole request.
         assert set(answered(sent)) == {408}
 
 
@@ -102,7 +102,7 @@ def test_headers_that_do_not_end_hold_nothing(client: Client) -> None:
 
 
 def memory(stack: Stack, node: str) -> int:
-    """MB that the worker of a CFN API has had at most."""
+    """The peak memory of a CFN API's worker, in MB."""
     worker = WORKER.replace("heat-api@8004", "heat-api-cfn@8000")
     return int(stack.on(node, f"sed -n 's/^VmHWM:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/{worker}/status")) // 1024
 
@@ -119,12 +119,12 @@ def test_what_is_too_large_is_refused_before_an_api_reads_it(client: Client) -> 
         assert list(answered([connection])) == [413]
     chunks = b"%x\r\n%s\r\n" % (1000000, b"a" * 1000000) * 3
     assert client.ask("Transfer-Encoding: chunked", method="POST", body=chunks)[0] == 413
-    # One of them with its headers was 150 MB more.
+    # Without the limit, one such request with its headers took 150 MB.
     assert all(after - ago < 50 for ago, after in zip(before, most(), strict=True))
 
 
-def test_the_largest_template_still_comes_through(client: Client) -> None:
-    # As a form has it, where each of its characters is escaped.
+def test_the_largest_template_is_accepted(client: Client) -> None:
+    # In a form, where each of its characters is escaped.
     body = b"Action=ValidateTemplate&TemplateBody=" + b"%20" * 524288
     assert client.ask(FORM, f"Content-Length: {len(body)}", method="POST", path="/v1/", body=body, port=CFN)[0] == 400
     value = json.dumps({"template": {"heat_template_version": "2018-08-31", "description": "d" * 500000}}).encode()
@@ -133,7 +133,7 @@ def test_the_largest_template_still_comes_through(client: Client) -> None:
     assert client.ask(*lines, method="POST", path=path, body=value)[0] == 200
 
 
-def test_a_large_token_gets_keystones_word_and_one_too_large_the_proxys(client: Client) -> None:
+def test_keystone_answers_a_large_token_and_the_proxy_one_that_is_too_large(client: Client) -> None:
     for length, status in ((20000, 401), (30000, 401), (40000, 431)):
         assert client.ask(f"X-Auth-Token: {'t' * length}", path=client.path)[0] == status
 
@@ -145,15 +145,15 @@ CLAIMS = (
 STATE = ("X_Haproxy_Server_State: DOWN 0/2; scur=0/0", "X-Haproxy-Server-State: DOWN 0/2; scur=0/0")
 
 
-def test_what_clients_say_of_themselves_changes_nothing(client: Client) -> None:
+def test_forwarded_headers_of_clients_are_ignored(client: Client) -> None:
     usual = client.ask()
     assert b'"http://heat.example' in usual[1]
     for claim in CLAIMS:
         assert client.ask(claim) == usual, claim
 
 
-def test_an_api_believes_the_proxy_alone(client: Client) -> None:
-    """Asked on its own host, which no firewall keeps out."""
+def test_an_api_trusts_only_the_proxy(client: Client) -> None:
+    """The test asks from the API's own host, which no firewall blocks."""
     stack = client.stack
     address = next(node["address"] for node in stack.outputs()["nodes"] if node["name"] == "node-2")
     ask = "curl --silent --noproxy '*' --output /dev/null --write-out '%{http_code}'"
@@ -188,7 +188,7 @@ def test_no_log_has_a_signature(client: Client) -> None:
 
 
 def serving(client: Client) -> str:
-    """The node whose ReST API the proxy has this machine's requests go to."""
+    """The node whose ReST API gets this machine's requests from the proxy."""
     client.ask(path="/which-api-is-it")
     line = "journalctl --unit haproxy --output cat | grep which-api-is-it | tail -n 1"
     told = wait_for(lambda: client.stack.on("front", line, check=False), "the request in the log")
@@ -201,7 +201,7 @@ MASTER = "$(systemctl show --property MainPID --value heat-api@8004)"
 def _signal(name: str, pids: str) -> Callable[[Stack, str], None]:
     def act(stack: Stack, node: str) -> None:
         stack.on(node, f"kill -{name} {pids}")
-        # A thread stops when it has its next turn.
+        # A thread stops when it is scheduled next.
         states = f"for pid in {pids}; do cat /proc/$pid/task/*/stat; done | sed 's/.*) //' | cut -c 1 | sort -u"
         wait_for(lambda: (stack.on(node, states) == "T") == (name == "STOP"), f"SIG{name} in {pids}")
 
@@ -223,27 +223,27 @@ HUNG = {
 
 
 @pytest.mark.parametrize("what", HUNG)
-def test_an_api_that_hangs_is_left_and_a_get_gets_another_one(client: Client, what: str) -> None:
+def test_the_proxy_leaves_an_api_that_hangs_and_sends_a_get_to_another_one(client: Client, what: str) -> None:
     stop, go_on = HUNG[what]
     node = serving(client)
     stop(client.stack, node)
     try:
-        # This one is under way when the proxy finds out. No engine has a part in it, as that may be paused as well.
+        # This request is in progress when the proxy notices. It needs no engine, which may be paused as well.
         posted = client.connect(head(client.token, "Content-Length: 2", method="POST", path=client.path) + b"{}")
         assert client.ask()[0] == 300
         with posted:
-            # It is not sent twice: what became of it nobody knows.
+            # It is not sent twice, because its outcome is unknown.
             assert list(answered([posted])) == [502]
         assert client.ask()[0] == 300
         assert serving(client) != node
     finally:
         go_on(client.stack, node)
-    wait_for(lambda: serving(client) == node, "the API back", 120)
+    wait_for(lambda: serving(client) == node, "the API to be back", 120)
 
 
 @pytest.fixture
 def trusted(client: Client) -> Iterator[str]:
-    """This machine's address in the hosts' network, which is trusted."""
+    """This machine's address in the hosts' network, as a trusted proxy."""
     told = subprocess.run(["ip", "-o", "route", "get", client.front], capture_output=True, text=True, check=True).stdout
     own = told.split(" src ")[1].split()[0]
     client.stack.set("haproxy.trustedProxies[0]", own)
@@ -254,7 +254,7 @@ def trusted(client: Client) -> Iterator[str]:
 
 
 @pytest.mark.usefixtures("trusted")
-def test_behind_a_trusted_proxy_links_are_what_it_says(client: Client) -> None:
+def test_behind_a_trusted_proxy_links_follow_its_headers(client: Client) -> None:
     said = ("X-Forwarded-Proto: https", "X-Forwarded-Host: cloud.example", "X-Forwarded-For: 203.0.113.7")
     assert b'"https://cloud.example' in client.ask(*said)[1]
     assert b'"https://heat.example' in client.ask(said[0])[1]
@@ -263,7 +263,7 @@ def test_behind_a_trusted_proxy_links_are_what_it_says(client: Client) -> None:
         not in client.ask(*said, "X_Forwarded_Host: evil", "X-Forwarded-Prefix: /evil", "Forwarded: host=evil")[1]
     )
     address = client.stack.outputs()["heat_api_url"]
-    # Another host's word is still none.
+    # Headers of another host are still ignored.
     told = client.stack.on("node-1", f"curl --silent --noproxy '*' --header 'X-Forwarded-Proto: https' {address}/")
     assert '"http://' in told
     assert "https" not in told

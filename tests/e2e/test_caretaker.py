@@ -1,4 +1,4 @@
-"""What an engine that dies leaves behind, and the caretaker. Before test_dev_stack.py, which takes the stack down."""
+"""Recovery and cleanup after dead engines. Runs before test_dev_stack.py, which destroys the stack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.lab import Stack, wait_for
 
 NODES = ("node-1", "node-2")
 UNIT = "/etc/systemd/system/heat-caretaker@.service"
-# How long the resource takes that the engine dies of.
+# How long the resource takes during which the engine dies.
 SECONDS = 30
 
 
@@ -22,7 +22,7 @@ def waiting(**seconds: int) -> dict[str, Any]:
 
 
 def template(**seconds: int) -> dict[str, Any]:
-    """A resource before the one that takes its time, and one after it."""
+    """A slow resource, with a resource before it and one after it."""
     resources = {
         "first": waiting(),
         "slow": waiting(**seconds) | {"depends_on": "first"},
@@ -49,7 +49,7 @@ GROUP = {
 
 
 def run(stack: Stack, task: str, *, grace: int = 180, days: int = 90) -> str:
-    """A run on node-1 as its timer starts it, but for these numbers; what it says."""
+    """Run a task on node-1 as its timer does, with these numbers; its output."""
     words = f"s///; s/%i/{task}/; s/--grace=[0-9]*/--grace={grace}/; s/--days=[0-9]*/--days={days}/; p"
     told = stack.on("node-1", f"cd / && exec runuser -u heat -- $(sed -n '/^ExecStart=/{{{words}}}' {UNIT}) 2>&1")
     print(told)
@@ -57,7 +57,7 @@ def run(stack: Stack, task: str, *, grace: int = 180, days: int = 90) -> str:
 
 
 def counted(stack: Stack, name: str, *nodes: str) -> float:
-    """A counter, of these nodes or over all."""
+    """A counter, summed over these nodes or over all."""
     told = [stack.on(node, "cat /var/lib/heat/caretaker/*.prom || true") for node in nodes or NODES]
     lines = [line.rpartition(" ") for text in told for line in text.splitlines()]
     return sum(float(number) for found, _, number in lines if found == f"heat_caretaker_{name}")
@@ -70,42 +70,42 @@ def records(stack: Stack, query: str) -> list[list[str]]:
 
 
 def in_work(stack: Stack) -> set[str]:
-    """The stacks of which an engine holds a resource, and those that they are in."""
+    """The stacks with a resource that an engine works on, and their parents."""
     query = "select stack.id, stack.owner_id from resource join stack on stack.id = resource.stack_id"
     return {one for row in records(stack, f"{query} where resource.engine_id is not null") for one in row}
 
 
 def states(stack: Stack) -> dict[str, str]:
-    """Every stack by its id, deleted ones as well."""
+    """The state of every stack by its id, including deleted ones."""
     return {one: f"{action}_{status}" for one, action, status in records(stack, "select id, action, status from stack")}
 
 
 def who_cleans(stack: Stack) -> str:
-    """Have every node start at the same moment, as the timers do; the one that had the run."""
+    """Start the task on every node at the same moment, as the timers do; the node that did the work."""
     runs = 'runs_total{task="clean"}'
     ask = "systemctl is-active heat-caretaker@clean"
     before = {node: counted(stack, runs, node) for node in NODES}
     for node in NODES:
         stack.on(node, "systemctl start --no-block heat-caretaker@clean")
     wait_for(lambda: counted(stack, runs) > sum(before.values()), "a run")
-    wait_for(lambda: {stack.on(node, ask, check=False) for node in NODES} == {"inactive"}, "both are done")
+    wait_for(lambda: {stack.on(node, ask, check=False) for node in NODES} == {"inactive"}, "both to finish")
     after = {node: counted(stack, runs, node) - before[node] for node in NODES}
     assert sorted(after.values()) == [0, 1]
     return max(after, key=lambda node: after[node])
 
 
-def test_every_node_has_the_timers_and_one_of_them_does_the_work(stack: Stack) -> None:
+def test_every_node_has_the_timers_and_one_node_does_the_work(stack: Stack) -> None:
     for node in NODES:
         listed = stack.on(node, "systemctl list-timers --no-legend 'heat-caretaker@*'").splitlines()
         tasks = {line.rpartition("heat-caretaker@")[2] for line in listed}
         assert tasks == {"rescue.service", "clean.service", "purge.service"}
     first = who_cleans(stack)
-    # What a node has seen in one run is of use to it in the next.
+    # The node that did one run also does the next, because it has seen the stacks before.
     assert who_cleans(stack) == first
     assert [node for node in NODES if counted(stack, 'leads{task="clean"}', node)] == [first]
 
 
-def test_stacks_whose_engine_was_killed_are_rescued_and_one_that_is_well_is_let_be(stack: Stack, cloud: Any) -> None:
+def test_stacks_whose_engine_was_killed_are_rescued_and_a_healthy_one_is_left_alone(stack: Stack, cloud: Any) -> None:
     heat = cloud.orchestration
     kinds = {"update": template(update=SECONDS), "delete": template(delete=SECONDS)}
     made = {kind: heat.create_stack(name=f"rescue-{kind}", template=kinds[kind]) for kind in kinds}
@@ -115,26 +115,26 @@ def test_stacks_whose_engine_was_killed_are_rescued_and_one_that_is_well_is_let_
     heat.delete_stack(made["delete"])
     made["create"] = heat.create_stack(name="rescue-create", template=template(create=SECONDS))
     made["nested"] = heat.create_stack(name="rescue-nested", template=GROUP)
-    wait_for(lambda: {one.id for one in made.values()} <= in_work(stack), "all of them in work", SECONDS)
-    # A stack of which nothing but its name is there yet when the engine, the only one, is killed with its worker.
+    wait_for(lambda: {one.id for one in made.values()} <= in_work(stack), "all of them in progress", SECONDS)
+    # This stack has only its name when the only engine is killed with its worker.
     made["unbegun"] = heat.create_stack(name="rescue-unbegun", template=template())
     stack.on("node-1", "systemctl kill --signal KILL --kill-whom all heat-engine@1")
     killed = time.monotonic()
     wait_for(lambda: stack.consumers() == 1, "the engine is back", 30)
     made["well"] = heat.create_stack(name="rescue-well", template=template(create=2 * SECONDS))
-    wait_for(lambda: made["well"].id in in_work(stack), "another one in work")
+    wait_for(lambda: made["well"].id in in_work(stack), "another one in progress")
 
     wanted = {kind: f"{kind.upper() if kind in kinds else 'CREATE'}_COMPLETE" for kind in made}
 
-    def whole() -> bool:
+    def complete() -> bool:
         found = states(stack)
         if {kind: found[one.id] for kind, one in made.items()} == wanted:
             return True
         run(stack, "rescue", grace=1)
         return False
 
-    wait_for(whole, f"{wanted}", 120)
-    print(f"all of them whole {time.monotonic() - killed:.1f} s after the engine was killed")
+    wait_for(complete, f"{wanted}", 120)
+    print(f"all of them complete {time.monotonic() - killed:.1f} s after the engine was killed")
     assert counted(stack, "stacks_rescued_total") >= len(made) - 1
     assert counted(stack, 'resources_triggered_total{reason="dead_engine"}') >= len(made) - 2
     assert counted(stack, "errors_total") == counted(stack, "stacks_left") == 0
@@ -149,28 +149,28 @@ def test_stacks_whose_engine_was_killed_are_rescued_and_one_that_is_well_is_let_
         heat.wait_for_delete(made[kind], interval=0.5, wait=90)
 
 
-def test_a_stack_whose_engine_lives_and_has_forgotten_it_is_rescued(stack: Stack, cloud: Any) -> None:
-    """The database refused to write what became of a resource: its lock stays, and its engine does something else."""
+def test_a_stack_that_its_living_engine_has_dropped_is_rescued(stack: Stack, cloud: Any) -> None:
+    """The database refused to store the result of a resource: its lock stays, while its engine does other work."""
     heat = cloud.orchestration
     before = counted(stack, 'resources_triggered_total{reason="idle_lock"}')
     made = heat.create_stack(name="rescue-forgotten", template=template(create=4))
-    wait_for(lambda: made.id in in_work(stack), "it is in work")
+    wait_for(lambda: made.id in in_work(stack), "the stack in progress")
     began = stack.on("node-1", "date +%s")
     stack.on("front", "mariadb --execute 'set global read_only = 1'")
     try:
         asked = f"journalctl --unit heat-engine@1 --since @{began} --output cat | grep -c 'read-only option'"
-        wait_for(lambda: int(stack.on("node-1", asked, check=False)) > 2, "what the engine wrote was refused", 30)
+        wait_for(lambda: int(stack.on("node-1", asked, check=False)) > 2, "the engine's write to be refused", 30)
     finally:
         stack.on("front", "mariadb --execute 'set global read_only = 0'")
-    # The same engine works on this one all the time.
+    # The same engine works on this stack all the time.
     well = heat.create_stack(name="rescue-busy", template=template(create=SECONDS))
-    wait_for(lambda: well.id in in_work(stack), "another one in work")
+    wait_for(lambda: well.id in in_work(stack), "another one in progress")
 
-    def whole() -> bool:
+    def complete() -> bool:
         run(stack, "rescue")
         return states(stack)[made.id] == "CREATE_COMPLETE"
 
-    wait_for(whole, "it goes on", 60)
+    wait_for(complete, "the stack to complete", 60)
     assert counted(stack, 'resources_triggered_total{reason="idle_lock"}') == before + 1
     heat.wait_for_status(well, status="CREATE_COMPLETE", failures=["CREATE_FAILED"], interval=0.5, wait=2 * SECONDS)
     failed = "select stack_id from event where resource_status = 'FAILED'"
@@ -181,7 +181,7 @@ def test_a_stack_whose_engine_lives_and_has_forgotten_it_is_rescued(stack: Stack
         heat.wait_for_delete(one, interval=0.5, wait=90)
 
 
-def test_without_an_engine_clients_are_told_so_at_once(stack: Stack, cloud: Any) -> None:
+def test_without_an_engine_clients_get_a_503_at_once(stack: Stack, cloud: Any) -> None:
     outputs = stack.outputs()
     stacks = f"{outputs['heat_api_url']}/v1/{cloud.session.get_project_id()}/stacks"
 
@@ -195,19 +195,19 @@ def test_without_an_engine_clients_are_told_so_at_once(stack: Stack, cloud: Any)
     assert status(stacks)[0] == 200
     stack.on("node-1", "systemctl stop heat-engine@1")
     try:
-        wait_for(lambda: status(stacks)[0] == 503, "the ReST API says so", 60)
+        wait_for(lambda: status(stacks)[0] == 503, "503 from the ReST API", 60)
         assert "No heat-engine is listening" in json.loads(status(stacks)[1])["error"]["message"]
         cfn = f"{outputs['heat_cfn_url']}?Action=ListStacks"
-        wait_for(lambda: status(cfn)[0] == 503, "the CFN API says so")
+        wait_for(lambda: status(cfn)[0] == 503, "503 from the CFN API")
         assert "<Code>ServiceUnavailable</Code>" in status(cfn)[1]
-        # The proxy has both of them up, and they tell of their versions.
+        # Both are UP in the proxy, and they list their versions.
         assert status(f"{outputs['heat_api_url']}/")[0] == 300
         listed = cloud.session.get(f"{outputs['haproxy_stats_url']};csv", authenticated=False).text
         states = [line.split(",")[17] for line in listed.splitlines() if "_api_proxy,node-" in line]
         assert set(states) == {"UP"}, listed
     finally:
         stack.on("node-1", "systemctl start heat-engine@1")
-    wait_for(lambda: status(stacks)[0] == 200, "requests go on")
+    wait_for(lambda: status(stacks)[0] == 200, "requests to succeed")
 
 
 def test_deleted_stacks_are_purged_by_their_age(stack: Stack) -> None:

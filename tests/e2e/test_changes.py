@@ -1,4 +1,4 @@
-"""Changes that do not come about, or must wait. Before test_dev_stack.py, which takes the stack down."""
+"""Changes that fail or have to wait. Runs before test_dev_stack.py, which destroys the stack."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tests.e2e.lab import Stack, wait_for
 
 NODES = ("node-1", "node-2")
 DROPIN = "/etc/systemd/system/heat-engine@.service.d/sabotage.conf"
-# A resource whose creation takes longer than an engine is given.
+# The creation of a resource takes longer than an engine has to stop.
 SECONDS, GIVEN = 120, 20
 
 
 def limits(stack: Stack) -> set[str]:
-    """What the processes have for rpc_response_timeout."""
+    """The values of rpc_response_timeout in the processes' files."""
     lines = [stack.on(node, "grep -h ^rpc_response_timeout /etc/heat/processes/*/heat.conf") for node in NODES]
     return {line for told in lines for line in told.splitlines()}
 
 
 @pytest.fixture
 def sabotaged(stack: Stack) -> Any:
-    """The engine of the first node does not start with the changed option, and its neighbours would."""
+    """Only the first node's engine does not start with the changed option."""
     check = "! grep -q rpc_response_timeout.=.61 /etc/heat/processes/%p@%i/heat.conf"
     dropin = f'[Service]\nExecStartPre=/bin/sh -c "{check}"\n'
     stack.on("node-1", f"mkdir -p {DROPIN.rpartition('/')[0]} && cat >{DROPIN}", stdin=dropin)
@@ -32,14 +32,14 @@ def sabotaged(stack: Stack) -> Any:
 
 
 @pytest.mark.usefixtures("sabotaged")
-def test_a_change_that_its_first_process_does_not_bear_stops_there(stack: Stack) -> None:
+def test_a_change_that_breaks_its_first_process_stops_there(stack: Stack) -> None:
     before = stack.pids()
     stack.pulumi("config", "set", "--path", "timeouts.rpcResponse", "61")
     failed = stack.up(check=False)
     assert failed.code != 0
     assert "heat-engine@1 on node-1" in failed.text
     assert "runs again with what it had before, and so do those whose turn had not come" in failed.text
-    # What is wanted is in place, and nobody reads it; nor does one that dies now.
+    # The new file is in place, but no process reads it, not even one that restarts now.
     assert "= 61" in stack.on("node-2", "grep ^rpc_response_timeout /etc/heat/heat.conf")
     assert limits(stack) == {"rpc_response_timeout = 60"}
     after = stack.pids()
@@ -52,13 +52,13 @@ def test_a_change_that_its_first_process_does_not_bear_stops_there(stack: Stack)
     assert limits(stack) == {"rpc_response_timeout = 60"}
 
 
-def test_the_next_up_goes_on(stack: Stack) -> None:
+def test_the_next_up_continues(stack: Stack) -> None:
     stack.up()
     assert limits(stack) == {"rpc_response_timeout = 61"}
     stack.pulumi("config", "rm", "--path", "timeouts.rpcResponse")
 
 
-def test_an_engine_that_is_to_go_is_not_cut_off_from_its_work(stack: Stack, cloud: Any) -> None:
+def test_an_engine_that_is_removed_finishes_its_work(stack: Stack, cloud: Any) -> None:
     stack.set("engines", 2)
     stack.pulumi("config", "set", "--path", "timeouts.engineGraceful", str(GIVEN))
     stack.up()
@@ -67,14 +67,16 @@ def test_an_engine_that_is_to_go_is_not_cut_off_from_its_work(stack: Stack, clou
     template = {"heat_template_version": "2018-08-31", "resources": resources}
     began = time.monotonic()
     made = cloud.orchestration.create_stack(name="at-work", template=template)
-    wait_for(lambda: len([*cloud.orchestration.resources(made)]) == len(resources), "every resource in work")
+    wait_for(lambda: len([*cloud.orchestration.resources(made)]) == len(resources), "every resource in progress")
     stack.set("engines", 1)
     told = stack.up(check=False)
     assert time.monotonic() - began < SECONDS, "too slow a machine: the work was done before the engine had to go"
     assert told.code != 0
     assert "heat-engine@1 on node-2" in told.text
     assert "at-work" in told.text
-    done = wait_for(lambda: cloud.orchestration.get_stack(made).status.endswith("COMPLETE"), "the stack", 2 * SECONDS)
+    done = wait_for(
+        lambda: cloud.orchestration.get_stack(made).status.endswith("COMPLETE"), "the stack to complete", 2 * SECONDS
+    )
     assert done
     stack.up()
     assert stack.on("node-2", "systemctl is-active heat-engine@1", check=False) != "active"

@@ -1,6 +1,6 @@
-"""The bundled control plane under clients that mean it no good, its units, and the way back from an upgrade.
+"""The bundled control plane: malicious clients, its units, and the upgrade from a version without a proxy.
 
-Attacks are bounded: as many connections as said, for as long as an honest client needs for its logins.
+Attacks are limited: to the given number of connections, and to the time that an honest client needs for its logins.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import yaml
 from tests.e2e.lab import Stack, wait_for
 
 PORT = 5000
-# The units of this project that run on each host; %i stands for whatever instance there is.
+# The units of this project that run on each host; %i stands for any instance.
 UNITS = r"^(heat-(engine|api|api-cfn|caretaker)@[^.]*|keystone|keystone-proxy)\.service$"
 MOST_EXPOSED = 2.5
-# What one address may have open at once: templates/control_plane/keystone-proxy.cfg.j2.
+# How many connections one address may have: templates/control_plane/keystone-proxy.cfg.j2.
 OF_ONE_ADDRESS = 64
 LARGEST_BODY = 114688
 
@@ -37,7 +37,7 @@ def front(stack: Stack) -> str:
 
 
 class Keystone:
-    """Keystone, by a member's login."""
+    """Keystone, with a member's login."""
 
     def __init__(self, stack: Stack) -> None:
         self.address = front(stack)
@@ -47,7 +47,7 @@ class Keystone:
         self.login = json.dumps({"auth": {"identity": identity}}).encode()
 
     def ask(self, path: str = "/v3", body: bytes | None = None, **headers: str) -> tuple[int, str]:
-        """One request on a connection of its own: status and body."""
+        """Send one request on a new connection. Returns status and body."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         given = {
             "Content-Type": "application/json",
@@ -70,7 +70,7 @@ def keystone(stack: Stack) -> Keystone:
 
 
 class Slow(threading.Thread):
-    """A client that begins a request and sends a byte of it now and then; one that is sent away comes again."""
+    """A client that starts a request and sends it byte by byte; it reconnects when the server closes the connection."""
 
     def __init__(self, address: str, start: bytes, over: threading.Event) -> None:
         super().__init__(daemon=True)
@@ -104,7 +104,7 @@ def attack(address: str, count: int, start: bytes) -> Iterator[None]:
 
 
 def token(keystone: Keystone, login: dict[str, Any]) -> str:
-    """Log in, and give the token."""
+    """Log in, and return the token."""
     body = json.dumps({"auth": login}).encode()
     url = f"http://{keystone.address}:{PORT}/v3/auth/tokens"
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
@@ -113,13 +113,13 @@ def token(keystone: Keystone, login: dict[str, Any]) -> str:
 
 
 def password(user: str, word: str, domain: str, scope: dict[str, Any]) -> dict[str, Any]:
-    """A login by name and password; `scope` is what for."""
+    """A login by name and password, for a scope."""
     named = {"name": user, "password": word, "domain": {"name": domain}}
     return {"identity": {"methods": ["password"], "password": {"user": named}}, "scope": scope}
 
 
-def test_requests_at_once_are_each_judged_by_their_own_token(stack: Stack, keystone: Keystone) -> None:
-    """A member makes trusts, which wants a project's token, while another's token is of a domain, as an engine's is."""
+def test_each_of_several_requests_is_authorised_by_its_own_token(stack: Stack, keystone: Keystone) -> None:
+    """A member creates trusts with a project's token, while others use a domain's token, as engines do."""
     auth = yaml.safe_load(Path(stack.outputs()["clouds_yaml"]).read_text())["clouds"]["heat"]["auth"]
     project = {"project": {"name": auth["project_name"], "domain": {"name": auth["project_domain_name"]}}}
     member = token(keystone, password(auth["username"], auth["password"], auth["user_domain_name"], project))
@@ -167,16 +167,16 @@ HALF_A_HEADER = b"GET /v3 HTTP/1.1\r\nHost: k\r\nX-Slow: "
     [(4, SLOW_BODY), (20, SLOW_CHUNKS), (50, HALF_A_HEADER)],
     ids=["four slow POSTs", "twenty slow POSTs of unknown length", "fifty half-sent headers"],
 )
-def test_slow_clients_do_not_keep_others_from_logging_in(keystone: Keystone, count: int, start: bytes) -> None:
-    """Each login has 30 s; before there was a proxy none was answered for as long as the attack went on."""
+def test_slow_clients_do_not_prevent_other_logins(keystone: Keystone, count: int, start: bytes) -> None:
+    """Each login has 30 s. Without the proxy Keystone answered no login during the attack."""
     with attack(keystone.address, count, start):
         assert [keystone.logs_in() for _ in range(5)] == [True] * 5
 
 
-def test_more_connections_than_one_address_may_have_do_not_reach_the_deployments_own_hosts(
+def test_the_limit_of_connections_for_one_address_does_not_affect_the_deployments_own_hosts(
     stack: Stack, keystone: Keystone
 ) -> None:
-    """The attacker's address is full; a node, which is another one, logs in all the same."""
+    """The attacker's address has reached its limit; a node has another address and can log in."""
     ask = f"curl -s -o /dev/null -w '%{{http_code}}' --noproxy '*' -m 30 http://{keystone.address}:{PORT}/v3"
     python = (
         "import urllib.request as u; o = u.build_opener(u.ProxyHandler({}));"
@@ -187,7 +187,7 @@ def test_more_connections_than_one_address_may_have_do_not_reach_the_deployments
 
 
 def answer(address: str, request: bytes) -> bytes:
-    """What comes back of a request that is sent as it is, until the other side closes."""
+    """Send a raw request, and return everything until the other side closes the connection."""
     with socket.create_connection((address, PORT), 30) as connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request)
@@ -198,39 +198,39 @@ def answer(address: str, request: bytes) -> bytes:
         return got
 
 
-def test_a_request_that_is_not_sent_within_seconds_is_ended(keystone: Keystone) -> None:
+def test_a_request_that_takes_too_long_to_send_is_ended(keystone: Keystone) -> None:
     for start in (SLOW_BODY, SLOW_CHUNKS, HALF_A_HEADER):
         began = time.monotonic()
         assert answer(keystone.address, start).startswith(b"HTTP/1.1 408 ")
         assert time.monotonic() - began < 30  # 10 s for the headers and 10 s for the body are allowed
 
 
-def test_a_body_above_keystones_own_limit_is_refused_whether_its_length_is_told_or_not(keystone: Keystone) -> None:
+def test_a_body_above_keystones_own_limit_is_refused_with_and_without_a_content_length(keystone: Keystone) -> None:
     large = b" " * (LARGEST_BODY + 1)
     head = b"POST /v3/auth/tokens HTTP/1.1\r\nHost: k\r\nContent-Type: application/json\r\n"
     told = head + b"Content-Length: %d\r\n\r\n" % (150 * 1024**2)
     assert answer(keystone.address, told).startswith(b"HTTP/1.1 413 ")
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(large) + large + b"\r\n0\r\n\r\n"
-    # The proxy closes a connection on which more is on its way, and the answer may be lost with it.
+    # The proxy closes the connection while data still arrives, and the answer may be lost with it.
     assert answer(keystone.address, chunked)[:13] in (b"HTTP/1.1 413 ", b"")
     padded = keystone.login + b" " * (LARGEST_BODY - len(keystone.login))
     assert keystone.ask("/v3/auth/tokens", padded)[0] == 201
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-Host", "X_Forwarded_Host", "X-Forwarded-Proto", "X_Forwarded_Proto"])
-def test_what_a_client_says_of_itself_is_not_believed(keystone: Keystone, name: str) -> None:
+def test_identity_headers_of_clients_are_ignored(keystone: Keystone, name: str) -> None:
     request = f"GET /v3 HTTP/1.1\r\nHost: {keystone.address}:{PORT}\r\n{name}: https\r\nConnection: close\r\n\r\n"
     links = json.loads(answer(keystone.address, request.encode()).partition(b"\r\n\r\n")[2])["version"]["links"]
     assert [link["href"] for link in links] == [f"http://{keystone.address}:{PORT}/v3/"]
 
 
-def test_keystone_itself_listens_on_loopback_alone(stack: Stack, keystone: Keystone) -> None:
+def test_keystone_itself_listens_only_on_loopback(stack: Stack, keystone: Keystone) -> None:
     listening = stack.on("front", f"ss -Hltn 'sport = :{PORT}' | awk '{{print $4}}' | sort").splitlines()
     assert sorted(listening) == sorted([f"127.0.0.1:{PORT}", f"{keystone.address}:{PORT}"])
 
 
 def test_clients_wait_while_keystone_restarts(stack: Stack, keystone: Keystone) -> None:
-    """The proxy tries again until Keystone listens, and Keystone answers when it has been loaded."""
+    """The proxy retries until Keystone listens, and Keystone answers once it is loaded."""
     stack.on("front", "systemctl restart --no-block keystone")
     assert [keystone.ask()[0] for _ in range(3)] == [200] * 3
 
@@ -238,7 +238,7 @@ def test_clients_wait_while_keystone_restarts(stack: Stack, keystone: Keystone) 
 def test_no_secret_that_a_client_sends_is_logged(stack: Stack, keystone: Keystone) -> None:
     mark = "s3cr3t-in-a-request"
     keystone.ask(f"/v3/users?password={mark}", X_Auth_Token=mark)
-    # A request that fails is logged, without what it said.
+    # A failed request is logged without its body.
     answer(keystone.address, SLOW_BODY.replace(b"/v3/auth/tokens", f"/v3/auth/tokens?{mark}".encode()) + mark.encode())
     log = wait_for(
         lambda: re.search(r".*POST /v3/auth/tokens 408.*", stack.on("front", "journalctl -u keystone-proxy -o cat")),
@@ -269,13 +269,13 @@ def units(stack: Stack, host: str) -> list[str]:
         "systemctl list-units --all --plain --no-legend --type service,timer | cut -d ' ' -f 1;"
         " systemctl list-unit-files --no-legend --type service | cut -d ' ' -f 1",
     ).splitlines()
-    # A caretaker's service runs seldom; its timer tells that there is one.
+    # The caretaker's services run rarely; their timers show that they exist.
     names = {name.replace(".timer", ".service") for name in listed}
     return sorted(name for name in names if re.match(UNITS, name) and "@." not in name)
 
 
 @pytest.mark.parametrize("host", ["front", "node-1", "node-2"])
-def test_every_unit_of_the_project_is_confined_and_has_a_limit_of_memory(stack: Stack, host: str) -> None:
+def test_every_unit_of_the_project_is_sandboxed_and_has_a_memory_limit(stack: Stack, host: str) -> None:
     found = units(stack, host)
     kinds = {name.partition("@")[0].removesuffix(".service") for name in found}
     assert kinds >= (
@@ -289,12 +289,12 @@ def test_every_unit_of_the_project_is_confined_and_has_a_limit_of_memory(stack: 
     for unit in [*found, *(["mariadb", "rabbitmq-server", "memcached", "haproxy"] if host == "front" else [])]:
         limit = stack.on(host, f"systemctl show --property MemoryMax --value '{unit}'")
         assert limit.isdigit(), (unit, limit)
-        # What the kernel ends is started again.
+        # systemd restarts a process that the kernel has killed.
         if "caretaker" not in unit:
             assert stack.on(host, f"systemctl show --property Restart --value '{unit}'") != "no", unit
 
 
-def test_a_limit_of_memory_reaches_what_runs_without_a_restart_of_the_database(stack: Stack) -> None:
+def test_a_changed_memory_limit_applies_without_a_restart_of_the_database(stack: Stack) -> None:
     before = main_pid(stack, "mariadb")
     stack.set("memory.database", "3G")
     stack.up()
@@ -302,15 +302,15 @@ def test_a_limit_of_memory_reaches_what_runs_without_a_restart_of_the_database(s
     assert main_pid(stack, "mariadb") == before
 
 
-def test_a_control_plane_from_before_the_proxy_gives_its_port_to_it(stack: Stack, keystone: Keystone) -> None:
-    """Keystone listens on the address itself, as it did; the next `up` puts the proxy there."""
+def test_a_control_plane_without_a_proxy_hands_its_port_to_the_proxy(stack: Stack, keystone: Keystone) -> None:
+    """Keystone listens on the address itself, as in earlier versions; the next `up` starts the proxy there."""
     stack.on(
         "front",
         "set -eu; systemctl disable --now keystone-proxy; cd /etc/keystone;"
         f" sed -i 's/^http-socket.*/http-socket = {keystone.address}:{PORT}/; /^ch[a-z]*-socket/d' keystone-uwsgi.ini;"
         " systemctl restart keystone",
     )
-    wait_for(keystone.logs_in, "Keystone answers by itself")
+    wait_for(keystone.logs_in, "Keystone to answer without the proxy")
     refused: list[Any] = []
     over = threading.Event()
 

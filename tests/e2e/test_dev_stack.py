@@ -1,4 +1,4 @@
-"""The dev stack, from nothing to nothing, as an operator and their clients use it. The tests go on from one another."""
+"""The dev stack, from creation to deletion, as operators and clients use it. Each test continues the one before."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ import pytest
 from botocore.utils import parse_timestamp
 from heatclient.client import Client as HeatClient
 
-from components.remote import framed
-from tests.e2e.lab import ROOT, Stack, engine, wait_for
+from components.remote import add_length_header
+from tests.e2e.lab import ROOT, Result, Stack, engine, wait_for
 
 WAIT = 120
 
@@ -48,6 +48,18 @@ def completed(cloud: Any, stack: Any, status: str = "CREATE_COMPLETE") -> Any:
     return cloud.orchestration.wait_for_status(stack, status=status, failures=[failed], interval=0.5, wait=WAIT)
 
 
+def named(preview: Result) -> set[str]:
+    """The resources that a preview would create, by their names."""
+    return set(re.findall(r"(?m)^ *\+ +command:remote:Command +(\S+) +create\b", preview.text))
+
+
+def test_a_preview_of_an_empty_stack_names_every_process(stack: Stack, first_preview: Result) -> None:
+    units = [(process["node"], process["unit"].replace("@", "-")) for process in stack.outputs()["processes"]]
+    assert named(first_preview) >= {f"{node}-{unit}" for node, unit in units}
+    assert " to create" in first_preview.text
+    assert "Traceback" not in first_preview.text
+
+
 def test_the_outputs_say_what_runs_where(stack: Stack) -> None:
     outputs = stack.outputs()
     assert {node["name"] for node in outputs["nodes"]} == {"front", "node-1", "node-2"}
@@ -62,8 +74,8 @@ def test_the_outputs_say_what_runs_where(stack: Stack) -> None:
     assert stack.consumers() == 1
 
 
-def test_the_bridge_keeps_its_address_when_containers_come_and_go(stack: Stack) -> None:
-    """By the kernel's word for an address that was set: NET_ADDR_SET. It takes one of a port's otherwise."""
+def test_the_bridge_keeps_its_mac_address_when_containers_come_and_go(stack: Stack) -> None:
+    """The kernel reports NET_ADDR_SET (3) for a fixed address; otherwise a bridge takes one of its ports' addresses."""
     assert Path(f"/sys/class/net/{stack.bridge()}/addr_assign_type").read_text().strip() == "3"
 
 
@@ -73,12 +85,12 @@ def test_a_second_up_changes_nothing(stack: Stack) -> None:
     assert stack.pids() == before
 
 
-# What is for clients and operators; sshd is on each host.
+# The ports for clients and operators; sshd is on each host.
 FOR_CLIENTS = {"front": {22, 5000, 8000, 8004, 8404}, "node-1": {22}, "node-2": {22}}
 
 
 def listening(stack: Stack, host: str) -> set[tuple[str, int, str]]:
-    """Protocol, port and address of every socket of a host that others might reach."""
+    """The protocol, port and address of every socket of a host that other hosts might reach."""
     found = set()
     for line in stack.on(host, "ss -Hltun").splitlines():
         protocol, _, _, _, local, *_ = line.split()
@@ -96,8 +108,8 @@ def refused(address: str, port: int) -> bool:
     return False
 
 
-def test_an_address_outside_the_plan_reaches_what_is_for_clients_and_nothing_else(stack: Stack) -> None:
-    """This machine's own address on the bridge is none of the plan's."""
+def test_an_address_outside_the_plan_reaches_only_the_ports_for_clients(stack: Stack) -> None:
+    """This machine's own address on the bridge is not in the plan."""
     addresses = {node["name"]: node["address"] for node in stack.outputs()["nodes"]}
     for host, address in addresses.items():
         found = listening(stack, host)
@@ -106,7 +118,7 @@ def test_an_address_outside_the_plan_reaches_what_is_for_clients_and_nothing_els
         assert ports >= FOR_CLIENTS[host]
         assert {port for port in ports if not refused(address, port)} == FOR_CLIENTS[host]
         assert ports > FOR_CLIENTS[host], "nothing here is closed"
-    # A node is a client of the control plane, and of no other node.
+    # A node may connect to the control plane, and to no other node.
     reach = "python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)' {} {}"
     for port in (3306, 5672, 11211):
         stack.on("node-1", reach.format(addresses["front"], port))
@@ -115,16 +127,16 @@ def test_an_address_outside_the_plan_reaches_what_is_for_clients_and_nothing_els
         assert "ConnectionRefusedError" in stack.on("node-2", reach.format(addresses["node-1"], port), check=False)
 
 
-def test_the_firewall_is_back_after_a_restart_of_a_host_and_touches_nobody_else_s_rules(stack: Stack) -> None:
+def test_the_firewall_survives_a_restart_of_a_host_and_leaves_other_tables_alone(stack: Stack) -> None:
     (address,) = [node["address"] for node in stack.outputs()["nodes"] if node["name"] == "node-2"]
     subprocess.run([*engine(), "restart", f"heat-{stack.name}-node-2"], capture_output=True, check=True)
     wait_for(lambda: stack.on("node-2", "systemctl is-active heat-api@8004", check=False) == "active", "node-2", WAIT)
     wait_for(lambda: ("tcp", 8004, address) in listening(stack, "node-2"), "the API", WAIT)
     assert refused(address, 8004)
-    # Of the firewall that a distribution has, whose file begins by emptying every table.
+    # The file of the distribution's firewall starts by emptying every table.
     for what in ("start nftables; systemctl restart", "reload"):
         stack.on("node-2", f"systemctl {what} nftables")
-        wait_for(lambda: refused(address, 8004), "the firewall again")
+        wait_for(lambda: refused(address, 8004), "the firewall to be back")
     stack.on("node-2", "systemctl stop nftables && systemctl start heat-scaleout-firewall")
     stack.on("node-2", "nft add table inet others && systemctl reload heat-scaleout-firewall")
     assert stack.on("node-2", "nft list tables") == "table inet others\ntable inet heat_scaleout"
@@ -153,13 +165,13 @@ def test_a_stack_is_created_and_deleted_by_python_heatclient(cloud: Any) -> None
 
 @pytest.fixture
 def cloudformation(stack: Stack, cloud: Any) -> Any:
-    """The CFN API by boto3, with EC2 credentials of the client's own user."""
+    """The CFN API with boto3, with EC2 credentials of the client's own user."""
     answer = cloud.session.post(
         f"/users/{cloud.session.get_user_id()}/credentials/OS-EC2",
         json={"tenant_id": cloud.session.get_project_id()},
         endpoint_filter={"service_type": "identity", "interface": "public"},
     ).json()["credential"]
-    # boto3 cannot parse the "None" that Heat has for what has not happened.
+    # boto3 cannot parse Heat's "None" for times that are not set.
     core = botocore.session.get_session()
     core.get_component("response_parser_factory").set_parser_defaults(
         timestamp_parser=lambda text: None if text == "None" else parse_timestamp(text)
@@ -175,7 +187,7 @@ def cloudformation(stack: Stack, cloud: Any) -> Any:
 
 
 def test_a_project_s_member_reads_and_deletes_stacks_by_boto3(cloud: Any, cloudformation: Any) -> None:
-    # With a timeout, as boto3 takes no "None" for a number of minutes either.
+    # With a timeout, because boto3 does not accept "None" for a number of minutes either.
     made = cloud.orchestration.create_stack(name="cfn", template=random_strings(1), timeout_mins=10)
     completed(cloud, made)
     listed = cloudformation.list_stacks()["StackSummaries"]
@@ -216,6 +228,9 @@ def test_a_wait_condition_is_signalled_through_its_signed_url(stack: Stack, clou
 def test_engines_go_from_one_to_four_and_those_that_stay_are_not_touched(stack: Stack) -> None:
     before = stack.pids()
     stack.set("engines", 4)
+    preview = stack.pulumi("preview")
+    started = {"node-2-heat-engine-1", "node-1-heat-engine-2", "node-2-heat-engine-2"}
+    assert {name for name in named(preview) if not name.endswith("-conf")} == started
     began = time.monotonic()
     stack.up()
     print(f"four engines after {time.monotonic() - began:.1f} s")
@@ -295,7 +310,7 @@ def test_a_process_that_cannot_start_is_named_with_its_host_and_its_log(stack: S
     finally:
         stack.on("node-1", "pkill -f 'http.server 8024'", check=False)
         taken.wait(timeout=10)
-    # The others were left alone, and the next up goes on from there.
+    # The other processes were left alone, and the next up continues from there.
     after = stack.pids()
     assert {key: after[key] for key in before} == before
     stack.up()
@@ -303,7 +318,7 @@ def test_a_process_that_cannot_start_is_named_with_its_host_and_its_log(stack: S
     stack.up()
 
 
-def test_a_wrong_setting_is_refused_with_what_to_type_before_anything_is_touched(stack: Stack) -> None:
+def test_a_wrong_setting_is_refused_with_what_to_type_before_anything_is_changed(stack: Stack) -> None:
     stack.set("enginez", 4)
     stack.set("engines", 0)
     refused = stack.up(check=False)
@@ -323,7 +338,7 @@ def test_an_option_that_heat_does_not_know_never_reaches_a_process(stack: Stack)
     told = stack.on(
         "node-1",
         "heat-scaleout put /etc/heat/heat.conf 0644 root:root /opt/heat/27.0.1/check-options",
-        stdin=framed("[DEFAULT]\nsql_connection = mysql://nowhere\n"),
+        stdin=add_length_header("[DEFAULT]\nsql_connection = mysql://nowhere\n"),
         check=False,
     )
     assert "DEFAULT/sql_connection" in told
@@ -339,7 +354,7 @@ def test_a_configuration_that_haproxy_warns_of_is_not_taken(stack: Stack) -> Non
     stack.on(
         "front",
         "heat-scaleout put /etc/haproxy/haproxy.cfg 0644 root:root haproxy -c -q -dW -f && exit 1 || exit 0",
-        stdin=framed(warned),
+        stdin=add_length_header(warned),
     )
     assert stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg") == before
 
@@ -359,12 +374,12 @@ def test_the_nodes_use_the_token_cache(stack: Stack, cloud: Any) -> None:
     assert hits() >= before + 4
 
 
-def test_what_the_apis_keep_of_tokens_in_the_cache_can_not_be_read(stack: Stack, cloud: Any) -> None:
-    """Beside it stands what Keystone keeps there for itself: oslo.cache has no encryption."""
+def test_the_tokens_that_the_apis_cache_are_encrypted(stack: Stack, cloud: Any) -> None:
+    """Keystone's own entries in the cache are not: oslo.cache has no encryption."""
     list(cloud.orchestration.stacks())
     front = stack.outputs()["nodes"][0]["address"]
     entries = json.loads(stack.on("front", f"python3 - {front}", stdin=_CACHED))
-    # oslo.cache names its entries by a digest of 40 digits, and pickles them.
+    # oslo.cache pickles its entries, under keys of 40 hexadecimal digits.
     tokens = {key: value for key, value in entries.items() if not re.fullmatch("[0-9a-f]{40}", key)}
     assert tokens
     for key, value in tokens.items():
@@ -401,7 +416,7 @@ print(cache.makefile().read())
 
 
 def secrets_of(stack: Stack) -> list[str]:
-    """Every secret of the stack in plain text, by Pulumi's own means."""
+    """Every secret of the stack in plain text, from Pulumi."""
     state = json.loads(stack.pulumi("stack", "export", "--show-secrets").text)
     found = [
         resource["outputs"]["stdout"]["plaintext"].strip('"')
@@ -423,7 +438,7 @@ def test_no_secret_is_in_plain_state_on_a_command_line_or_in_a_log(stack: Stack)
         assert not any(secret in seen for secret in secrets), host
 
 
-def test_what_holds_secrets_is_for_its_owner_alone(stack: Stack) -> None:
+def test_files_with_secrets_are_readable_only_by_their_owners(stack: Stack) -> None:
     for node in ("node-1", "node-2"):
         assert stack.on(node, "stat -c '%a %U:%G' /etc/heat/secrets.conf") == "640 root:heat"
     secrets = secrets_of(stack)
@@ -451,29 +466,29 @@ def test_heat_runs_as_its_own_user_without_privileges(stack: Stack) -> None:
 def test_a_process_that_is_killed_comes_back(stack: Stack) -> None:
     engines, before = stack.consumers(), stack.pids()["node-1", "heat-engine@1"]
     stack.on("node-1", f"kill -9 {before}")
-    wait_for(lambda: stack.pids()["node-1", "heat-engine@1"] not in ("0", before), "a new engine", 20)
+    wait_for(lambda: stack.pids()["node-1", "heat-engine@1"] not in ("0", before), "the engine to restart", 20)
     wait_for(lambda: stack.consumers() == engines, "as many consumers as before")
 
 
-def test_nothing_that_heats_user_can_write_leads_root_elsewhere(stack: Stack) -> None:
-    """An API is told to leave, and what it has read is known, in directories that its user cannot change."""
+def test_no_symlink_of_heats_user_misleads_root(stack: Stack) -> None:
+    """The marks of a draining API and the digests of its files are in directories that its user cannot change."""
     looks = "find /run/heat-scaleout /etc/heat /usr/local/lib/heat-scaleout ! -type l"
     for node in ("node-1", "node-2"):
         assert stack.on(node, f"runuser -u heat -- {looks} -writable 2>/dev/null", check=False) == ""
         assert stack.on(node, f"{looks} ! -user root") == ""
         assert "down" not in stack.on(node, "ls /run/heat-scaleout/*")
-    # The API finds its mark all the same: its health check says so, and the mark goes with its next start.
+    # The API still finds its mark: its health check shows that, and its next start removes the mark.
     mark = "/run/heat-scaleout/heat-api@8004/down"
     status = "curl -s -o /dev/null -w '%{http_code}' http://$(hostname -I | tr -d ' '):8004/healthcheck"
     assert stack.on("node-2", status) == "200"
     stack.on("node-2", f"touch {mark}")
     assert stack.on("node-2", status) != "200"
     stack.on("node-2", "systemctl restart heat-api@8004")
-    wait_for(lambda: stack.on("node-2", status) == "200", "the API is back")
+    wait_for(lambda: stack.on("node-2", status) == "200", "the API to be back")
     assert stack.on("node-2", f"ls {mark} 2>/dev/null", check=False) == ""
 
 
-def test_after_a_restart_of_its_hosts_all_is_known_to_be_as_it_was_left(stack: Stack, cloud: Any) -> None:
+def test_after_a_restart_of_its_hosts_verify_finds_no_differences(stack: Stack, cloud: Any) -> None:
     engines = stack.consumers()
     stack.restart("front", "node-1")
     wait_for(lambda: stack.consumers() == engines, "every engine is back", WAIT)
@@ -482,7 +497,7 @@ def test_after_a_restart_of_its_hosts_all_is_known_to_be_as_it_was_left(stack: S
     stack.up("--expect-no-changes")
     before = stack.pids()
     proxy = stack.on("front", "systemctl show --property MainPID --value haproxy")
-    # Each script by which a service is seen to, once more: none finds anything to be done, nor a port to be another's.
+    # Every script of a service runs again: none finds anything to do, and none finds its port taken.
     stack.set("generation", 2)
     stack.up()
     assert stack.pids() == before
@@ -506,7 +521,7 @@ def test_a_host_that_has_lost_the_program_is_named_with_what_to_type(stack: Stac
     assert "type: make repair STACK=" in failed.text
 
 
-def test_a_changed_option_restarts_what_reads_it_and_nothing_else(stack: Stack) -> None:
+def test_a_changed_option_restarts_only_the_processes_that_read_it(stack: Stack) -> None:
     before = stack.pids()
     stack.set("apiThreads", 4)
     stack.up()
@@ -530,7 +545,7 @@ def test_a_node_comes_and_goes_while_the_others_run_on(stack: Stack, cloud: Any)
     assert re.findall(r"10\.[\d.]+", let_in) == ["10.213.78.11", "10.213.78.12"]
     made = cloud.orchestration.create_stack(name="after", template=random_strings(1))
     gone(cloud, completed(cloud, made))
-    wait_for(lambda: stack.consumers() == 2, "the engines that stay, and no other")
+    wait_for(lambda: stack.consumers() == 2, "only the engines that stay")
 
 
 def test_a_node_whose_messaging_options_differ_is_named_with_the_option(stack: Stack) -> None:
@@ -549,7 +564,7 @@ def test_a_node_whose_messaging_options_differ_is_named_with_the_option(stack: S
     stack.up()
 
 
-def test_a_host_with_another_key_is_not_talked_to(stack: Stack) -> None:
+def test_a_host_with_another_key_is_refused(stack: Stack) -> None:
     stack.on(
         "node-2",
         "cp -p /etc/ssh/ssh_host_ed25519_key /root/kept && rm /etc/ssh/ssh_host_ed25519_key"
@@ -569,12 +584,12 @@ def restarted(before: dict[tuple[str, str], str], after: dict[tuple[str, str], s
 
 
 def read_by(stack: Stack, node: str, unit: str, option: str) -> str:
-    """The value of an option for a process: of the files that it reads, the last one counts."""
+    """The value of an option for a process: the last of its files wins."""
     files = " ".join(f"/etc/heat/processes/{unit}/{name}.conf" for name in ("heat", "secrets", "process"))
     return stack.on(node, f"cat {files} | sed -n 's/^{option} = //p' | tail -n 1")
 
 
-def test_an_option_reaches_the_processes_that_it_is_for_and_restarts_no_other(stack: Stack) -> None:
+def test_an_override_reaches_its_processes_and_restarts_no_other(stack: Stack) -> None:
     before, key = stack.pids(), "an-hmac-key-of-the-tests"
     stack.set("options.kinds.heat-engine.DEFAULT.client_retry_limit", 5)
     stack.set("options.nodes.node-2.DEFAULT.max_resources_per_stack", 1100)
@@ -597,7 +612,7 @@ def test_an_option_reaches_the_processes_that_it_is_for_and_restarts_no_other(st
     assert stack.on("node-2", f"find /etc/heat -type f -perm /o=r -exec grep -l {key} {{}} +", check=False) == ""
 
 
-def test_an_option_that_cannot_be_is_refused_before_anything_is_touched(stack: Stack) -> None:
+def test_an_invalid_override_is_refused_before_anything_is_changed(stack: Stack) -> None:
     wrong = {
         "options.all.DEFAULT.max_stacks": "Heat 27.0.1 does not know it (did you mean max_stacks_per_tenant?)",
         "options.all.DEFAULT.rpc_response_timeout": "this program sets it, from timeouts.rpcResponse",
@@ -619,7 +634,7 @@ def test_an_option_that_cannot_be_is_refused_before_anything_is_touched(stack: S
     stack.up("--expect-no-changes")
 
 
-def test_a_line_that_haproxy_does_not_take_is_told_in_its_words_and_changes_nothing(stack: Stack) -> None:
+def test_a_line_that_haproxy_refuses_is_reported_with_its_message_and_changes_nothing(stack: Stack) -> None:
     before, conf = stack.pids(), stack.on("front", "sha256sum /etc/haproxy/haproxy.cfg")
     stack.set("haproxy.apiExtra[0]", "http-reqest deny if { path_beg /x }")
     refused = stack.up(check=False)
@@ -629,9 +644,7 @@ def test_a_line_that_haproxy_does_not_take_is_told_in_its_words_and_changes_noth
     assert stack.pids() == before
 
 
-def test_rules_of_ones_own_decide_in_heat_and_lines_of_ones_own_in_haproxy(
-    stack: Stack, cloud: Any, tmp_path: Path
-) -> None:
+def test_policy_rules_apply_in_heat_and_extra_lines_in_haproxy(stack: Stack, cloud: Any, tmp_path: Path) -> None:
     rules = tmp_path / "policy.yaml"
     rules.write_text('"stacks:index": "role:admin"\n"stacks:lst": "role:admin"\n')
     stack.set("policy", rules)
@@ -651,12 +664,12 @@ def test_rules_of_ones_own_decide_in_heat_and_lines_of_ones_own_in_haproxy(
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
 
 
-def test_an_up_with_nothing_to_do_sees_that_nobody_answers(stack: Stack) -> None:
+def test_an_up_without_changes_notices_that_nothing_answers(stack: Stack) -> None:
     stack.on("front", "systemctl stop haproxy")
     refused = stack.up(check=False)
     stack.on("front", "systemctl start haproxy")
     assert refused.code != 0
-    assert "what clients reach does not answer" in refused.text
+    assert "the public endpoints do not answer" in refused.text
     assert f"{stack.outputs()['heat_api_url']}/healthcheck): nothing listens there" in refused.text
     assert f"make repair STACK={stack.name}" in refused.text
     assert "Traceback" not in refused.text

@@ -1,6 +1,6 @@
-"""Hosts that are there already: three machines that the program did not make, reached by a user who may become root.
+"""Existing hosts: three machines that the program did not create. Pulumi logs in as an ordinary user and uses sudo.
 
-They are containers here, for the program machines like any other. The tests go on from one another.
+The machines are containers here; the program does not know that. Each test continues from the one before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUDO = "echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/operator"
 
 
 def machine_ids() -> list[str]:
-    """Which machines run, and since when."""
+    """The ids and start times of the machines."""
     return [
         container("inspect", "--format", "{{.Id}} {{.State.StartedAt}} {{.State.Running}}", f"{NETWORK}-{name}")
         for name in ADDRESSES
@@ -43,7 +43,7 @@ def login(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hosts(login: Path) -> Iterator[None]:
-    """Three hosts; the nodes take the operator's key from the front host alone. node-1 has no sudo for them yet."""
+    """Three hosts. The nodes accept the operator's key only from the front host; node-1 has no sudo for it yet."""
     with machines(NAME, ADDRESSES):
         for name in ADDRESSES:
             only = "" if name == "front" else f'from="{ADDRESSES["front"]}" '
@@ -58,8 +58,8 @@ def hosts(login: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def stack(hosts: None, login: Path) -> Stack:  # noqa: ARG001 # they have to be there
-    """A stack on them, all set but for the hosts' keys. tests/e2e/run.sh clears it away."""
+def stack(hosts: None, login: Path) -> Stack:  # noqa: ARG001 # the hosts come first
+    """A stack on these hosts, configured except for the host keys. tests/e2e/run.sh removes it."""
     subprocess.run([ROOT / "tools/new-stack.sh", NAME], check=True)
     made = Stack(NAME)
     made.set("hosts", "existing")
@@ -97,10 +97,10 @@ def test_hosts_without_their_keys_are_refused_with_what_to_type(stack: Stack) ->
     assert f"Type: make hostkeys STACK={NAME}" in refused.text
 
 
-def test_the_hosts_keys_are_fetched_over_the_jump_host_and_not_taken_unseen(stack: Stack) -> None:
+def test_the_host_keys_are_fetched_through_the_jump_host_and_need_confirmation(stack: Stack) -> None:
     unseen = hostkeys()
     assert unseen.returncode == 1
-    assert "nobody is here to compare fingerprints" in unseen.stdout
+    assert "there is no terminal to compare fingerprints in" in unseen.stdout
     fetched = hostkeys("--yes")
     assert fetched.returncode == 0, fetched.stdout
     for name, path in PATHS.items():
@@ -110,15 +110,15 @@ def test_the_hosts_keys_are_fetched_over_the_jump_host_and_not_taken_unseen(stac
         assert f"{path} {ADDRESSES[name]} {shown}\n" in fetched.stdout
 
 
-def test_hosts_that_cannot_be_used_are_named_and_no_host_is_changed(stack: Stack) -> None:
+def test_unusable_hosts_are_named_and_no_host_is_changed(stack: Stack) -> None:
     right = stack.pulumi("config", "get", "--path", "existing.nodes[1].hostKey").text.strip()
     wrong = stack.pulumi("config", "get", "--path", "existing.front.hostKey").text.strip()
     stack.pulumi("config", "set", "--path", "existing.nodes[1].hostKey", wrong)
     refused = stack.up(check=False)
     stack.pulumi("config", "set", "--path", "existing.nodes[1].hostKey", right)
     assert refused.code != 0
-    assert "node-1 (10.213.79.11) cannot be used as it is:" in refused.text
-    assert "user operator may not become root without a password" in refused.text
+    assert "node-1 (10.213.79.11) cannot be used:" in refused.text
+    assert "user operator may not use sudo without a password" in refused.text
     assert "node-2-ready" in refused.text
     assert "host key mismatch" in refused.text
     assert "Traceback" not in refused.text
@@ -127,7 +127,7 @@ def test_hosts_that_cannot_be_used_are_named_and_no_host_is_changed(stack: Stack
     stack.on("node-1", SUDO)
 
 
-def test_heat_runs_on_them_and_makes_a_stack_through_the_proxy(stack: Stack) -> None:
+def test_heat_runs_on_existing_hosts_and_creates_a_stack_through_the_proxy(stack: Stack) -> None:
     before = machine_ids()
     stack.up()
     assert machine_ids() == before
@@ -145,8 +145,8 @@ def test_heat_runs_on_them_and_makes_a_stack_through_the_proxy(stack: Stack) -> 
     stack.up("--expect-no-changes")
 
 
-def test_a_host_needs_no_more_space_than_is_asked_for(stack: Stack) -> None:
-    """Not even with the system itself."""
+def test_a_host_needs_no_more_disk_space_than_the_check_requires(stack: Stack) -> None:
+    """Not even if the system itself is included."""
     for name in ADDRESSES:
         used = [int(size) for size in stack.on(name, "du -sxm /opt /usr /var | cut -f 1").split()]
         print(f"{name} has in /opt, /usr and /var: {used} MB")
@@ -155,12 +155,12 @@ def test_a_host_needs_no_more_space_than_is_asked_for(stack: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where what is left of the first deployment is kept: the logins, of which its control plane goes on knowing."""
+    """A directory for the logins of the first deployment, which its control plane still accepts."""
     return tmp_path_factory.mktemp("left")
 
 
-def test_a_destroy_by_mistake_takes_nothing_away(stack: Stack) -> None:
-    """On existing hosts without having been told: the control plane's secrets would be lost."""
+def test_a_destroy_by_mistake_removes_nothing(stack: Stack) -> None:
+    """On existing hosts the stack is protected by default, because the control plane's secrets would be lost."""
     before = stack.pids()
     refused = stack.pulumi("destroy", "--yes", check=False)
     assert refused.code != 0
@@ -172,7 +172,7 @@ def test_a_destroy_by_mistake_takes_nothing_away(stack: Stack) -> None:
     assert stack.pids() == before
 
 
-def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack, left: Path) -> None:
+def test_destroy_stops_heat_on_every_host_that_answers(stack: Stack, left: Path) -> None:
     (left / "secrets.conf").write_text(stack.on("node-2", "cat /etc/heat/secrets.conf"))
     shutil.copy(stack.outputs()["clouds_yaml"], left / "clouds.yaml")
     before, outputs = machine_ids(), stack.outputs()
@@ -187,7 +187,7 @@ def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack, l
     assert stack.on("node-2", "ls /etc/heat/secrets.conf", check=False).endswith("No such file or directory")
     assert stack.on("front", "systemctl is-active haproxy", check=False) == "inactive"
     assert stack.on("front", "systemctl is-active mariadb rabbitmq-server keystone") == "active\nactive\nactive"
-    # What takes anybody does not run on without the firewall, of which nothing is left but on the host that was gone.
+    # The cache accepts anybody, so it stops with the firewall, which is left only on the host that did not answer.
     assert stack.on("front", "systemctl is-active memcached", check=False) == "inactive"
     for host in ("front", "node-2"):
         assert stack.on(host, "nft list tables; ls /etc/heat-scaleout 2>/dev/null", check=False) == ""
@@ -195,12 +195,12 @@ def test_destroy_ends_heat_on_the_hosts_but_for_one_that_is_gone(stack: Stack, l
     assert "heat_scaleout" in stack.on("node-1", "nft list tables")
 
 
-# From here on the control plane is what the first deployment has left on the front host: one that others run.
+# From here on the control plane that the first deployment has left on the front host serves as an existing one.
 
 
 @pytest.fixture(scope="module")
 def controlled(stack: Stack, left: Path) -> dict[str, str]:
-    """The stack, told of that control plane; the secrets that it was told."""
+    """Configure the stack for that control plane; the secrets in its settings."""
     stack.on("node-1", "systemctl start ssh")
     stack.on("front", "systemctl enable --now memcached")
     known = parsed((left / "secrets.conf").read_text())
@@ -219,7 +219,7 @@ def controlled(stack: Stack, left: Path) -> dict[str, str]:
     return secrets
 
 
-def test_all_that_is_wrong_with_a_control_plane_is_told_at_once_and_nothing_is_started(
+def test_every_problem_of_a_control_plane_is_reported_at_once_and_nothing_is_started(
     stack: Stack, controlled: dict[str, str]
 ) -> None:
     stack.on(
@@ -243,7 +243,7 @@ def test_all_that_is_wrong_with_a_control_plane_is_told_at_once_and_nothing_is_s
     assert stack.on("node-2", "systemctl is-active heat-engine@1", check=False) == "inactive"
 
 
-def test_heat_runs_on_a_control_plane_that_is_there_and_finds_its_stacks(
+def test_heat_runs_on_an_existing_control_plane_and_finds_its_stacks(
     stack: Stack, controlled: dict[str, str], left: Path
 ) -> None:
     stack.up()
@@ -265,7 +265,7 @@ def test_another_key_for_the_same_database_is_refused_before_anything_is_changed
     assert other not in refused.text
     assert stack.on("node-2", "cat /etc/heat/secrets.conf") == secrets
     assert stack.pids() == before
-    # The same where no host has run Heat before, and the database alone can tell.
+    # The same on hosts that have not run Heat before, where only the database shows it.
     told = stack.on(
         "node-1",
         "set -eu; file=$(mktemp); trap 'rm -f \"$file\"' EXIT;"
@@ -278,7 +278,7 @@ def test_another_key_for_the_same_database_is_refused_before_anything_is_changed
     assert stack.pids() == before
 
 
-def test_what_is_missing_of_a_control_plane_is_made_where_it_may_be(
+def test_missing_parts_of_a_control_plane_are_created_if_that_is_allowed(
     stack: Stack, controlled: dict[str, str], left: Path
 ) -> None:
     front = ADDRESSES["front"]
@@ -318,7 +318,7 @@ def test_what_is_missing_of_a_control_plane_is_made_where_it_may_be(
     stack.up("--expect-no-changes")
 
 
-def test_database_broker_and_keystone_are_reached_by_tls_and_checked(stack: Stack, left: Path) -> None:
+def test_database_broker_and_keystone_are_reached_by_tls_and_verified(stack: Stack, left: Path) -> None:
     front = ADDRESSES["front"]
     stack.on("front", f"sh -s {front}", stdin=(ROOT / "tests/e2e/tls.sh").read_text())
     stack.on("front", "mariadb -e \"ALTER USER second@'%' REQUIRE SSL\"")

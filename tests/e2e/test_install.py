@@ -1,4 +1,4 @@
-"""One node that goes from Heat 24 to 27, each release installed in another way. The tests go on from one another."""
+"""One node, upgraded from Heat 24 to 27, each release installed in another way. Each test continues the one before."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tests.e2e.lab import ROOT, Stack, connected
 NAME = "e2e-install"
 WHEELS = "/srv/wheels"
 PIP = "PIP_CERT=/etc/ssl/certs/ca-certificates.crt /opt/uv/*/bin/python -m pip"
-# The digests are of the wheels; what is built from a clone has another.
+# The digests are those of the wheels; a build from a clone has another one.
 _HASH = re.compile(r" \\\n    --hash=\S+")
 
 
 def versions(release: str) -> str:
-    """A release's list of packages as constraints: without digests, and without Heat."""
+    """A release's list of packages as constraints, without digests and without Heat."""
     lines = _HASH.sub("", lock_file(release).read_text()).splitlines()
     return "".join(f"{line}\n" for line in lines if not line.startswith("openstack-heat=="))
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """One node, and one process of each kind. tests/e2e/run.sh clears away what a failure leaves."""
+    """One node, with one process of each kind. tests/e2e/run.sh removes it after a failure."""
     subprocess.run([ROOT / "tools/new-stack.sh", NAME], check=True)
     made = Stack(NAME)
     made.set("subnet", "10.213.83.0/24")
@@ -38,19 +38,19 @@ def stack() -> Iterator[Stack]:
 
 
 def runs_from(stack: Stack, prefix: str) -> None:
-    """Every process has loaded what is below this path, and no other Heat, and engines know its code."""
+    """Every process has loaded Heat from this path and from no other, and the engine program knows its code."""
     for (node, unit), pid in stack.pids().items():
         loaded = stack.on(
             node, f"runuser -u heat -- grep -o '/opt/heat/[^/]*/' /proc/{pid}/maps | sort -u"
         ).splitlines()
         assert len(loaded) == 1, (unit, loaded)
         assert loaded[0].startswith(prefix), (unit, loaded)
-    # What programs/heat/engine.py says where it changes nothing of the release's pace.
+    # The message of programs/heat/engine.py if it cannot change the release's pace.
     assert "Heat's own pace" not in stack.on("node-1", "journalctl --unit heat-engine@1 --output cat")
 
 
 def works(stack: Stack, name: str, *, beside: list[str]) -> None:
-    """A stack is made through the proxy and stays; those that are there are seen."""
+    """A stack is created through the proxy and stays; earlier stacks are listed."""
     cloud = connected(stack.outputs()["clouds_yaml"])
     assert sorted(one.name for one in cloud.orchestration.stacks()) == sorted(beside)
     group = {
@@ -65,7 +65,7 @@ def works(stack: Stack, name: str, *, beside: list[str]) -> None:
     )
 
 
-def test_heat_24_has_programs_of_its_own_for_its_apis(stack: Stack) -> None:
+def test_heat_24_runs_its_apis_with_its_own_programs(stack: Stack) -> None:
     stack.set("heatVersion", "24.1.2")
     stack.set("apiRunner", "console")
     stack.up()
@@ -77,8 +77,8 @@ def test_heat_24_has_programs_of_its_own_for_its_apis(stack: Stack) -> None:
     works(stack, "console", beside=[])
 
 
-def test_heat_25_comes_from_a_directory_of_wheels_and_no_index(stack: Stack) -> None:
-    """And its APIs run under uWSGI, with a line of the operator's own."""
+def test_heat_25_is_installed_from_a_directory_of_wheels_without_an_index(stack: Stack) -> None:
+    """Its APIs run under uWSGI, with an extra line of the operator."""
     stack.on(
         "node-1",
         f"{PIP} download --quiet --no-deps --require-hashes --dest {WHEELS} --requirement /dev/stdin",
@@ -99,8 +99,8 @@ def dumps(stack: Stack) -> list[str]:
     return stack.on("front", "ls -1 /var/lib/heat-scaleout/dumps 2>/dev/null", check=False).splitlines()
 
 
-def test_heat_26_comes_with_the_versions_of_a_constraints_file(stack: Stack, tmp_path: Path) -> None:
-    """And with a newer schema: the database is dumped first. Up to here no schema was behind."""
+def test_heat_26_is_installed_with_a_constraints_file(stack: Stack, tmp_path: Path) -> None:
+    """It has a newer schema: the database is dumped first. Until here the schema was always current."""
     assert dumps(stack) == []
     allowed = tmp_path / "constraints.txt"
     allowed.write_text(versions("26.0.2"))
@@ -114,8 +114,8 @@ def test_heat_26_comes_with_the_versions_of_a_constraints_file(stack: Stack, tmp
     works(stack, "constraints", beside=["console", "wheels"])
 
 
-def test_heat_27_comes_from_a_clone(stack: Stack, tmp_path: Path) -> None:
-    """Of a repository on the node, made of the release's source."""
+def test_heat_27_is_installed_from_a_git_clone(stack: Stack, tmp_path: Path) -> None:
+    """The repository is on the node, created from the release's source."""
     stack.on(
         "node-1",
         "set -eu; apt-get -qq update; apt-get -qq install -y --no-install-recommends git >/dev/null; cd /srv;"
@@ -136,7 +136,7 @@ def test_heat_27_comes_from_a_clone(stack: Stack, tmp_path: Path) -> None:
     stack.up("--expect-no-changes")
 
 
-def test_a_schema_that_is_newer_than_the_code_is_refused_and_nothing_is_restarted(stack: Stack) -> None:
+def test_a_schema_newer_than_the_code_is_refused_and_nothing_is_restarted(stack: Stack) -> None:
     before = stack.pids()
     stack.on("front", "mariadb heat -e \"UPDATE alembic_version SET version_num = 'newer'\"")
     stack.set("install", "pip")
@@ -149,8 +149,8 @@ def test_a_schema_that_is_newer_than_the_code_is_refused_and_nothing_is_restarte
     assert stack.pids() == before
 
 
-def test_a_dump_brings_the_release_of_before_the_upgrade_back_with_its_stacks(stack: Stack) -> None:
-    """As docs/restore.md says it, of the first dump."""
+def test_a_dump_restores_the_release_before_the_upgrade_with_its_stacks(stack: Stack) -> None:
+    """The steps of docs/restore.md, with the first dump."""
     stack.on("node-1", "systemctl stop 'heat-caretaker@*' 'heat-api@*' 'heat-api-cfn@*' 'heat-engine@*'")
     assert stack.on("node-1", "systemctl list-units 'heat-*@*' --state active --plain --no-legend") == ""
     stack.on("front", f"zcat /var/lib/heat-scaleout/dumps/{dumps(stack)[0]} | mariadb")
@@ -160,7 +160,7 @@ def test_a_dump_brings_the_release_of_before_the_upgrade_back_with_its_stacks(st
     runs_from(stack, "/opt/heat/25.0.2/")
     assert stack.on("node-1", "systemctl is-active heat-caretaker@rescue.timer") == "active"
     works(stack, "restored", beside=["console", "wheels"])
-    # And forth again: the way to the newer release is as it was.
+    # Afterwards the upgrade works again.
     stack.set("heatVersion", "27.0.1")
     stack.up()
     works(stack, "again", beside=["console", "restored", "wheels"])

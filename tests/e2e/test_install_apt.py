@@ -1,4 +1,4 @@
-"""Heat as the distribution packages it, on a node of its own. The tests go on from one another."""
+"""Heat from the distribution's packages, on a node of its own. Each test continues from the one before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNITS = ("heat-engine", "heat-api", "heat-api-cfn")
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """One node, and one process of each kind. tests/e2e/run.sh clears away what a failure leaves."""
+    """One node, with one process of each kind. tests/e2e/run.sh removes it after a failure."""
     subprocess.run([ROOT / "tools/new-stack.sh", NAME], check=True)
     made = Stack(NAME)
     made.set("subnet", "10.213.80.0/24")
@@ -27,7 +27,7 @@ def stack() -> Iterator[Stack]:
     made.pulumi("destroy", "--yes", "--skip-preview")
 
 
-def test_what_runs_is_the_distributions_heat_under_the_plans_units(stack: Stack) -> None:
+def test_the_planned_units_run_the_distributions_heat(stack: Stack) -> None:
     origin = stack.on("node-1", "dpkg-query -S /usr/bin/heat-engine")
     assert origin == "heat-engine: /usr/bin/heat-engine"
     assert stack.on("node-1", "ls /opt/heat/*/pyvenv.cfg 2>/dev/null | grep -c /apt/", check=False) == "0"
@@ -38,7 +38,7 @@ def test_what_runs_is_the_distributions_heat_under_the_plans_units(stack: Stack)
         assert stack.on(node, f"readlink -f {program}").startswith("/usr/bin/"), (unit, program)
 
 
-def test_what_the_packages_would_start_does_not_run_and_will_not(stack: Stack) -> None:
+def test_the_units_of_the_packages_do_not_run_and_cannot_start(stack: Stack) -> None:
     for unit in UNITS:
         assert stack.on("node-1", f"systemctl is-enabled {unit}; systemctl is-active {unit}", check=False).split() == [
             "masked",
@@ -46,7 +46,7 @@ def test_what_the_packages_would_start_does_not_run_and_will_not(stack: Stack) -
         ]
 
 
-def test_a_stack_is_made_through_the_proxy(stack: Stack) -> None:
+def test_a_stack_is_created_through_the_proxy(stack: Stack) -> None:
     cloud = connected(stack.outputs()["clouds_yaml"])
     group = {
         "type": "OS::Heat::ResourceGroup",
@@ -62,7 +62,7 @@ def test_a_stack_is_made_through_the_proxy(stack: Stack) -> None:
     cloud.orchestration.wait_for_delete(made, interval=0.5, wait=120)
 
 
-def test_the_caretaker_says_that_this_heat_is_not_one_of_its_own(stack: Stack) -> None:
+def test_the_caretaker_reports_that_it_does_not_support_this_heat(stack: Stack) -> None:
     stack.on("node-1", "systemctl start heat-caretaker@rescue.service")
     told = stack.on("node-1", "journalctl --unit heat-caretaker@rescue.service --output cat")
     assert "the caretaker knows Heat 24 and later, and this is Heat 19.0.0" in told

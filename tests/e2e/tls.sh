@@ -1,6 +1,6 @@
 #!/bin/sh
-# tls.sh ADDRESS: on a host with a control plane, have database, broker and Keystone listen with TLS beside what they do
-# already, with a certificate of an authority of their own: /srv/tls/ca.pem.
+# tls.sh ADDRESS: on a host with a control plane, make database, broker and Keystone also listen with TLS, with a
+# certificate from an authority of their own: /srv/tls/ca.pem.
 set -eu
 mkdir -p /srv/tls
 cd /srv/tls
@@ -8,7 +8,7 @@ openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=authority -keyout c
 openssl req -newkey rsa:2048 -nodes -subj /CN=front -keyout key.pem -out request 2>/dev/null
 echo "subjectAltName=IP:$1" >extensions
 openssl x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile extensions -out cert.pem 2>/dev/null
-# Database and broker have users of their own.
+# Database and broker run as users of their own.
 chmod 0644 key.pem
 cat cert.pem key.pem >both.pem
 

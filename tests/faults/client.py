@@ -1,12 +1,13 @@
-"""One HTTP client, as a well-behaved one is, and what it counts as an answer.
+"""A well-behaved HTTP client, and what it counts as an answer.
 
-The rule, from RFC 9110 (9.2.2) and RFC 9112 (9.3, 9.6):
+The rules, from RFC 9110 (9.2.2) and RFC 9112 (9.3, 9.6):
 
-* a kept-alive connection that the server has closed by the time it is wanted again is opened anew: nothing was sent;
-* a GET on a kept-alive connection that closes before the first byte of an answer is sent once more, on a new
-  connection: the server may close an idle connection at the moment a request comes. This is counted as `retried`;
-* everything else that a client does not get an answer to is a failure: nothing on a new connection is sent twice, and
-  no POST, PUT or DELETE is.
+* If the server has closed a kept-alive connection before the next request, the client opens a new one: nothing was sent
+  on the old one.
+* A GET on a kept-alive connection that closes before the first byte of the answer is sent again, once, on a new
+  connection: the server may close an idle connection at the moment a request arrives. This counts as `retried`.
+* Every other request without an answer is a failure. No request on a new connection is sent twice, and no POST, PUT or
+  DELETE.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import socket
 import time
 from dataclasses import dataclass
 
-# Longer than the proxy waits for an API: whoever gives up first is to be seen.
+# Longer than the proxy waits for an API, so that the proxy's timeout shows.
 TIMEOUT = 90
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """`port` is the client's own, which finds the request in the proxy's log."""
+    """An answer. `port` is the client's own: it identifies the request in the proxy's log."""
 
     status: int
     body: bytes
@@ -33,7 +34,7 @@ class Answer:
 
 
 class UnansweredError(Exception):
-    """A request without an answer, beyond what the rule allows to repeat."""
+    """A request without an answer that the rules do not allow to repeat."""
 
     def __init__(self, error: Exception, port: int) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
@@ -46,8 +47,8 @@ class Client:
     Args:
         host: the server's address.
         port: its port.
-        kept: the connection is kept for the next request; otherwise each has a new one.
-        source: the client's own address; "" leaves it to the kernel.
+        kept: keep the connection for the next request; otherwise each request opens a new one.
+        source: the client's own address; "" lets the kernel choose.
     """
 
     def __init__(self, host: str, port: int, *, kept: bool, source: str = "") -> None:
@@ -58,10 +59,10 @@ class Client:
         )
 
     def ask(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> Answer:
-        """Send a request and read all of its answer.
+        """Send a request and read the whole answer.
 
         Raises:
-            UnansweredError: there was none.
+            UnansweredError: there was no complete answer.
         """
         began = time.monotonic()
         if not self._kept or self._closed_meanwhile():
@@ -82,7 +83,7 @@ class Client:
 
     def _closed_meanwhile(self) -> bool:
         sock = self._connection.sock
-        # A server says nothing unasked: what can be read is the end of the connection.
+        # A server sends nothing without a request: readable means that the connection has ended.
         return sock is not None and bool(select.select([sock], [], [], 0)[0])
 
     def _exchange(
@@ -94,7 +95,7 @@ class Client:
                 connection.connect()
             port = connection.sock.getsockname()[1]
             connection.request(method, path, body or None, headers)
-            # Not a byte of the answer is taken yet; nothing at all is the end of the connection.
+            # This only peeks at the answer; no data means that the connection has ended.
             if not connection.sock.recv(1, socket.MSG_PEEK):
                 raise ConnectionResetError("closed without an answer")
         except ConnectionError as error:

@@ -1,4 +1,4 @@
-"""What a client of Heat needs to know: where the two APIs are, a Keystone token, EC2 credentials, and how to sign."""
+"""What a client of Heat needs: the URLs of the two APIs, a Keystone token, EC2 credentials, and signatures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-# Keystone's tokens last an hour.
+# Keystone's tokens are valid for an hour.
 _TOKEN_SECONDS = 1200
 _FORM = "application/x-www-form-urlencoded"
 _VERSION = "2010-05-15"
@@ -24,7 +24,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _keystone(url: str, body: dict[str, Any], token: str = "", tries: int = 20) -> tuple[dict[str, Any], str]:
-    """Ask Keystone, which is not what is under test: one that does not answer is asked again."""
+    """Ask Keystone, and retry: Keystone is not under test here."""
     headers = {"Content-Type": "application/json", **({"X-Auth-Token": token} if token else {})}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     while True:
@@ -35,7 +35,7 @@ def _keystone(url: str, body: dict[str, Any], token: str = "", tries: int = 20) 
 
 
 class Cloud:
-    """A project's member, by the clouds.yaml and the outputs that the stack under test gave.
+    """A project's member, with the clouds.yaml and the outputs of the stack under test.
 
     Args:
         clouds_yaml: the file.
@@ -85,12 +85,12 @@ class Cloud:
             if time.monotonic() > self._until:
                 try:
                     self._renew(1)
-                except OSError:  # the one at hand is good for a while yet
+                except OSError:  # the current token is still valid for a while
                     self._until = time.monotonic() + 10
             return {"X-Auth-Token": self._token, "Accept": "application/json", "Content-Type": "application/json"}
 
     def signed(self, method: str, action: str, **parameters: str) -> tuple[str, dict[str, str], bytes]:
-        """A request to the CFN API, signed by botocore: path, headers and body. A GET has it all in its path."""
+        """A request to the CFN API, signed by botocore: path, headers and body. A GET has everything in its path."""
         words = urlencode({"Action": action, "Version": _VERSION, **parameters})
         url, body = self.cfn.geturl(), b""
         headers = {}

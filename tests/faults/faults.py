@@ -1,4 +1,4 @@
-"""What is done to a stack under load. A group's faults are done in their order, the groups in that of the seed."""
+"""The faults. Those of a group run in their order here, the groups in the seed's order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.lab import wait_for
 from tests.faults.cut import Cause
 from tests.faults.scene import Scene, root
 
-# The group that is done first, whatever the seed: an old release is there only once.
+# The group that always runs first: the stack has the old release only once.
 FIRST = "upgrade"
 OLD, NEW = "24.1.2", "27.0.1"
 # Of another series than NEW, with the same schema.
@@ -22,7 +22,7 @@ ENGINE, API, CFN = "heat-engine", "heat-api", "heat-api-cfn"
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """`planned`: an operator's change, which no client may notice. Otherwise it is a failure."""
+    """A fault. `planned`: an operator's change, which no client may notice; otherwise something breaks."""
 
     name: str
     group: str
@@ -45,7 +45,7 @@ def fault(group: str, *, planned: bool) -> Callable[[Callable[[Scene], None]], C
 
 @fault(FIRST, planned=True)
 def upgrade_failed(scene: Scene) -> None:
-    """No engine of NEW starts on what tests/faults/run.sh has brought up with OLD: those that were there serve on."""
+    """No engine of NEW starts on the stack that tests/faults/run.sh started with OLD: the old engines keep serving."""
     dropin = "/etc/systemd/system/heat-engine@.service.d"
     fails = f"[Service]\nExecStartPre=/bin/sh -c '! grep -q /opt/heat/{NEW}/ /etc/systemd/system/%p@%i.service'\n"
     for node in scene.nodes():
@@ -59,20 +59,20 @@ def upgrade_failed(scene: Scene) -> None:
 
 @fault(FIRST, planned=True)
 def upgraded(scene: Scene) -> None:
-    """It goes on where the one that failed has stopped."""
+    """The upgrade continues from where the failed one stopped."""
     scene.change({"heatVersion": NEW})
 
 
 @fault(FIRST, planned=True)
 def downgrade_refused(scene: Scene) -> None:
-    """The schema is the new release's by now."""
+    """The schema is already that of the new release."""
     scene.refused({"heatVersion": OLD}, "which this release of Heat does not know")
     scene.change({"heatVersion": NEW})
 
 
 @fault(FIRST, planned=True)
 def downgraded(scene: Scene) -> None:
-    """Where the schema is the same, the way back is the same command, and so is the way forth again."""
+    """Between releases with the same schema, a downgrade is the same command as an upgrade."""
     scene.change({"heatVersion": LIKE_NEW})
     scene.change({"heatVersion": NEW})
 
@@ -109,9 +109,9 @@ def node_removed(scene: Scene) -> None:
 
 @fault("nodes", planned=False)
 def removed_node_back(scene: Scene) -> None:
-    """One that was taken out while it was down has no part in the deployment when it comes back."""
+    """A node that was removed while it was down does not rejoin the deployment when it comes back."""
     scene.change({"nodes": 3, "engines": 3, "apis": 3, "cfnApis": 3})
-    # Under another name, so that its container is not taken away with it.
+    # Under another name, so that its container is not removed with the node.
     lost, back = "node-3", "node-93"
     with scene.cut(Cause.ENGINE), scene.cut(Cause.API, api=API), scene.cut(Cause.API, api=CFN):
         scene.podman("kill", scene.container(lost))
@@ -119,10 +119,10 @@ def removed_node_back(scene: Scene) -> None:
     try:
         scene.change({"nodes": 2, "engines": 2, "apis": 2, "cfnApis": 2})
         scene.podman("start", scene.container(back))
-        # The front host's firewall does not let it in any more: it asks again and again, and does not start.
+        # The front host's firewall no longer accepts it: the engine retries and does not start.
         asks = f"the broker cannot be asked whether {lost} belongs to the deployment, trying again"
         journal = "journalctl --boot --unit heat-engine@1 --output cat"
-        wait_for(lambda: asks in scene.stack.on(back, journal, check=False), "its engine is kept out")
+        wait_for(lambda: asks in scene.stack.on(back, journal, check=False), "its engine is refused")
         state = "systemctl show --property ActiveState --value heat-engine@1"
         assert scene.stack.on(back, state, check=False) == "activating"
         assert scene.stack.consumers() == len(scene.units(ENGINE))
@@ -133,7 +133,7 @@ def removed_node_back(scene: Scene) -> None:
 
 @fault("options", planned=True)
 def heat_option(scene: Scene) -> None:
-    """Every process reads heat.conf, and is restarted."""
+    """Every process reads heat.conf, and restarts."""
     scene.change({"timeouts.engineGraceful": scene.chance.randint(90, 200)})
 
 
@@ -151,7 +151,7 @@ def proxy_reloaded(scene: Scene) -> None:
 
 @fault("interrupted", planned=True)
 def up_killed(scene: Scene) -> None:
-    """At any moment; the next `up` goes on from there."""
+    """Kill `up` at any moment; the next `up` continues from there."""
     for key, value in {"engines": 4, "apis": 4, "timeouts.engineGraceful": scene.chance.randint(201, 300)}.items():
         scene.stack.pulumi("config", "set", "--path", key, str(value))
     for _ in range(2):
@@ -166,7 +166,7 @@ def back_after_up_killed(scene: Scene) -> None:
 
 @fault("repair", planned=True)
 def repaired(scene: Scene) -> None:
-    """What someone changed on the hosts is found, and put right."""
+    """`verify` finds what someone changed on the hosts, and `repair` repairs it."""
     here, there = scene.chance.sample(scene.units(ENGINE), 2)
     scene.stack.on(here[0], "echo '# changed' >>/etc/heat/heat.conf; rm /etc/heat/policy.yaml")
     scene.stack.on(there[0], f"systemctl disable --now {there[1]}")
@@ -182,7 +182,7 @@ def repaired(scene: Scene) -> None:
 
 @fault("engine-killed", planned=False)
 def engine_killed(scene: Scene) -> None:
-    """An engine with its workers."""
+    """Kill an engine with its workers."""
     node, unit = scene.chance.choice(scene.units(ENGINE))
     with scene.cut(Cause.ENGINE):
         scene.stack.on(node, f"systemctl kill --signal KILL {unit}")
@@ -195,7 +195,7 @@ def worker_killed(scene: Scene) -> None:
     before = scene.stack.on(node, ask)
     with scene.cut(Cause.ENGINE):
         scene.stack.on(node, f"kill -KILL {' '.join(before.split())}")
-    # Its master has another one within seconds, which is at the broker before anybody could see that one was missing.
+    # Its master starts another worker within seconds, too quickly for the broker to show a missing consumer.
     wait_for(lambda: scene.stack.on(node, ask, check=False) not in {"", before}, "another worker")
 
 
@@ -222,7 +222,7 @@ def cfn_killed(scene: Scene) -> None:
 
 @fault("node-killed", planned=False)
 def node_killed(scene: Scene) -> None:
-    """The power goes, and comes back."""
+    """A power cut: the node goes down and comes back."""
     node = scene.chance.choice(scene.nodes())
     with scene.cut(Cause.ENGINE), scene.cut(Cause.API, api=API), scene.cut(Cause.API, api=CFN):
         scene.podman("kill", scene.container(node))
@@ -254,9 +254,9 @@ def database_killed(scene: Scene) -> None:
 
 @fault("database", planned=False)
 def database_read_only(scene: Scene) -> None:
-    """It refuses every write for some seconds, as one does whose primary changes; whoever reads notices nothing."""
+    """The database refuses writes for some seconds, as during a change of the primary; reads still work."""
     held = "mariadb --skip-column-names heat --execute 'select count(*) from resource where engine_id is not null'"
-    wait_for(lambda: int(scene.stack.on("front", held)) > 1, "resources are in work")
+    wait_for(lambda: int(scene.stack.on("front", held)) > 1, "resources in progress")
     with scene.cut(Cause.DATABASE):
         scene.stack.on("front", "mariadb --execute 'set global read_only = 1'")
         try:
@@ -273,12 +273,12 @@ def keystone_killed(scene: Scene) -> None:
 
 @fault("cache", planned=False)
 def cache_killed(scene: Scene) -> None:
-    """Whatever is asked of it is then asked of Keystone."""
+    """Heat asks Keystone instead of the cache."""
     killed(scene, "memcached", "systemctl is-active memcached")
 
 
 def killed(scene: Scene, unit: str, works: str, *causes: Cause) -> None:
-    """Kill a unit of the front host, and wait until systemd has it back and it works."""
+    """Kill a unit of the front host, and wait until systemd has restarted it and it works."""
     with scene.cut(*causes):
         scene.stack.on(
             "front", f"systemctl kill --signal KILL {unit}; until {works} >/dev/null 2>&1; do sleep 0.2; done"
@@ -287,7 +287,7 @@ def killed(scene: Scene, unit: str, works: str, *causes: Cause) -> None:
 
 @contextmanager
 def full(scene: Scene, host: str) -> Iterator[None]:
-    """Where Heat and the journal write on a host, nothing more fits. A few MB that are full stand in for the disk."""
+    """Fill the directories where Heat and the journal write on a host: a full tmpfs of 1 MB replaces each."""
     places = ["/var/lib/heat", "/var/log", "/var/tmp"]  # noqa: S108 # the host's
     for place in places:
         scene.inside(host, "mount", "-t", "tmpfs", "-o", "size=1m", "full", place)
@@ -301,7 +301,7 @@ def full(scene: Scene, host: str) -> Iterator[None]:
 
 @fault("disk", planned=False)
 def disk_full(scene: Scene) -> None:
-    """And the engine of that host has to start while it is."""
+    """The disk is full, and the engine of that host has to start meanwhile."""
     node, unit = scene.chance.choice(scene.units(ENGINE))
     with full(scene, node):
         with scene.cut(Cause.ENGINE):
@@ -311,7 +311,7 @@ def disk_full(scene: Scene) -> None:
 
 @fault("network", planned=False)
 def network_cut(scene: Scene) -> None:
-    """A node's cable is out for two minutes."""
+    """A node has no network for two minutes."""
     device = scene.link(scene.chance.choice(scene.nodes()))
     with scene.cut(Cause.HOST, Cause.ENGINE):
         root("ip", "link", "set", device, "down")

@@ -1,8 +1,8 @@
-"""A steady load on both APIs, which judges every answer.
+"""A steady load on both APIs that checks every answer.
 
-Readers ask for what does not change, so that a wrong answer shows. Beside them stacks live their lives, each through
-creation, update and deletion, and each is accounted for. Both are bounded in rate and number, and light: a reader waits
-for its answer before it asks again.
+Readers ask for what does not change, so that a wrong answer shows. Meanwhile stacks are created, updated and deleted,
+and every stack is accounted for. Both are limited in rate and number, and light: a reader waits for its answer before
+it asks again.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tests.faults.client import Answer, Client, UnansweredError
 from tests.faults.cloud import Cloud
 
 _POLL = 1.0
-# As many bytes of a wrong answer are kept.
+# How many bytes of a wrong answer are kept.
 _SHOWN = 4000
-# What Heat says of a resource that was in the hands of an engine that died.
+# Heat's reason for a resource whose engine died while working on it.
 _HIT = b"Worker went down"
 
 
@@ -34,9 +34,9 @@ def chance(*seed: object) -> random.Random:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A request that failed or was answered wrongly.
+    """A request that failed or got a wrong answer.
 
-    `began` and `ended` are of time.time, `port` is the client's, `to` the server's; `status` is 0 without an answer.
+    `began` and `ended` come from time.time. `port` is the client's, `to` the server's. `status` is 0 without an answer.
     """
 
     began: float
@@ -51,7 +51,7 @@ class Failure:
 
 @dataclass
 class Window:
-    """What was asked between two moments. Seconds are of the answers that were right."""
+    """The requests of a period. `seconds` are those of the correct answers."""
 
     name: str
     sent: int = 0
@@ -84,16 +84,16 @@ class Record:
         headers: dict[str, str],
         body: bytes = b"",
         *,
-        right: Callable[[Answer], str],
+        check: Callable[[Answer], str],
     ) -> Answer | None:
-        """Send a request. `right` says what is wrong with its answer, "" for nothing; None is given where it failed."""
+        """Send a request and check its answer. `check` returns what is wrong, or "". Returns None for a failure."""
         window = self.window
         began = time.time()
         answer, port, retried = None, 0, False
         try:
             answer = client.ask(method, path, headers, body)
             port, retried = answer.port, answer.retried
-            wrong = right(answer)
+            wrong = check(answer)
         except UnansweredError as error:
             wrong, port = str(error), error.port
         with self._lock:
@@ -118,34 +118,34 @@ class Record:
 
 
 def _shown(answer: Answer) -> str:
-    """Heat's errors have their message behind a traceback."""
+    """An answer for the report. Heat's errors have their message after a traceback."""
     return f"{answer.status} {answer.body[:_SHOWN]!r}"
 
 
-def status(*wanted: int) -> Callable[[Answer], str]:
-    """An answer with one of these statuses is right."""
-    return lambda answer: "" if answer.status in wanted else _shown(answer)
+def status(*expected: int) -> Callable[[Answer], str]:
+    """Check that an answer has one of these statuses."""
+    return lambda answer: "" if answer.status in expected else _shown(answer)
 
 
-def shows(wanted: int, right: Callable[[Any], bool]) -> Callable[[Answer], str]:
-    """An answer with this status, and JSON that is right."""
+def shows(expected: int, fits: Callable[[Any], bool]) -> Callable[[Answer], str]:
+    """Check that an answer has this status, and JSON that fits."""
 
     def judge(answer: Answer) -> str:
-        if answer.status != wanted:
+        if answer.status != expected:
             return _shown(answer)
         try:
-            return "" if right(json.loads(answer.body)) else f"wrong content: {_shown(answer)}"
+            return "" if fits(json.loads(answer.body)) else f"wrong content: {_shown(answer)}"
         except (ValueError, KeyError, TypeError) as error:
             return f"wrong content ({error}): {_shown(answer)}"
 
     return judge
 
 
-def has(*wanted: bytes) -> Callable[[Answer], str]:
-    """An answer of 200 with all of these in it."""
+def has(*parts: bytes) -> Callable[[Answer], str]:
+    """Check that an answer has status 200 and contains all of these."""
 
     def judge(answer: Answer) -> str:
-        if answer.status == 200 and all(part in answer.body for part in wanted):
+        if answer.status == 200 and all(part in answer.body for part in parts):
             return ""
         return _shown(answer)
 
@@ -153,7 +153,7 @@ def has(*wanted: bytes) -> Callable[[Answer], str]:
 
 
 def template(value: str, waits: Iterable[float]) -> dict[str, Any]:
-    """A stack of a random string and a chain of resources that wait, each for so many seconds."""
+    """A template with a random string and a chain of resources, each of which waits for so many seconds."""
     resources: dict[str, Any] = {"random": {"type": "OS::Heat::RandomString"}}
     for number, seconds in enumerate(waits):
         properties = {"value": f"{value}-{number}", "wait_secs": seconds}
@@ -165,11 +165,11 @@ def template(value: str, waits: Iterable[float]) -> dict[str, Any]:
 
 @dataclass
 class Life:
-    """A stack, and what became of it.
+    """The life of a stack, from creation to deletion.
 
-    `end` is "complete", or "refused" (its creation failed and it is not there), "lost" (accepted, and not there),
-    "stuck" (IN_PROGRESS beyond patience), "failed" (Heat says so). `hit`: an engine died with one of its
-    resources in hand, which another one has replaced.
+    `end` is "complete", "refused" (its creation failed and it does not exist), "lost" (accepted, and does not exist),
+    "stuck" (IN_PROGRESS for too long) or "failed" (Heat reports so, with `reason`). `hit`: an engine died while it
+    worked on one of the stack's resources, and another engine replaced that resource.
     """
 
     name: str
@@ -177,20 +177,20 @@ class Life:
     end: str = ""
     hit: bool = False
     seconds: float = 0.0
-    told: str = ""
+    reason: str = ""
 
 
 class Load:
     """The load.
 
     Args:
-        cloud: whose.
-        seed: of its random numbers.
-        sources: the clients' own addresses, in turn; none leaves them to the kernel.
+        cloud: the cloud under load.
+        seed: for the random numbers.
+        sources: the clients' own addresses, in turn; if empty, the kernel chooses.
         reads: requests of the readers per second.
-        stacks: lives begun per second.
+        stacks: new stacks per second.
         patience: seconds that a stack may be IN_PROGRESS before it counts as stuck.
-        most: lives at once, at most.
+        most: the maximum number of stacks at once.
     """
 
     def __init__(
@@ -221,41 +221,42 @@ class Load:
         return Client(where.hostname, where.port or 80, kept=kept, source=self._sources[number % len(self._sources)])
 
     def start(self) -> None:
-        """Make the stacks that are read, and begin to read them."""
+        """Create the stacks that the readers ask for, and start reading."""
         for number in range(2):
             life = self._begin(f"anchor-{self._seed}-{number}")
             identity = self._create(life, self.client(number, kept=False), template("anchor", []), self._patience)
-            assert identity, f"no stack can be made before anything is broken: {self.record.window.failures}"
+            assert identity, f"creating a stack failed before the first fault: {self.record.window.failures}"
             self._anchors.append((life.name, identity))
         self.lives.clear()
-        # Four ReST clients to one of the CFN API, whose every request is Keystone's to check.
+        # Four ReST clients to one CFN client, because Keystone has to check every CFN request.
         readers = [(number, number % 2 == 0, number % 5 == 4) for number in range(10)]
         for number, kept, cfn in readers:
             self._spawn(self._read, number, kept, cfn, len(readers) / self._reads)
-        self._spawn(self._beget)
+        self._spawn(self._start_lives)
 
     def stop(self) -> None:
-        """End the load, and delete the stacks that were read."""
+        """End the load, and delete the stacks that the readers asked for."""
         self._stop.set()
         for thread in self._threads:
             thread.join()
         client = self.client(0, kept=False)
         for name, identity in self._anchors:
-            self._ask(client, "DELETE", f"{self._base}/{name}/{identity}", right=status(204))
+            self._ask(client, "DELETE", f"{self._base}/{name}/{identity}", check=status(204))
 
-    def rest(self, seconds: float) -> list[Life]:
-        """Begin no more lives, and wait for those that go on; the readers read on. Gives those that have not ended."""
+    def pause(self, seconds: float) -> list[Life]:
+        """Start no more stacks, and wait for those in progress; readers continue. Returns those that have not ended."""
         self._spawning.clear()
         deadline = time.monotonic() + seconds
         while (left := [life for life in self.lives if not life.end]) and time.monotonic() < deadline:
             time.sleep(0.2)
         return left
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
+        """Start new stacks again."""
         self._spawning.set()
 
-    def goes_through(self) -> bool:
-        """A stack is made and deleted now."""
+    def stack_succeeds(self) -> bool:
+        """Create a stack and delete it; whether both succeed."""
         life = Life(f"probe-{self._seed}-{time.monotonic_ns()}", self.record.window)
         client = self.client(0, kept=False)
         identity = self._create(life, client, template("probe", []), patience=30)
@@ -278,54 +279,56 @@ class Load:
                 self._read_cfn(client, chosen)
             else:
                 self._read_rest(client, chosen)
-            # One that fell behind does not catch up: that would be a burst.
+            # A reader that falls behind does not catch up: that would be a burst.
             due = max(due + pause, time.monotonic())
             self._stop.wait(due - time.monotonic())
 
     def _ask(
-        self, client: Client, method: str, path: str, body: Any = None, *, right: Callable[[Answer], str]
+        self, client: Client, method: str, path: str, body: Any = None, *, check: Callable[[Answer], str]
     ) -> Answer | None:
         text = json.dumps(body).encode() if body is not None else b""
-        return self.record.ask(client, method, path, self._cloud.rest(), text, right=right)
+        return self.record.ask(client, method, path, self._cloud.rest(), text, check=check)
 
     def _read_rest(self, client: Client, chosen: random.Random) -> None:
         name, identity = chosen.choice(self._anchors)
         path = f"{self._base}/{name}/{identity}"
         match chosen.randrange(4):
             case 0:
-                right = shows(200, lambda told: [one["id"] for one in told["stacks"]] == [identity])
-                self._ask(client, "GET", f"{self._base}?name={quote(name)}", right=right)
+                check = shows(200, lambda found: [one["id"] for one in found["stacks"]] == [identity])
+                self._ask(client, "GET", f"{self._base}?name={quote(name)}", check=check)
             case 1:
-                right = shows(200, lambda told: {name for name, _ in self._anchors} <= _names(told))
-                self._ask(client, "GET", f"{self._base}?sort_keys=created_at&sort_dir=asc&limit=200", right=right)
+                check = shows(200, lambda found: {name for name, _ in self._anchors} <= _names(found))
+                self._ask(client, "GET", f"{self._base}?sort_keys=created_at&sort_dir=asc&limit=200", check=check)
             case 2:
-                right = shows(
+                check = shows(
                     200,
-                    lambda told: (told["stack"]["id"], told["stack"]["stack_status"]) == (identity, "CREATE_COMPLETE"),
+                    lambda found: (
+                        (found["stack"]["id"], found["stack"]["stack_status"]) == (identity, "CREATE_COMPLETE")
+                    ),
                 )
-                self._ask(client, "GET", path, right=right)
+                self._ask(client, "GET", path, check=check)
             case _:
-                right = shows(200, lambda told: [one["resource_name"] for one in told["resources"]] == ["random"])
-                self._ask(client, "GET", f"{path}/resources", right=right)
+                check = shows(200, lambda found: [one["resource_name"] for one in found["resources"]] == ["random"])
+                self._ask(client, "GET", f"{path}/resources", check=check)
 
     def _read_cfn(self, client: Client, chosen: random.Random) -> None:
         name, identity = chosen.choice(self._anchors)
-        # boto3 sends POST; a query in a GET is as good, and may be repeated.
+        # boto3 sends POST; a GET with a query means the same, and may be repeated.
         method = chosen.choice(["GET", "POST"])
         if chosen.randrange(2):
             path, headers, body = self._cloud.signed(method, "ListStacks")
-            right = has(b"<ListStacksResponse", *(anchor.encode() for anchor, _ in self._anchors))
+            check = has(b"<ListStacksResponse", *(anchor.encode() for anchor, _ in self._anchors))
         else:
             path, headers, body = self._cloud.signed(method, "DescribeStacks", StackName=name)
-            right = has(f"{name}/{identity}<".encode(), b"<StackStatus>CREATE_COMPLETE<")
-        self.record.ask(client, method, path, headers, body, right=right)
+            check = has(f"{name}/{identity}<".encode(), b"<StackStatus>CREATE_COMPLETE<")
+        self.record.ask(client, method, path, headers, body, check=check)
 
     def _begin(self, name: str) -> Life:
         life = Life(name, self.record.window)
         self.lives.append(life)
         return life
 
-    def _beget(self) -> None:
+    def _start_lives(self) -> None:
         number = 0
         while not self._stop.wait(1 / self._stacks):
             running = sum(not life.end for life in self.lives)
@@ -337,12 +340,12 @@ class Load:
     def _live(self, life: Life, number: int) -> None:
         began = time.monotonic()
         try:
-            self._lead(life, number)
-        except Exception as error:  # a life that is not accounted for would be lost without a word
-            life.told, life.end = repr(error), life.end or "failed"
+            self._live_through(life, number)
+        except Exception as error:  # every stack has to be accounted for
+            life.reason, life.end = repr(error), life.end or "failed"
         life.seconds = time.monotonic() - began
 
-    def _lead(self, life: Life, number: int) -> None:
+    def _live_through(self, life: Life, number: int) -> None:
         chosen = chance(self._seed, "life", number)
         client = self.client(number, kept=chosen.random() < 0.5)
         waits = [chosen.choice([0.5, 1, 2, 3]) for _ in range(chosen.randint(1, 3))]
@@ -350,31 +353,31 @@ class Load:
         if not identity:
             return
         path = f"{self._base}/{life.name}/{identity}"
-        self._ask(client, "PUT", path, {"template": template("second", waits[::-1])}, right=status(202))
-        # An update that was not answered may have been taken all the same.
+        self._ask(client, "PUT", path, {"template": template("second", waits[::-1])}, check=status(202))
+        # Heat may have accepted an update without the client getting an answer.
         if not self._settled(life, client, path, self._patience, "UPDATE_COMPLETE", "CREATE_COMPLETE"):
             return
-        events = self._ask(client, "GET", f"{path}/events", right=has(b"CREATE_COMPLETE"))
+        events = self._ask(client, "GET", f"{path}/events", check=has(b"CREATE_COMPLETE"))
         life.hit = bool(events and _HIT in events.body)
         if self._delete(life, client, identity, self._patience):
             life.end = "complete"
 
     def _create(self, life: Life, client: Client, wanted: dict[str, Any], patience: float) -> str:
-        """Make a stack and wait until it is complete; gives its id, "" where `life.end` says what became of it."""
+        """Create a stack and wait until it is complete. Returns its id, or "" with the reason in `life.end`."""
         body = {"stack_name": life.name, "template": wanted, "timeout_mins": 30}
-        made = self._ask(client, "POST", self._base, body, right=shows(201, lambda told: bool(told["stack"]["id"])))
-        identity = json.loads(made.body)["stack"]["id"] if made else self._taken_all_the_same(life, client)
+        made = self._ask(client, "POST", self._base, body, check=shows(201, lambda found: bool(found["stack"]["id"])))
+        identity = json.loads(made.body)["stack"]["id"] if made else self._find_unanswered(life, client)
         if not identity:
             life.end = life.end or "refused"
             return ""
         path = f"{self._base}/{life.name}/{identity}"
         return identity if self._settled(life, client, path, patience, "CREATE_COMPLETE") else ""
 
-    def _taken_all_the_same(self, life: Life, client: Client) -> str:
-        """Heat may have made a stack whose creation nobody was told of."""
-        right = shows(200, lambda told: len(told["stacks"]) <= 1)
+    def _find_unanswered(self, life: Life, client: Client) -> str:
+        """The id of a stack that Heat has created without the client getting an answer, or ""."""
+        check = shows(200, lambda found: len(found["stacks"]) <= 1)
         for _ in range(60):
-            listed = self._ask(client, "GET", f"{self._base}?name={quote(life.name)}", right=right)
+            listed = self._ask(client, "GET", f"{self._base}?name={quote(life.name)}", check=check)
             if listed:
                 found = json.loads(listed.body)["stacks"]
                 return str(found[0]["id"]) if found else ""
@@ -383,55 +386,55 @@ class Load:
         return ""
 
     def _settled(self, life: Life, client: Client, path: str, patience: float, *wanted: str) -> bool:
-        """Wait until a stack is in one of these states; otherwise `life.end` says why not."""
+        """Wait until a stack is in one of these states. If not, `life.end` has the reason."""
         deadline = time.monotonic() + patience
         state, reason = "", ""
         while time.monotonic() < deadline:
-            answer = self._ask(client, "GET", path, right=status(200, 404))
+            answer = self._ask(client, "GET", path, check=status(200, 404))
             if answer and answer.status == 404:
                 life.end = "lost"
                 return False
             if answer:
-                told = json.loads(answer.body)["stack"]
-                state, reason = told["stack_status"], told["stack_status_reason"]
+                found = json.loads(answer.body)["stack"]
+                state, reason = found["stack_status"], found["stack_status_reason"]
                 if not state.endswith("_IN_PROGRESS"):
                     break
             time.sleep(_POLL)
         if state in wanted:
             return True
         life.end = "failed" if state and not state.endswith("_IN_PROGRESS") else "stuck"
-        life.told = f"{state} {reason}"
+        life.reason = f"{state} {reason}"
         return False
 
     def _delete(self, life: Life, client: Client, identity: str, patience: float) -> bool:
-        """Delete a stack and see that it is gone; otherwise `life.end` says why not."""
+        """Delete a stack and check that it is gone. If not, `life.end` has the reason."""
         path = f"{self._base}/{life.name}/{identity}"
         deadline = time.monotonic() + patience
         state, reason, asked = "", "", False
         while time.monotonic() < deadline:
             if not asked:
-                # One that was not answered is asked again, as a person would; it has failed all the same.
-                asked = self._ask(client, "DELETE", path, right=status(204, 404)) is not None
-            answer = self._ask(client, "GET", path, right=status(200, 404))
+                # A person would repeat a request without an answer; it counts as failed anyway.
+                asked = self._ask(client, "DELETE", path, check=status(204, 404)) is not None
+            answer = self._ask(client, "GET", path, check=status(200, 404))
             if answer and answer.status == 404:
                 return True
             if answer:
-                told = json.loads(answer.body)["stack"]
-                state, reason = told["stack_status"], told["stack_status_reason"]
+                found = json.loads(answer.body)["stack"]
+                state, reason = found["stack_status"], found["stack_status_reason"]
                 if state == "DELETE_COMPLETE":
                     return True
                 if state == "DELETE_FAILED":
                     break
             time.sleep(_POLL)
         life.end = "failed" if state == "DELETE_FAILED" else "stuck"
-        life.told = f"{state} {reason}"
+        life.reason = f"{state} {reason}"
         return False
 
 
-def _names(told: dict[str, Any]) -> set[str]:
-    return {one["stack_name"] for one in told["stacks"]}
+def _names(found: dict[str, Any]) -> set[str]:
+    return {one["stack_name"] for one in found["stacks"]}
 
 
 def ends(lives: Iterable[Life]) -> Counter[str]:
-    """How many lives ended how; those that go on are "stuck"."""
+    """How many lives ended in which way; those that have not ended are "stuck"."""
     return Counter(life.end or "stuck" for life in lives)

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Change and break a stack of its own under load: what `make e2e-faults` does. Clears away what a killed run left, and
-# takes its own away whatever happens, except with KEEP=1; then the next run with KEEP=1 goes on with the same stack.
+# Change and break a stack of its own under load: what `make e2e-faults` runs. Removes the leftovers of a killed run first,
+# and its own stack at the end, even after a failure. KEEP=1 keeps the stack for the next run with KEEP=1.
 #
-#   SEED=…          the order of the faults, and whom each of them hits; told at the start
-#   FAULTS=a,b      only these; names are in tests/faults/faults.py
-#   SHORT=1         shorter waits, and no least number of requests and stacks
-#   REPORT=FILE     all that was counted, and every failed request, as JSON
+#   SEED=…          determines the order of the faults and their targets; printed at the start
+#   FAULTS=a,b      only these; the names are in tests/faults/faults.py
+#   SHORT=1         shorter waits, and no minimum number of requests and stacks
+#   REPORT=FILE     write all counts and every failed request, as JSON
 set -eu
 cd "$(dirname "$0")/../.."
 STACK=e2e-faults
@@ -31,7 +31,7 @@ seed=${SEED:-$(date +%s)}
 echo "SEED=$seed"
 tools/new-stack.sh "$STACK" 9>&-
 pulumi config set subnet "$subnet" 9>&-
-# Where the upgrade is among the faults there has to be something to upgrade from.
+# The upgrade needs an older release to start from.
 case ",${FAULTS-}," in
 ,, | *,upgrade*) pulumi config set heatVersion 24.1.2 9>&- ;;
 esac

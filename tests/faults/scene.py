@@ -1,4 +1,4 @@
-"""The stack under load, as faults handle it: hosts to hurt, settings to change, and is all whole again?"""
+"""The stack under load, as the faults use it: break hosts, change settings, wait until everything works again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def root(*words: str) -> str:
 
 
 def sources(stack: Stack, outputs: Mapping[str, Any], count: int) -> list[str]:
-    """Addresses for so many clients, on the containers' bridge; they go with it. HAProxy sends each to one API."""
+    """Client addresses on the containers' bridge, removed with the bridge. HAProxy sends each address to one API."""
     network = outputs["nodes"][0]["address"].rpartition(".")[0]
     device = stack.bridge()
     addresses = [f"{network}.{200 + number}" for number in range(count)]
@@ -47,7 +47,7 @@ def sources(stack: Stack, outputs: Mapping[str, Any], count: int) -> list[str]:
 
 @dataclass
 class Scene:
-    """`chance` is the fault's own; `short`: waits are seconds where they would be minutes."""
+    """The stack and its load. `chance` is the fault's own; `short`: wait seconds instead of minutes."""
 
     stack: Stack
     load: Load
@@ -59,7 +59,7 @@ class Scene:
 
     @contextmanager
     def cut(self, *causes: Cause, api: str = "") -> Iterator[None]:
-        """What cannot be kept from failing while this goes on; `api` is the kind of an API that is cut."""
+        """Record what is cut off while this runs, for failures that are unavoidable; `api`: the kind of a cut API."""
         began = time.time()
         try:
             yield
@@ -67,21 +67,21 @@ class Scene:
             port = urlsplit(self.outputs[_URLS[api]]).port if api else None
             self.cuts += [Cut(cause=cause, began=began, ended=time.time(), port=port or 0) for cause in causes]
 
-    def look(self) -> None:
-        """Learn anew what is planned."""
+    def refresh(self) -> None:
+        """Read the stack's outputs again."""
         self.outputs = self.stack.outputs()
 
     def change(self, settings: Mapping[str, object]) -> None:
-        """Change settings, each by its path, and bring them up."""
+        """Change settings, each by its path, and run `up`."""
         for path, value in settings.items():
             self.stack.pulumi("config", "set", "--path", path, str(value))
         done = self.stack.up(check=False)
-        self.look()
+        self.refresh()
         if done.code:
             self.broken.append(f"up failed: {done.text[-3000:]}")
 
     def refused(self, settings: Mapping[str, object], *reasons: str) -> None:
-        """Change settings, and see that `up` fails and says why; they remain."""
+        """Change settings, and check that `up` fails with these reasons; the settings stay changed."""
         for path, value in settings.items():
             self.stack.pulumi("config", "set", "--path", path, str(value))
         done = self.stack.up(check=False)
@@ -93,7 +93,7 @@ class Scene:
         """What `make verify` and `make repair` run."""
         return subprocess.run(
             [ROOT / "tools/stack.sh", action, self.stack.name],
-            # Nobody is here to be asked.
+            # There is no terminal to confirm in.
             env=os.environ | {"YES": self.stack.name},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -102,7 +102,7 @@ class Scene:
         )
 
     def interrupted(self, seconds: float) -> None:
-        """An `up` that is killed after so many seconds, with all that it started here; then what an operator types."""
+        """Kill an `up` after so many seconds, with all its processes here; then type what an operator types."""
         words = ["pulumi", "up", "--yes", "--skip-preview", "--stack", self.stack.name, "--non-interactive"]
         running = subprocess.Popen(
             words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -130,20 +130,20 @@ class Scene:
         return done.stdout.strip()
 
     def inside(self, host: str, *words: str) -> str:
-        """Run a command with this machine's rights among a host's files and processes."""
+        """Run a command as this machine's root in a host's mount and PID namespaces."""
         pid = self.podman("inspect", "--format", "{{.State.Pid}}", self.container(host))
         return root("nsenter", "-t", pid, "-m", "-p", "--", *words)
 
     def link(self, host: str) -> str:
-        """This machine's end of a host's cable."""
+        """This machine's end of a host's network link."""
         index = self.stack.on(host, "cat /sys/class/net/eth0/iflink")
         for device in Path("/sys/class/net").iterdir():
             if (device / "ifindex").read_text().strip() == index:
                 return device.name
-        raise AssertionError(f"no device here is the other end of {host}'s")
+        raise AssertionError(f"no device of this machine is the other end of {host}'s link")
 
     def rescued(self) -> dict[str, int]:
-        """How many stacks the caretaker has set going again, by the node that did; one that is down counts nothing."""
+        """How many stacks the caretaker has rescued, by the node that did it; a node that is down counts as none."""
         counted = {}
         for node in self.nodes():
             told = self.stack.on(node, "cat /var/lib/heat/caretaker/*.prom", check=False)
@@ -152,7 +152,7 @@ class Scene:
         return counted
 
     def servers(self) -> dict[str, str]:
-        """The state of each API, as the proxy sees it."""
+        """The state of each API in the proxy."""
         with _DIRECT.open(self.outputs["haproxy_stats_url"] + ";csv", timeout=10) as answer:
             rows = csv.DictReader(io.StringIO(answer.read().decode().removeprefix("# ")))
             return {
@@ -161,14 +161,14 @@ class Scene:
                 if row["svname"] not in {"FRONTEND", "BACKEND"}
             }
 
-    def unwell(self) -> str:
-        """Why the service is not whole; "" when it is, as far as can be seen: every API UP, every engine consumes."""
+    def unhealthy(self) -> str:
+        """Why the service is unhealthy; "" if every API is UP and every engine consumes messages."""
         try:
             servers = self.servers()
         except OSError as error:
             return f"the proxy does not answer: {error}"
         planned = [one for one in self.outputs["processes"] if "port" in one]
-        # The proxy notices late that one is gone: each is asked itself as well.
+        # The proxy is slow to notice a dead API, so each API is asked directly as well.
         for one in planned:
             if why := self._healthcheck(one["node"], one["address"], one["port"]):
                 return f"{one['unit']} on {one['node']}: {why}"
@@ -176,32 +176,32 @@ class Scene:
             return f"HAProxy: {servers}"
         workers = sum(one["kind"] == "heat-engine" for one in self.outputs["processes"])
         for queue in ("engine", "engine_worker"):
-            # A release of another RPC series has a vhost of its own; none of its engines is to remain.
+            # A release with another RPC version has its own vhost; none of its engines may remain.
             if (found := sum(self.stack.consumers(queue, vhost) for vhost in _VHOSTS)) != workers:
                 return f"{queue} has {found} consumers of {workers}"
         return ""
 
     def _healthcheck(self, node: str, address: str, port: int) -> str:
-        """Why an API does not answer its own host, which its firewall lets in; "" when it does."""
+        """Why an API does not answer on its own host, which its firewall accepts; "" if it answers."""
         ask = f"curl -s -S -o /dev/null -w '%{{http_code}}' --noproxy '*' --max-time 5 http://{address}:{port}/healthcheck"
         told = self.stack.on(node, ask, check=False)
         return "" if told == "200" else told or f"{node} does not answer"
 
-    def wait_until_whole(self, seconds: float) -> float:
-        """Ask until all is whole, and give the time (time.monotonic) at which it was, before a stack proved it."""
+    def wait_until_healthy(self, seconds: float) -> float:
+        """Wait until the service is healthy and a stack succeeds. Returns when it became healthy (time.monotonic)."""
         deadline = time.monotonic() + seconds
         while True:
-            why = self.unwell()
+            why = self.unhealthy()
             seen = time.monotonic()
-            if not why and self.load.goes_through():
+            if not why and self.load.stack_succeeds():
                 return seen
             if seen > deadline:
-                self.broken.append(f"not whole again within {seconds:.0f} s: {why or 'no stack goes through'}")
+                self.broken.append(f"not healthy again within {seconds:.0f} s: {why or 'no stack succeeds'}")
                 return seen
             time.sleep(1)
 
     def proxy_log(self, since: float) -> list[str]:
-        """What HAProxy logged of requests that did not end well, since a moment (time.time)."""
+        """HAProxy's log lines of failed requests, since a moment (time.time)."""
         lines = self.stack.on(
             "front", f"journalctl -u haproxy --no-pager --output cat --since @{since:.0f}", check=False
         ).splitlines()
@@ -212,6 +212,6 @@ class Scene:
         ]
 
     def journal(self, since: float) -> None:
-        """Print what is worth a look: of the proxy, where a request failed."""
+        """Print the proxy's log lines of failed requests."""
         for line in self.proxy_log(since)[-40:]:
             print(f"    {line}")

@@ -11,7 +11,7 @@ from tests.e2e.lab import Stack
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
-    """Two nodes on VMs, brought up from nothing. tests/openstack/run.sh has made the stack, and clears it away."""
+    """Two nodes on VMs, after the first `pulumi up`. tests/openstack/run.sh creates and removes the stack."""
     made = Stack(os.environ["STACK"])
     made.up()
     return made
@@ -19,5 +19,5 @@ def stack() -> Stack:
 
 @pytest.fixture(scope="session")
 def project() -> Any:  # openstacksdk's connection
-    """The project of the lab's cloud that everything is made in, as its member sees it."""
+    """The project of the lab's cloud, as its member sees it."""
     return openstack.connect(cloud="lab")

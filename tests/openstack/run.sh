@@ -1,6 +1,6 @@
 #!/bin/sh
-# `hosts: openstack` against a real API, from nothing to nothing: what `make e2e-openstack` does. The cloud is the lab's
-# (`make cloud`): it is started where it does not run, and stays. The stack is the run's own, and goes whatever happens.
+# Test `hosts: openstack` against a real API: what `make e2e-openstack` runs. The cloud is the lab's (`make cloud`), which
+# this starts if necessary and keeps. The stack is the run's own and is removed at the end, even after a failure.
 set -eu
 cd "$(dirname "$0")/../.."
 STACK=e2e-openstack
@@ -11,19 +11,19 @@ export STACK
 . tests/e2e/own.inc.sh
 
 tools/toolchain.sh --openstack || {
-    echo "SKIPPED: make e2e-openstack has tested nothing, as pulumi-openstack's plugin cannot be had here" >&2
+    echo "SKIPPED: make e2e-openstack has tested nothing, because no source has the pulumi-openstack plugin" >&2
     exit 0
 }
 only_one "$STACK"
 tools/lab/up.sh 9>&-
 
-# The lab's project is there for this suite alone: a stack that a killed run left goes with all that is in it.
+# Only this suite uses the lab's project: everything in it is a leftover of a killed run.
 sweep() {
     .venv/bin/python -m tools.lab.contents clear --clouds .state/cloud/clouds.yaml 9>&-
     if [ -d .state/.pulumi ]; then
         pulumi cancel --yes --stack "$STACK" >/dev/null 2>&1 || true
         pulumi stack rm --yes --force "$STACK" >/dev/null 2>&1 || true
-        # Another program's, by itself: tests/openstack/test_balancer.py.
+        # The stack of another program: tests/openstack/test_balancer.py.
         pulumi --cwd tests/openstack/balancer stack rm --yes --force "$STACK-balancer" >/dev/null 2>&1 || true
     fi
     rm -f "tests/openstack/balancer/Pulumi.$STACK-balancer.yaml"
@@ -41,7 +41,7 @@ tools/new-stack.sh "$STACK" 9>&-
 . tools/lab/lab.inc.sh
 pulumi config set hosts openstack 9>&-
 pulumi config set protect false 9>&-
-# Inside the cloud; the machine has no route to it.
+# A subnet inside the cloud; the machine has no route to it.
 pulumi config set subnet 10.213.92.0/24 9>&-
 pulumi config set --path openstack.cloud lab 9>&-
 pulumi config set --path openstack.frontFlavor heat.front 9>&-

@@ -1,4 +1,4 @@
-"""`loadBalancer: octavia` against Octavia's real API, which makes nothing here: what it takes, changes and gives back.
+"""`loadBalancer: octavia` against Octavia's real API, which starts no balancer here: create, change, destroy.
 
 The tests go on from one another.
 """
@@ -31,13 +31,13 @@ def up(*words: str) -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def brought_up() -> None:
-    """A load balancer for two nodes. tests/openstack/run.sh clears away what is left of it."""
+    """A load balancer for two nodes. tests/openstack/run.sh removes it after a failure."""
     pulumi("stack", "init", STACK)
     up()
 
 
 def members(project: Any) -> dict[str, set[tuple[str, int]]]:
-    """Who is behind each pool, by its name."""
+    """The members of each pool, by its name."""
     octavia = project.load_balancer
     found = {pool.name: list(octavia.members(pool)) for pool in octavia.pools()}
     assert {one.provisioning_status for some in found.values() for one in some} == {"ACTIVE"}
@@ -48,7 +48,7 @@ def plan(nodes: int, port: int) -> set[tuple[str, int]]:
     return {(f"10.213.93.{11 + at}", port) for at in range(nodes)}
 
 
-def test_octavia_has_what_the_settings_say(project: Any) -> None:
+def test_octavia_matches_the_settings(project: Any) -> None:
     octavia = project.load_balancer
     (balancer,) = octavia.load_balancers()
     assert balancer.provisioning_status == "ACTIVE"

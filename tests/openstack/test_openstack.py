@@ -1,4 +1,4 @@
-"""`hosts: openstack` against the lab's cloud, from nothing to nothing. The tests go on from one another."""
+"""`hosts: openstack` in the lab's cloud, from creation to deletion. Each test continues from the one before."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def addresses(server: Any) -> dict[str, str]:
 
 
 def makes_a_stack(stack: Stack) -> None:
-    """A stack is made and deleted through the proxy on the floating IP."""
+    """A stack is created and deleted through the proxy on the floating IP."""
     heat = connected(stack.outputs()["clouds_yaml"])
     definition = {
         "heat_template_version": "2018-08-31",
@@ -38,7 +38,7 @@ def makes_a_stack(stack: Stack) -> None:
     heat.orchestration.wait_for_delete(made, interval=0.5, wait=WAIT)
 
 
-def test_the_cloud_has_what_the_settings_say(stack: Stack, project: Any) -> None:
+def test_the_cloud_matches_the_settings(stack: Stack, project: Any) -> None:
     found = servers(project)
     assert {name: server.status for name, server in found.items()} == {
         f"{NAME}-front": "ACTIVE",
@@ -54,7 +54,7 @@ def test_the_cloud_has_what_the_settings_say(stack: Stack, project: Any) -> None
     assert [pair.name for pair in project.compute.keypairs()] == [NAME]
 
 
-def test_a_stack_is_made_through_the_floating_ip(stack: Stack) -> None:
+def test_a_stack_is_created_through_the_floating_ip(stack: Stack) -> None:
     makes_a_stack(stack)
 
 
@@ -71,7 +71,7 @@ def test_a_second_up_changes_nothing_though_the_cloud_has_a_newer_image(stack: S
     assert {name: server.id for name, server in servers(project).items()} == before
 
 
-def test_a_third_node_that_the_cloud_gives_up_is_told_and_comes_by_what_is_told(stack: Stack, project: Any) -> None:
+def test_a_node_that_the_cloud_fails_to_create_is_reported_and_the_remedy_works(stack: Stack, project: Any) -> None:
     before = {name: server.id for name, server in servers(project).items()}
     compute = openstack.connect(cloud="lab-admin").compute
     (hypervisor,) = compute.services(binary="nova-compute")
@@ -111,7 +111,7 @@ def test_two_nodes_fewer_are_gone_from_the_cloud(stack: Stack, project: Any) -> 
     makes_a_stack(stack)
 
 
-def test_a_vm_that_is_gone_is_made_anew_and_set_up(stack: Stack, project: Any) -> None:
+def test_a_deleted_vm_is_created_again_and_set_up(stack: Stack, project: Any) -> None:
     gone = servers(project)[f"{NAME}-node-1"]
     project.compute.delete_server(gone)
     project.compute.wait_for_delete(gone)

@@ -1,4 +1,4 @@
-"""The whole program with a Heat that is there already, on the guide's machines."""
+"""The whole program with an adopted Heat, on the guide's machines."""
 
 from __future__ import annotations
 

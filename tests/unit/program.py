@@ -23,20 +23,25 @@ from unittest import mock
 
 import jinja2
 import pulumi
-from google.protobuf import json_format
+from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks
-from pulumi.runtime.proto.resource_pb2 import RegisterResourceRequest, RegisterResourceResponse
+from pulumi.runtime.proto.resource_pb2 import (
+    RegisterResourceOutputsRequest,
+    RegisterResourceRequest,
+    RegisterResourceResponse,
+)
 from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
-from components import watch
-from components.hosts import containers
-from components.remote import unframed
+from components import endpoints, watch
+from components.hosts import subnets
+from components.remote import remove_length_header
 from infra.settings.fields import keys
 from infra.settings.load import SECRETS
 from infra.settings.model import Settings
 from tests.unit.fake_cloud import FakeCloud, unlimited
+from tests.unit.quick_pulumi import quick_pulumi
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "heat-scaleout"
@@ -58,7 +63,7 @@ _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
 # What programs/heat/installed.py would tell.
 INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
 # What looks at hosts and at the service while the program runs; a test that wants to know has it say something.
-NAME_SILENT, ASK = mock.Mock(), mock.Mock(return_value="")
+WARN_IF_SILENT, HTTP_PROBLEM = mock.Mock(), mock.Mock(return_value="")
 # What a dump of Heat's database is called.
 DUMP = "/var/lib/heat-scaleout/dumps/heat-20260101T000000Z.sql.gz"
 # What stands in every made-up secret and nowhere else.
@@ -145,7 +150,7 @@ class Resource:
         value = self.inputs[key]
         text = value.value if isinstance(value, Secret) else value
         assert isinstance(text, str), f"{key} of {self.name} is {text!r}"
-        return unframed(text)
+        return remove_length_header(text)
 
     @property
     def connection(self) -> dict[str, Any]:
@@ -161,6 +166,8 @@ class Run:
 
     registered: list[Resource] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
+    # What each component registers as its outputs, by its name.
+    components: dict[str, dict[str, Any]] = field(default_factory=dict)
     # Which template a text was rendered from.
     templates: dict[str, str] = field(default_factory=dict)
 
@@ -227,7 +234,7 @@ class Outputs(Mocks):
         printed = {
             "image": "podman\nlocalhost/heat-scaleout-bookworm:0123456789ab",
             "flags": "--systemd=always",
-            "front-dump": f"A dump of what was before, on front: {DUMP}\n",
+            "front-dump": f"A dump of the database before the upgrade, on front: {DUMP}\n",
         }
         if name.startswith("secret-"):
             return fake_password(name.removeprefix("secret-"))
@@ -248,9 +255,16 @@ class Outputs(Mocks):
 
 
 class Monitor(MockMonitor):
-    def __init__(self, mocks: Mocks, registered: list[Resource]) -> None:
+    def __init__(
+        self, mocks: Mocks, registered: list[Resource], components: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         super().__init__(mocks)
         self._registered = registered
+        self._components = {} if components is None else components
+
+    def RegisterResourceOutputs(self, request: RegisterResourceOutputsRequest) -> empty_pb2.Empty:  # noqa: N802
+        self._components[request.urn.rpartition("::")[2]] = json_format.MessageToDict(request.outputs)
+        return empty_pb2.Empty()
 
     def RegisterResource(self, request: RegisterResourceRequest) -> RegisterResourceResponse:  # noqa: N802
         urn = self.make_urn(request.parent, request.type, request.name)
@@ -326,10 +340,11 @@ def in_pulumi(
             },
             [f"{PROJECT}:{key}" for key in (*SECRETS, "secretOptions") if key in config],
         )
-        loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
-        stack = pulumi.runtime.get_root_resource()
-        assert isinstance(stack, Stack)
-        return loop.run_until_complete(_known(stack.outputs, tell_secrets=tell_secrets))
+        with quick_pulumi():
+            loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
+            stack = pulumi.runtime.get_root_resource()
+            assert isinstance(stack, Stack)
+            return loop.run_until_complete(_known(stack.outputs, tell_secrets=tell_secrets))
 
     asyncio.set_event_loop(loop)
     # Nearly all of what is made meanwhile is still in use: looking through it over and over is a fifth of the time.
@@ -359,18 +374,18 @@ def run(
     result = Run()
     if config.get("hosts") == "openstack" and cloud is None:
         cloud = unlimited()
-    monitor = Monitor(Outputs(preview=preview, cloud=cloud), result.registered)
+    monitor = Monitor(Outputs(preview=preview, cloud=cloud), result.registered, result.components)
     interrupt, path = signal.getsignal(signal.SIGINT), list(sys.path)
-    first = containers._FIRST_HOST if first_host is None else first_host
+    first = subnets._FIRST_HOST if first_host is None else first_host
     try:
         with (
             _written_down(result.templates),
             # Whatever this machine's routes are.
-            mock.patch.object(containers, "machine_routes", return_value=[]),
-            mock.patch.object(containers, "_FIRST_HOST", first),
+            mock.patch.object(subnets, "parse_routes", return_value=[]),
+            mock.patch.object(subnets, "_FIRST_HOST", first),
             # No host is there, and no service.
-            mock.patch.object(watch, "name_silent", NAME_SILENT),
-            mock.patch.object(watch, "ask", ASK),
+            mock.patch.object(watch, "warn_if_silent", WARN_IF_SILENT),
+            mock.patch.object(endpoints, "http_problem", HTTP_PROBLEM),
             # Where in the program each resource was made: a tenth of the time, and nobody asks.
             mock.patch("pulumi.runtime.resource._get_stack_trace", return_value=StackTrace()),
         ):

@@ -6,8 +6,8 @@ import configparser
 
 from components.heat.heat_conf import Deployment, Secrets, Services, merge, options, service_options
 from components.heat.install import Installation
-from components.timeouts import chain
-from components.topology import Node, Process, place
+from components.timeouts import complete_chain
+from components.topology import Kind, Node, Process, plan_processes
 from infra.settings.model import Settings
 
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -15,12 +15,11 @@ NODES = (Node(name="node-1", address=B), Node(name="node-2", address=C))
 
 DEPLOYMENT = Deployment(
     install=Installation(version="27.0.1"),
-    api_url=f"http://{A}:8004",
-    cfn_url=f"http://{A}:8000",
+    urls={Kind.API: f"http://{A}:8004", Kind.CFN: f"http://{A}:8000"},
     region="RegionOne",
     engine_workers=2,
     checks_per_stack=8,
-    timeouts=chain({"rpc_response": 60, "engine_graceful": 90})[0],
+    timeouts=complete_chain({"rpc_response": 60, "engine_graceful": 90})[0],
 )
 SERVICES = Services(keystone_url=f"http://{A}:5000", memcached=(f"{A}:11211",))
 SECRETS = Secrets(
@@ -36,13 +35,10 @@ CONF = merge(options(DEPLOYMENT), service_options(SERVICES))
 
 
 def processes(*, engines: int = 2, apis: int = 2, cfn_apis: int = 2) -> tuple[Process, ...]:
-    return place(
+    return plan_processes(
         NODES,
-        engines=engines,
-        apis=apis,
-        cfn_apis=cfn_apis,
-        api_port=Settings().api_port,
-        cfn_port=Settings().cfn_port,
+        counts={Kind.ENGINE: engines, Kind.API: apis, Kind.CFN: cfn_apis},
+        ports=Settings().api_ports,
     )
 
 

@@ -1,4 +1,4 @@
-"""A Heat that is there already: whose option counts, what has to agree, what comes along, and in which order."""
+"""An adopted Heat: whose option counts, what must agree, which files the nodes get, and in which order."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ import pulumi
 import pytest
 
 from components.adoption import merge as adoption
-from components.adoption.merge import AUTH, Adopted, AdoptionError, AdoptionSpec, Original, adopt
-from components.control_plane.adopted import keystone_known, reached, service_login
+from components.adoption.merge import Adopted, AdoptionError, AdoptionSpec, Original, adopt
+from components.adoption.tables import AUTH
+from components.control_plane.adopted import keystone_check_spec, reach_spec, service_login
 from components.heat.heat_conf import merge, options
 from components.heat.install import Installation
+from infra.build.control_plane import describe_problem
 from infra.settings.load import SettingsError, load
+from infra.settings.model import Settings
 from tests.unit import program
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import FILES, MARK, Secret, cached, fake_password, original
 from tests.unit.sample import DEPLOYMENT, A, B, parsed
 from tests.unit.test_existing_hosts import KEY, hosts
 
-WANTED = AdoptionSpec(control=A, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT, max_body=1638400)
+SPEC = AdoptionSpec(control=A, address=A, api_port=8004, cfn_port=8000, deployment=DEPLOYMENT, max_body=1638400)
 # The least that Heat needs.
 LEAST = """
 [DEFAULT]
@@ -42,14 +45,15 @@ user_domain_id = default
 """
 
 
-def adopted(more: str = "", wanted: AdoptionSpec = WANTED, **found: Any) -> Adopted:
-    return adopt(Original(files={"/etc/heat/heat.conf": LEAST + more}, **found), wanted)
+def adopted(more: str = "", spec: AdoptionSpec = SPEC, **found: Any) -> Adopted:
+    return adopt(Original(files={"/etc/heat/heat.conf": LEAST + more}, **found), spec)
 
 
-def problems(more: str = "", wanted: AdoptionSpec = WANTED, **found: Any) -> tuple[str, ...]:
+def problems(more: str = "", spec: AdoptionSpec = SPEC, **found: Any) -> tuple[str, ...]:
+    """The messages, as the program words them."""
     with pytest.raises(AdoptionError) as raised:
-        adopted(more, wanted, **found)
-    return raised.value.problems
+        adopted(more, spec, **found)
+    return tuple(describe_problem(problem, Settings()) for problem in raised.value.problems)
 
 
 # Whose option counts.
@@ -68,7 +72,7 @@ def problems(more: str = "", wanted: AdoptionSpec = WANTED, **found: Any) -> tup
         ("oslo_messaging_rabbit", "rabbit_qos_prefetch_count", "1"),
     ],
 )
-def test_what_it_says_of_heats_behaviour_counts(section: str, option: str, value: str) -> None:
+def test_the_adopted_files_options_of_heats_behaviour_count(section: str, option: str, value: str) -> None:
     assert adopted(f"[{section}]\n{option} = {value}\n").public[section][option] == value
 
 
@@ -82,28 +86,28 @@ def test_what_it_says_of_heats_behaviour_counts(section: str, option: str, value
         ("oslo_middleware", "enable_proxy_headers_parsing", "false"),
     ],
 )
-def test_what_has_to_do_with_where_heat_runs_is_ours(section: str, option: str, value: str) -> None:
+def test_the_programs_options_of_where_heat_runs_count(section: str, option: str, value: str) -> None:
     found = adopted(f"[{section}]\n{option} = {value}\n").public[section][option]
     assert found == options(DEPLOYMENT)[section][option] != value
 
 
-def test_what_it_does_not_say_is_ours() -> None:
+def test_an_option_that_the_file_does_not_set_is_the_programs() -> None:
     ours, found = options(DEPLOYMENT), adopted().public
     for section, values in ours.items():
         assert values.items() <= found[section].items()
 
 
 def test_an_option_is_never_both_public_and_secret() -> None:
-    result = adopted("[DEFAULT]\nstack_domain_admin_password = told-to-nobody\n")
+    result = adopted("[DEFAULT]\nstack_domain_admin_password = hidden-from-all\n")
     for section, values in result.secret.items():
         assert not values.keys() & result.public.get(section, {}).keys()
-    assert "told-to-nobody" in result.secret["DEFAULT"].values()
-    assert "told-to-nobody" not in repr(result)
-    (told,) = problems("[DEFAULT]\nheat_metadata_server_url = http://user:told-to-nobody@heat.example:8000\n")
-    assert told.startswith("[DEFAULT] heat_metadata_server_url has a login in it")
+    assert "hidden-from-all" in result.secret["DEFAULT"].values()
+    assert "hidden-from-all" not in repr(result)
+    (message,) = problems("[DEFAULT]\nheat_metadata_server_url = http://user:hidden-from-all@heat.example:8000\n")
+    assert message.startswith("[DEFAULT] heat_metadata_server_url has a login in it")
 
 
-# What has to agree.
+# What must agree.
 
 
 @pytest.mark.parametrize(
@@ -111,9 +115,9 @@ def test_an_option_is_never_both_public_and_secret() -> None:
     [("rpc_response_timeout", "timeouts.rpcResponse"), ("graceful_shutdown_timeout", "timeouts.engineGraceful")],
 )
 def test_a_timeout_that_differs_from_the_setting_is_refused_with_what_to_type(option: str, key: str) -> None:
-    (told,) = problems(f"[DEFAULT]\n{option} = 600\n")
-    assert f"[DEFAULT] {option} is 600 there" in told
-    assert told.endswith(f"Type: pulumi config set --path {key} 600")
+    (message,) = problems(f"[DEFAULT]\n{option} = 600\n")
+    assert f"[DEFAULT] {option} is 600 there" in message
+    assert message.endswith(f"Type: pulumi config set --path {key} 600")
     ours = options(DEPLOYMENT)["DEFAULT"][option]
     assert adopted(f"[DEFAULT]\n{option} = {ours}\n").public["DEFAULT"][option] == ours
 
@@ -127,8 +131,8 @@ def test_a_timeout_that_differs_from_the_setting_is_refused_with_what_to_type(op
     ],
 )
 def test_an_api_that_clients_find_elsewhere_is_refused_with_what_to_type(more: str, type_this: str) -> None:
-    (told,) = problems(more)
-    assert told.endswith(f"Type: {type_this}")
+    (message,) = problems(more)
+    assert message.endswith(f"Type: {type_this}")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1", A])  # noqa: S104
@@ -141,53 +145,56 @@ def test_an_api_on_the_proxys_address_is_taken(host: str) -> None:
     ("25.0.2", "26.0.2", False), ("27.0.1", "24.1.2", False),
 ])  # fmt: skip
 def test_engines_share_a_broker_only_where_they_understand_each_other(running: str, ours: str, together: bool) -> None:
-    wanted = dataclasses.replace(WANTED, deployment=dataclasses.replace(DEPLOYMENT, install=Installation(version=ours)))
+    spec = dataclasses.replace(SPEC, deployment=dataclasses.replace(DEPLOYMENT, install=Installation(version=ours)))
     if together:
-        assert adopted(wanted=wanted, release=running).public
+        assert adopted(spec=spec, release=running).public
     else:
-        (told,) = problems(wanted=wanted, release=running)
-        assert f"Type: pulumi config set heatVersion {running}" in told
+        (message,) = problems(spec=spec, release=running)
+        assert f"Type: pulumi config set heatVersion {running}" in message
 
 
-def test_every_problem_is_told_at_once_and_no_secret() -> None:
-    told = problems(
-        "[DEFAULT]\ncolour = blue\nrpc_response_timeout = 600\n[heat_api]\nbind_port = 9004\n", release="24.1.2"
-    )
-    assert len(told) == 4
-    assert "-secret" not in str(AdoptionError(told))
+def test_every_problem_is_reported_at_once_and_no_secret() -> None:
+    with pytest.raises(AdoptionError) as raised:
+        adopted(
+            "[DEFAULT]\ncolour = blue\nrpc_response_timeout = 600\n[heat_api]\nbind_port = 9004\n", release="24.1.2"
+        )
+    assert len(raised.value.problems) == 4
+    assert "-secret" not in f"{raised.value}{raised.value.problems}"
 
 
-def test_an_option_that_nobody_knows_can_be_allowed_by_name() -> None:
-    allowing = dataclasses.replace(WANTED, allow=("DEFAULT.colour",))
-    told = adopted("[DEFAULT]\ncolour = blue\n", allowing)
-    assert told.secret["DEFAULT"]["colour"] == "blue"
-    assert "colour" not in told.public["DEFAULT"]
+def test_an_option_that_no_release_knows_can_be_allowed_by_name() -> None:
+    allowing = dataclasses.replace(SPEC, allow=("DEFAULT.colour",))
+    result = adopted("[DEFAULT]\ncolour = blue\n", allowing)
+    assert result.secret["DEFAULT"]["colour"] == "blue"
+    assert "colour" not in result.public["DEFAULT"]
 
 
-def test_a_login_in_keystones_url_is_refused_because_clients_are_told_it() -> None:
-    told = "\n".join(problems("[keystone_authtoken]\nauth_url = https://heat:hunter2@keystone.example/v3\n"))
-    assert "auth_url has a login in it" in told
-    assert "hunter2" not in told
+def test_a_login_in_keystones_url_is_refused_because_clients_see_it() -> None:
+    message = "\n".join(problems("[keystone_authtoken]\nauth_url = https://heat:hunter2@keystone.example/v3\n"))
+    assert "auth_url has a login or a query in it" in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize(
     "missing", ["transport_url", "connection", "auth_url", "auth_type", "username", "project_name"]
 )
-def test_what_heat_cannot_do_without_is_missed(missing: str) -> None:
+def test_a_missing_option_that_heat_needs_is_refused(missing: str) -> None:
     text = re.sub(rf"(?m)^{missing} = .*\n", "", LEAST)
     with pytest.raises(AdoptionError) as raised:
-        adopt(Original(files={"/etc/heat/heat.conf": text}), WANTED)
-    assert any(missing in problem for problem in raised.value.problems)
+        adopt(Original(files={"/etc/heat/heat.conf": text}), SPEC)
+    assert any(missing in problem.rule for problem in raised.value.problems)
 
 
-# What comes along.
+# Files for the nodes.
 
 
-def test_files_that_it_names_have_a_place_on_the_nodes_that_changes_with_them() -> None:
+def test_a_files_path_on_the_nodes_changes_with_its_content() -> None:
     result = adopted("cafile = /etc/ssl/cloud.pem\n")
     assert result.files == {("keystone_authtoken", "cafile"): "/etc/ssl/cloud.pem"}
     places = {
-        result.placed({"/etc/ssl/cloud.pem": base64.b64encode(content).decode()}).public["keystone_authtoken"]["cafile"]
+        result.with_node_paths({"/etc/ssl/cloud.pem": base64.b64encode(content).decode()}).public["keystone_authtoken"][
+            "cafile"
+        ]
         for content in (b"one", b"another")
     }
     assert len(places) == 2
@@ -203,27 +210,30 @@ def test_files_that_it_names_have_a_place_on_the_nodes_that_changes_with_them() 
         ("[oslo_policy]\npolicy_file = /srv/rules.yaml\n", ("/etc/heat/policy.yaml",), "/srv/rules.yaml"),
     ],
 )
-def test_its_policy_comes_along_where_it_has_one(more: str, policies: tuple[str, ...], policy: str | None) -> None:
+def test_the_nodes_get_the_adopted_policy_if_there_is_one(
+    more: str, policies: tuple[str, ...], policy: str | None
+) -> None:
     result = adopted(more, policies=policies)
     assert result.files.get(("oslo_policy", "policy_file")) == policy
     if policy is None:
         assert result.public["oslo_policy"] == options(DEPLOYMENT)["oslo_policy"]
 
 
-def test_rules_in_a_directory_are_refused_or_allowed_to_be_left() -> None:
+def test_rules_in_a_policy_directory_are_refused_unless_allowed() -> None:
     found = ("/etc/heat/policy.d/more.yaml",)
-    (told,) = problems(policies=found)
-    assert "/etc/heat/policy.d/more.yaml" in told
-    assert adopted(wanted=dataclasses.replace(WANTED, allow=("oslo_policy.policy_dirs",)), policies=found).public
+    (message,) = problems(policies=found)
+    assert "/etc/heat/policy.d/more.yaml" in message
+    assert message.endswith("Type: pulumi config set --path 'adoptAllow[0]' oslo_policy.policy_dirs")
+    assert adopted(spec=dataclasses.replace(SPEC, allow=("oslo_policy.policy_dirs",)), policies=found).public
 
 
-def test_a_directory_that_it_names_is_told_and_not_brought() -> None:
+def test_a_directory_is_reported_and_not_copied() -> None:
     result = adopted("[DEFAULT]\nplugin_dirs = /srv/heat/plugins\n")
     assert not result.files
     assert any("/srv/heat/plugins" in note for note in result.notes)
 
 
-# What the other programs are told.
+# Input of the other programs.
 
 
 def known(more: str = "") -> Mapping[str, Mapping[str, str]]:
@@ -231,37 +241,39 @@ def known(more: str = "") -> Mapping[str, Mapping[str, str]]:
     return merge(result.public, result.secret)
 
 
-def test_database_broker_and_cache_are_looked_at_by_the_address_that_nodes_have() -> None:
-    told = reached(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
-    assert told["database"] == {"url": f"mysql+pymysql://heat:database-secret@{A}/heat", "admin_url": ""}
-    assert told["broker"]["url"] == f"rabbit://heat:broker-secret@{A}/"
-    assert told["broker"]["ca"] == ""
-    assert told["cache"] == ["10.0.0.1:11211", "10.0.0.9:11211"]
+def test_database_broker_and_cache_are_checked_at_the_address_that_nodes_use() -> None:
+    spec = reach_spec(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
+    assert spec["database"] == {"url": f"mysql+pymysql://heat:database-secret@{A}/heat", "admin_url": ""}
+    assert spec["broker"]["url"] == f"rabbit://heat:broker-secret@{A}/"
+    assert spec["broker"]["ca"] == ""
+    assert spec["cache"] == ["10.0.0.1:11211", "10.0.0.9:11211"]
 
 
-def test_a_broker_by_tls_is_checked_against_what_heat_checks_it_against() -> None:
-    assert reached(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
+def test_a_broker_with_tls_is_checked_with_heats_certificates() -> None:
+    assert reach_spec(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
 
 
 def test_keystone_is_asked_as_heat_itself() -> None:
-    told = keystone_known(known("[DEFAULT]\nstack_user_domain_id = 1234\nstack_domain_admin = keeper\n"), DEPLOYMENT)
-    assert told["login"] == {
+    spec = keystone_check_spec(
+        known("[DEFAULT]\nstack_user_domain_id = 1234\nstack_domain_admin = keeper\n"), DEPLOYMENT
+    )
+    assert spec["login"] == {
         "username": "heat",
         "password": "service-secret",
         "project_name": "service",
         "user_domain_id": "default",
     }
-    assert (told["url"], told["endpoints"]["orchestration"]) == (f"http://{A}:5000/v3", f"http://{A}:8004")
-    assert told["stack_domain"] == {
+    assert (spec["url"], spec["endpoints"]["orchestration"]) == (f"http://{A}:5000/v3", f"http://{A}:8004")
+    assert spec["stack_domain"] == {
         "username": "keeper",
         "password": "",
         "user_domain_id": "1234",
         "domain_id": "1234",
     }
-    assert keystone_known(known(), DEPLOYMENT)["stack_domain"] == {}
+    assert keystone_check_spec(known(), DEPLOYMENT)["stack_domain"] == {}
 
 
-def test_domains_by_their_ids_are_told_as_such() -> None:
+def test_domains_are_passed_on_by_id() -> None:
     login = service_login(adopted().login)
     assert (login.user, login.password, login.domain_id, login.project_domain_id) == (
         "heat",
@@ -294,7 +306,7 @@ def test_the_nodes_have_its_options_and_its_files() -> None:
         assert "127.0.0.1" not in result.by_name[f"{node}-heat-conf"].text()
 
 
-def test_no_host_is_changed_before_it_is_known_to_be_good() -> None:
+def test_no_host_is_changed_before_the_configuration_is_accepted() -> None:
     result = adopted_heat()
     reading = {"front-original-program", "front-original", "front-original-files"}
     for resource in result.remote:
@@ -302,7 +314,7 @@ def test_no_host_is_changed_before_it_is_known_to_be_good() -> None:
             assert "front-original-files" in result.before(resource.name), resource.name
 
 
-def test_one_that_cannot_be_adopted_ends_the_up_with_every_reason_and_no_secret(
+def test_a_refused_configuration_ends_the_up_with_every_reason_and_no_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     conf = next(iter(original()["files"].values())) + "[DEFAULT]\ncolour = blue\nrpc_response_timeout = 600\n"
@@ -311,11 +323,12 @@ def test_one_that_cannot_be_adopted_ends_the_up_with_every_reason_and_no_secret(
     with pytest.raises(pulumi.RunError) as raised:
         program.run(hosts="existing", controlPlane="existing", adopt=True, sshPrivateKey=KEY, existing=hosts())
     assert "[DEFAULT] colour: no release of Heat knows it" in str(raised.value)
-    assert "pulumi config set --path timeouts.rpcResponse 600" in str(raised.value)
+    assert "timeouts.rpcResponse = 60: [DEFAULT] rpc_response_timeout is 600 there" in str(raised.value)
+    assert "Type: pulumi config set --path timeouts.rpcResponse 600" in str(raised.value)
     assert MARK not in str(raised.value)
 
 
-def test_what_is_read_is_secret_from_the_first_moment() -> None:
+def test_everything_read_is_secret_from_the_first_moment() -> None:
     result = adopted_heat()
     for name in ("front-original", "front-original-files"):
         assert {"stdout", "stderr"} <= set(result.by_name[name].request.additionalSecretOutputs)
@@ -330,7 +343,7 @@ def test_what_is_read_is_secret_from_the_first_moment() -> None:
     assert MARK not in str(result.outputs)
 
 
-def test_it_is_read_again_when_another_number_is_set() -> None:
+def test_another_revision_reads_the_configuration_again() -> None:
     before, after = adopted_heat(), adopted_heat(adoptRevision=2)
     changed = {
         name
@@ -340,7 +353,7 @@ def test_it_is_read_again_when_another_number_is_set() -> None:
     assert changed == {"front-original"}
 
 
-def test_the_addresses_are_taken_when_every_process_runs_and_given_back_before_one_stops() -> None:
+def test_the_addresses_are_taken_after_every_process_runs_and_given_back_before_one_stops() -> None:
     result = adopted_heat()
     running = {f"{process['node']}-{process['unit'].replace('@', '-')}" for process in result.outputs["processes"]}
     assert running | {"front-haproxy-cfg", "front-haproxy-leave"} <= result.before("front-take-over")
@@ -357,7 +370,7 @@ def test_without_adoption_nothing_is_taken_over() -> None:
     assert "take_over.py" not in result.by_name["front-haproxy-leave"].text()
 
 
-def test_the_original_engine_stays_unless_told_otherwise() -> None:
+def test_the_original_engine_runs_on_unless_overridden() -> None:
     assert '"keep_engine": true' in adopted_heat().by_name["front-take-over"].text()
     assert '"keep_engine": false' in adopted_heat(keepOriginalEngine=False).by_name["front-take-over"].text()
 
@@ -373,20 +386,20 @@ def setting_problems(**more: Any) -> tuple[str, ...]:
     return raised.value.problems
 
 
-def test_adoption_needs_hosts_and_a_control_plane_that_are_there() -> None:
-    told = setting_problems(hosts="containers", controlPlane="bundled")
-    assert "Type: pulumi config set hosts existing --stack prod" in told[0]
-    assert "Type: pulumi config set controlPlane existing --stack prod" in told[1]
+def test_adoption_needs_existing_hosts_and_an_existing_control_plane() -> None:
+    messages = setting_problems(hosts="containers", controlPlane="bundled")
+    assert "Type: pulumi config set hosts existing --stack prod" in messages[0]
+    assert "Type: pulumi config set controlPlane existing --stack prod" in messages[1]
 
 
-def test_what_the_adopted_file_says_may_not_be_said_twice() -> None:
-    told = setting_problems(databaseUrl="[secret]", control={"keystoneUrl": "http://10.0.0.1:5000"})
-    assert [problem.partition(" = ")[0] for problem in told] == ["control", "databaseUrl"]
-    assert all("Type: pulumi config rm " in problem for problem in told)
+def test_a_setting_that_the_adopted_file_has_is_refused() -> None:
+    messages = setting_problems(databaseUrl="[secret]", control={"keystoneUrl": "http://10.0.0.1:5000"})
+    assert [problem.partition(" = ")[0] for problem in messages] == ["control", "databaseUrl"]
+    assert all("Type: pulumi config rm " in problem for problem in messages)
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ({"adoptHost": "a"}, "adoptHost = a: must be one of front, node-b, node-c"),
         ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: must be an absolute path on the host"),
@@ -394,8 +407,8 @@ def test_what_the_adopted_file_says_may_not_be_said_twice() -> None:
         ({"adoptAllow": ["colour"]}, "adoptAllow[0] = colour: must be an option with its section"),
     ],
 )
-def test_a_setting_of_adoption_that_cannot_be_is_refused(more: dict[str, Any], told: str) -> None:
-    assert setting_problems(**more)[0].startswith(told)
+def test_a_wrong_setting_of_adoption_is_refused(more: dict[str, Any], message: str) -> None:
+    assert setting_problems(**more)[0].startswith(message)
 
 
 def test_another_host_may_have_the_file() -> None:
@@ -404,29 +417,29 @@ def test_another_host_may_have_the_file() -> None:
     assert B in parsed(result.by_name["node-c-secrets-conf"].text())["database"]["connection"]
 
 
-def test_the_program_on_the_host_is_understood() -> None:
-    assert Original.told(json.dumps(original())).release == "26.0.2"
+def test_the_report_of_the_program_on_the_host_is_parsed() -> None:
+    assert Original.parse(json.dumps(original())).release == "26.0.2"
     assert adoption.DIRECTORY == "/etc/heat/adopted"
 
 
-def test_tokens_in_a_cache_are_encrypted_unless_the_adopted_file_says_how_they_are_kept() -> None:
+def test_cached_tokens_are_encrypted_unless_the_adopted_file_has_a_strategy() -> None:
     def options(conf: str) -> dict[str, str]:
-        """Of [keystone_authtoken], as the nodes have them."""
+        """The nodes' options of [keystone_authtoken]."""
         found = Adopted(public=parsed(f"[{AUTH}]\n{conf}"), secret={}, files={}, notes=())
         return found.with_encrypted_tokens("generated").login
 
     cached = "memcached_servers = m1:11211\n"
     ours = {"memcache_security_strategy": "ENCRYPT", "memcache_secret_key": "generated"}
     assert options(cached) == {"memcached_servers": "m1:11211", **ours}
-    # A key alone is of no use to the one who set it, and is a secret to keep.
+    # A key without a strategy has no effect on the adopted host, and it is kept as a secret.
     assert options(f"{cached}memcache_secret_key = theirs\n")["memcache_secret_key"] == "theirs"  # noqa: S105
     for strategy in ("MAC", "ENCRYPT", "None"):
-        said = f"{cached}memcache_security_strategy = {strategy}\n"
-        assert options(said) == {"memcached_servers": "m1:11211", "memcache_security_strategy": strategy}
+        conf = f"{cached}memcache_security_strategy = {strategy}\n"
+        assert options(conf) == {"memcached_servers": "m1:11211", "memcache_security_strategy": strategy}
     assert options("username = heat\n") == {"username": "heat"}
 
 
-def test_an_adopted_heat_s_nodes_encrypt_their_tokens_with_a_key_that_only_they_read() -> None:
+def test_nodes_encrypt_their_tokens_with_a_key_in_their_secret_options() -> None:
     nodes = adopted_heat().by_name
     public, hidden = (parsed(nodes[f"node-b-{name}-conf"].text()) for name in ("heat", "secrets"))
     assert public[AUTH]["memcache_security_strategy"] == "ENCRYPT"

@@ -1,4 +1,4 @@
-"""programs/heat/api.py: when an API answers by itself that no engine is there, with a made-up Heat and broker."""
+"""programs/heat/api.py: when an API itself answers that there is no engine, with a fake Heat and broker."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ask(watch: Any, path: str, *, cfn: bool = False, body: bytes = b"") -> tuple
     told: list[Any] = []
     sent = io.BytesIO(body)
     environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.input": sent}
-    answer = b"".join(api.guarded(heat, watch, cfn=cfn)(environ, lambda *words: told.extend(words)))
+    answer = b"".join(api.guard(heat, watch, cfn=cfn)(environ, lambda *words: told.extend(words)))
     return told[0], dict(told[1]), answer, sent.read()
 
 
@@ -41,7 +41,7 @@ def gone(monkeypatch: pytest.MonkeyPatch) -> Any:
     """No engine has been there for long."""
     watch = api.Watch()
     for second in range(0, 40, 10):
-        watch.tell(0, second)
+        watch.record(0, second)
     monkeypatch.setattr(api.time, "monotonic", lambda: 31.0)
     return watch
 
@@ -74,27 +74,27 @@ def test_what_needs_no_engine_is_answered_without_one(gone: Any, path: str) -> N
 
 
 def test_as_soon_as_an_engine_is_there_requests_go_on(gone: Any) -> None:
-    gone.tell(1, 31.0)
+    gone.record(1, 31.0)
     assert ask(gone, STACKS)[0] == "200 OK"
     # And the next time that there is none begins anew.
-    gone.tell(0, 32.0)
+    gone.record(0, 32.0)
     assert not gone.absent(33.0)
 
 
 def test_an_engine_that_is_restarted_is_waited_for() -> None:
     watch = api.Watch()
-    watch.tell(0, 0.0)
-    watch.tell(0, 14.0)
-    watch.tell(0, 28.0)
+    watch.record(0, 0.0)
+    watch.record(0, 14.0)
+    watch.record(0, 28.0)
     assert not watch.absent(29.9)
     assert watch.absent(30.0)
 
 
-def test_what_the_broker_does_not_tell_is_not_known(gone: Any) -> None:
+def test_without_an_answer_of_the_broker_nothing_is_known(gone: Any) -> None:
     assert not api.Watch().absent(1000.0)
     # Its last answer was too long ago; and in between an engine may have been there.
     assert not gone.absent(30 + api.STALE + 1)
-    gone.tell(0, 30 + api.STALE + 1)
+    gone.record(0, 30 + api.STALE + 1)
     assert not gone.absent(30 + api.STALE + 2)
 
 
@@ -105,7 +105,7 @@ def test_no_request_is_refused_within_the_grace_time_of_an_engine_or_on_an_old_a
     watch, now, there, heard = api.Watch(), 0.0, 0.0, -1000.0
     for seconds, engines in answers:
         now += seconds
-        watch.tell(engines, now)
+        watch.record(engines, now)
         heard, there = now, now if engines else there
     now += later
     assert not watch.absent(now) or (now - there >= api.GRACE and now - heard <= api.STALE)
@@ -143,11 +143,11 @@ def looking(monkeypatch: pytest.MonkeyPatch, *answers: int | Exception) -> tuple
     monkeypatch.setattr(api.time, "monotonic", lambda: float(next(clock)))
     watch = api.Watch()
     with pytest.raises(Stop):
-        api.look(watch, ["heat.conf"])
+        api.watch_broker(watch, ["heat.conf"])
     return watch, pauses
 
 
-def test_the_broker_is_asked_until_it_tells_of_no_engine_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_is_asked_until_there_has_been_no_engine_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looking(monkeypatch, 0, 0, 0, 0)[0].absent(31.0)
     assert not looking(monkeypatch, 0, 0, 1, 0)[0].absent(31.0)
 
@@ -161,7 +161,7 @@ def test_a_broker_that_does_not_answer_is_asked_again_and_changes_nothing(
     assert not watch.absent(1000.0)
 
 
-def test_trouble_of_the_watcher_is_told_and_hurts_nobody(
+def test_a_failure_of_the_watcher_is_logged_and_harmless(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "broker_consumers", None)
@@ -169,7 +169,7 @@ def test_trouble_of_the_watcher_is_told_and_hurts_nobody(
     api.start(api.Watch(), ["heat.conf"])
     for thread in set(api.threading.enumerate()) - before:
         thread.join(10)
-    assert "requests wait for an engine even where there is none: " in capsys.readouterr().out
+    assert "Requests without an engine will wait, because the broker is not watched: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("form", ["module", "program"])

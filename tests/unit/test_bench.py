@@ -1,4 +1,4 @@
-"""The pure parts of tests/bench: choices from the environment, tables of results, and cgroup paths."""
+"""The pure parts of tests/bench: options from the environment, tables of results, and cgroup paths."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_cases_are_read_with_and_without_blanks() -> None:
 
 
 @pytest.mark.parametrize("written", ["wide", "wide 0", "wide 3 x 4", "nested 3", "broad 3", "wide 20 group 3", "-1"])
-def test_what_is_no_case_is_refused_with_what_is(written: str) -> None:
+def test_an_invalid_case_is_refused_with_the_valid_ones(written: str) -> None:
     with pytest.raises(ValueError, match=r"CASES: .* is not a case\. Cases are: wide N, .*nested A x B"):
         cases(written)
 
@@ -65,13 +65,13 @@ def test_what_is_no_case_is_refused_with_what_is(written: str) -> None:
         ("slow 20", 1, 20, 20, 20),
     ],
 )
-def test_shapes_count_what_heat_makes(case: str, stacks: int, top: int, resources: int, pause: int) -> None:
+def test_a_shape_counts_what_heat_creates(case: str, stacks: int, top: int, resources: int, pause: int) -> None:
     (found,) = cases(case)
     assert (found.stacks, found.resources, found.pause) == (stacks, resources, pause)
     assert len(found.template["resources"]) == top
 
 
-def test_a_chain_has_one_link_after_the_other_and_a_fan_one_before_all() -> None:
+def test_the_resources_of_a_chain_depend_on_each_other_and_those_of_a_fan_on_the_first() -> None:
     (chain, fan) = cases("chain 3, fan 2")
     links = {name: one.get("depends_on") for name, one in chain.template["resources"].items()}
     assert links == {"r0": None, "r1": "r0", "r2": "r1"}
@@ -87,7 +87,7 @@ def test_the_oldest_release_is_first_as_a_database_only_goes_up() -> None:
     [("ENGINES", "1,x"), ("ENGINES", "0"), ("PACES", "-1"), ("SHARE", "0"), ("SHARE", "101"), ("SHARE", "1,2"),
      ("RELEASES", "new"), ("LIMIT", "1"), ("SET", "engineWorkers"), ("CASES", "broad 3")],
 )  # fmt: skip
-def test_what_cannot_be_is_refused_by_its_name(name: str, value: str) -> None:
+def test_an_invalid_option_is_refused_by_its_name(name: str, value: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: "):
         chosen({name: value})
 
@@ -101,13 +101,13 @@ def test_shapes_come_before_the_numbers_of_engines_for_each_release_and_pace() -
     assert [len(found) for _, found in plan(chosen({"SHORT": "1", "CASES": "", "ENGINES": "1"}))] == [2]
 
 
-def test_what_heats_own_pace_cannot_do_in_time_is_not_tried() -> None:
+def test_a_case_that_takes_too_long_at_heats_own_pace_is_skipped() -> None:
     assert "1000 s" in too_long(Setup("27.0.1", 0, 2, 0), Case("wide", (1000,)), 300)
     assert not too_long(Setup("27.0.1", 8, 2, 0), Case("wide", (1000,)), 300)
     assert not too_long(Setup("27.0.1", 0, 2, 0), Case("wide", (300,)), 300)
 
 
-def test_of_linear_is_against_the_fewest_engines() -> None:
+def test_linear_scaling_is_relative_to_the_fewest_engines() -> None:
     assert linear({1: 80.0, 4: 25.0}, row(4, 25)) == pytest.approx(0.8)
     assert linear({2: 40.0, 4: 20.0}, row(4, 20)) == pytest.approx(1.0)
     assert linear({1: 80.0}, row(4, 25)) is None
@@ -121,7 +121,7 @@ def test_the_tables_have_every_row_with_its_reason() -> None:
     disturbed = row(2, 9, "wide 9", share=0)
     disturbed.create = Phase(seconds=9, engines=6.0, carriers=3.0, idle=0.25, others=0.4)
     text = markdown([row(1, 80), row(4, 25), row(2, 3, "group 299", share=0), failed, disturbed])
-    assert "| disturbed: something else had 40% of the CPUs |" in text
+    assert "| disturbed: other programs used 40% of the CPUs |" in text
     assert "| 27.0.1 | checksPerStack 8 | many 12 x 10 | 4 | 25.0 s | 0.48 | 0.80 | 12.5 s | 0.80 | 25% |  |" in text
     assert "| 2 | group 299 | 3.0 s | 0.020 + 0.010 | 25% | 1.5 s | 0.020 + 0.010 | 25% |  |" in text
     assert r"| Heat's own pace | 2 | wide 20 |  |  |  |  |  |  | 400 a\|b c; 1 error line |" in text
@@ -131,7 +131,7 @@ def test_the_tables_have_every_row_with_its_reason() -> None:
         assert len(pipes) <= 1
 
 
-def test_a_row_is_read_back_from_json_and_says_whether_it_is_bad() -> None:
+def test_a_row_survives_json_and_reports_whether_it_failed() -> None:
     made = row(4, 25)
     assert from_json(json.loads(json.dumps(made.as_json()))) == made
     assert not bad([made, Row(setup=made.setup, case=made.case, resources=1, skipped="too long")])
@@ -153,7 +153,7 @@ def test_an_engine_has_a_cgroup_by_its_node_and_number() -> None:
     assert v1_place(CGROUPS) == "/heat-scaleout-bench/node-1-1"
 
 
-def test_a_process_is_known_by_its_unit() -> None:
+def test_a_process_is_classified_by_its_unit() -> None:
     assert unit_of(CGROUPS) == "heat-engine@1.service"
     assert unit_of("0::/libpod-de34/init.scope\n") == ""
     units = ("heat-engine@1.service", "heat-api-cfn@8000.service", "mariadb.service", "keystone.service")
@@ -168,7 +168,7 @@ def test_cpu_times_are_read_whatever_a_process_is_called() -> None:
     assert found.idle == pytest.approx(8)
 
 
-def test_error_lines_are_those_that_speak_of_what_is_scarce() -> None:
+def test_error_lines_are_those_that_report_a_shortage() -> None:
     lines = [
         "2026-11-30 15:51:22.633 1510 ERROR heat.engine QueuePool limit of size 5 overflow 10 reached",
         "2026-11-30 15:51:22.633 1510 WARNING oslo_db.api Deadlock found when trying to get lock",

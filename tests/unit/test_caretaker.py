@@ -1,4 +1,4 @@
-"""The caretaker's decisions, without Heat: which traversals stand still, what is done, and what is let be."""
+"""The caretaker's decisions, without Heat: which traversals are stuck, and what is done about them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from traversal import (
     Step,
     Traversal,
     decide,
-    late,
-    off_the_books,
+    is_late,
+    is_presumed_dead,
 )
 from upkeep import (
     HANDICAP,
@@ -41,10 +41,10 @@ from upkeep import (
     StackLock,
     Turn,
     dead_engines,
+    explain_unsupported,
     is_quiet,
     listener,
     rescue,
-    unserved,
 )
 
 ALIVE, GONE = "engine-alive", "engine-gone"
@@ -126,11 +126,11 @@ def test_a_replacement_whose_engine_is_gone_is_made_once_more_from_what_it_repla
     assert at_once(replaced(engine=GONE)).steps == (Step((1, True), 1, DEAD),)
 
 
-def test_a_replacement_that_nobody_holds_is_checked_itself() -> None:
+def test_a_replacement_without_an_engine_is_checked_itself() -> None:
     assert calmly(replaced()).steps == (Step((1, True), 7, LOST),)
 
 
-def test_a_replacement_that_an_engine_works_on_is_let_be() -> None:
+def test_a_replacement_that_an_engine_works_on_is_not_touched() -> None:
     assert calmly(replaced(engine=ALIVE)) == Decision()
 
 
@@ -179,29 +179,29 @@ def test_a_forgotten_lock_does_not_keep_a_lost_message_lost() -> None:
 @pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE", "ROLLBACK", "ADOPT", "SUSPEND", "CHECK", "SNAPSHOT"])
 @pytest.mark.parametrize("resource", [Resource(1), Resource(1, engine=ALIVE), Resource(1, engine=GONE)])
 def test_a_stack_past_its_timeout_in_which_nothing_moves_fails(action: str, resource: Resource) -> None:
-    late = chain(resource, action=action, overdue=True, whole=action != "ADOPT")
-    assert calmly(late) == Decision(fail=TIMED_OUT)
-    assert calmly(replace(late, begun=False)) == Decision(fail=TIMED_OUT)
+    is_late = chain(resource, action=action, overdue=True, whole=action != "ADOPT")
+    assert calmly(is_late) == Decision(fail=TIMED_OUT)
+    assert calmly(replace(is_late, begun=False)) == Decision(fail=TIMED_OUT)
     # A message in a queue may wait for long, but the stack's time is up.
-    assert decide(late, set(), waited=True, quiet=False) == Decision(fail=TIMED_OUT)
-    assert not decide(late, set(), waited=False, quiet=True).fail
+    assert decide(is_late, set(), waited=True, quiet=False) == Decision(fail=TIMED_OUT)
+    assert not decide(is_late, set(), waited=False, quiet=True).fail
 
 
-def test_a_stack_past_its_timeout_that_waits_for_its_user_is_let_be() -> None:
+def test_a_stack_past_its_timeout_that_waits_for_its_user_is_not_touched() -> None:
     assert calmly(chain(Resource(1, paused=True), overdue=True)) == Decision()
 
 
 # Messages that are lost.
 
 
-def test_a_resource_that_nobody_holds_is_checked_again_only_after_the_grace_time_and_when_no_message_waits() -> None:
+def test_a_resource_without_an_engine_is_checked_again_after_the_grace_time_if_no_message_waits() -> None:
     lost = chain(Resource(1), Resource(2), done=1)
     assert calmly(lost).steps == (Step((2, True), 2, LOST),)
     for waited, quiet in ((False, False), (False, True), (True, False)):
         assert decide(lost, set(), waited=waited, quiet=quiet) == Decision()
 
 
-def test_a_resource_that_waits_for_its_user_is_let_be() -> None:
+def test_a_resource_that_waits_for_its_user_is_not_touched() -> None:
     assert calmly(chain(Resource(1, paused=True))) == Decision()
 
 
@@ -241,23 +241,23 @@ def test_a_snapshot_that_nobody_deletes_is_checked_again() -> None:
     assert calmly(alone).steps == (Step(("snap", False), "snap", LOST),)
 
 
-# Traversals that have to begin anew.
+# Traversals that must be restarted.
 
 
 @pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE", "ROLLBACK"])
-def test_a_traversal_whose_engine_died_before_its_first_step_begins_anew(action: str) -> None:
+def test_a_traversal_whose_engine_died_before_its_first_step_is_restarted(action: str) -> None:
     unbegun = chain(Resource(1), begun=False, action=action)
     assert calmly(unbegun) == Decision(restart="its engine died before the first step")
     assert at_once(unbegun) == Decision()
 
 
-def test_a_traversal_whose_end_was_not_told_begins_anew() -> None:
+def test_a_traversal_whose_last_result_was_lost_is_restarted() -> None:
     done = chain(Resource(1), Resource(2), done=2)
     assert calmly(done).restart
     assert at_once(done) == Decision()
 
 
-def test_a_traversal_that_lost_a_resource_s_row_begins_anew() -> None:
+def test_a_traversal_that_lost_a_resource_s_row_is_restarted() -> None:
     """A resource that was never made is deleted with its row, and there is nothing left to be checked."""
     gone = Traversal(
         action="DELETE", begun=True, requires={(1, False): set()}, arrived={}, finished=set(), resources={}
@@ -266,20 +266,20 @@ def test_a_traversal_that_lost_a_resource_s_row_begins_anew() -> None:
     assert at_once(gone) == Decision()
 
 
-def test_an_empty_stack_whose_end_was_not_told_begins_anew() -> None:
+def test_an_empty_stack_whose_last_result_was_lost_is_restarted() -> None:
     assert calmly(replace(chain(Resource(1)), requires={})).restart
 
 
 def test_a_nested_stack_that_nothing_waits_for_is_not_begun_but_fails() -> None:
-    orphan = chain(Resource(1), begun=False, wanted=False)
+    orphan = chain(Resource(1), begun=False, referenced=False)
     assert calmly(orphan).fail
     assert not calmly(orphan).restart
     assert calmly(replace(orphan, begun=True)).steps
 
 
-def test_what_the_database_does_not_know_enough_of_is_left_and_told() -> None:
+def test_a_stack_without_enough_data_in_the_database_is_left_and_reported() -> None:
     adopted = chain(Resource(1, engine=GONE), action="ADOPT", whole=False)
-    assert at_once(adopted) == Decision(left="ADOPT cannot be repeated from what the database knows")
+    assert at_once(adopted) == Decision(left="ADOPT cannot be repeated from the data in the database")
     assert calmly(chain(Resource(1), begun=False, action="SNAPSHOT")).left
 
 
@@ -312,7 +312,7 @@ def traversals(draw: st.DrawFn, engines: Sequence[str | None]) -> Traversal:
             )
             for one in draw(st.sets(IDS))
         },
-        wanted=draw(st.booleans()),
+        referenced=draw(st.booleans()),
         whole=draw(st.booleans()),
     )
 
@@ -343,7 +343,7 @@ def test_one_thing_at_most_is_decided_and_only_of_nodes_of_the_graph(
 
 
 @given(traversals([None, ALIVE, GONE]), st.booleans(), st.booleans(), st.sets(IDS))
-def test_only_the_lock_of_a_living_engine_that_has_forgotten_it_is_taken_away(
+def test_only_a_lock_that_its_living_engine_has_forgotten_is_released(
     traversal: Traversal, waited: bool, quiet: bool, idle: set[int]
 ) -> None:
     decision = decide(traversal, {GONE}, waited=waited, quiet=quiet, idle=idle)
@@ -355,12 +355,12 @@ def test_only_the_lock_of_a_living_engine_that_has_forgotten_it_is_taken_away(
 def test_the_grace_time_needs_two_runs_and_begins_with_each_change() -> None:
     first = Seen("as it was", 100.0)
     assert not first.waited(1000, grace=300)
-    again = first.again("as it was", 400.0)
+    again = first.seen_again("as it was", 400.0)
     assert again.waited(400, grace=300)
     # The run of three hundred seconds later, which started a little sooner after its timer.
     assert again.waited(399.9, grace=300)
     assert not again.waited(340, grace=300)
-    assert first.again("changed", 400.0) == Seen("changed", 400.0)
+    assert first.seen_again("changed", 400.0) == Seen("changed", 400.0)
 
 
 # Which engines are gone.
@@ -370,20 +370,20 @@ def engine(name: str, *, host: str = "one", created: float = 0, reported: float 
     return Engine(id=name, host=host, created=created, reported=reported, interval=60)
 
 
-def test_an_engine_is_off_the_books_without_a_row_after_two_missed_reports_or_when_another_has_its_name() -> None:
+def test_an_engine_is_presumed_dead_without_a_row_after_two_missed_reports_or_with_a_successor() -> None:
     old, new = engine("old", reported=1000), engine("new", created=1010, reported=1010)
     elsewhere = replace(new, host="two")
-    assert off_the_books("old", {}, 1000, single=True)
-    assert not off_the_books("old", {"old": old}, 1120, single=True)
-    assert off_the_books("old", {"old": old}, 1121, single=True)
-    assert off_the_books("old", {"old": old, "new": new}, 1015, single=True)
-    assert not off_the_books("new", {"old": old, "new": new}, 1015, single=True)
-    assert not off_the_books("old", {"old": old, "new": elsewhere}, 1015, single=True)
+    assert is_presumed_dead("old", {}, 1000, single=True)
+    assert not is_presumed_dead("old", {"old": old}, 1120, single=True)
+    assert is_presumed_dead("old", {"old": old}, 1121, single=True)
+    assert is_presumed_dead("old", {"old": old, "new": new}, 1015, single=True)
+    assert not is_presumed_dead("new", {"old": old, "new": new}, 1015, single=True)
+    assert not is_presumed_dead("old", {"old": old, "new": elsewhere}, 1015, single=True)
 
 
 def test_the_workers_of_one_engine_are_not_taken_for_one_another() -> None:
     old, new = engine("old", reported=1000), engine("new", created=1010, reported=1010)
-    assert not off_the_books("old", {"old": old, "new": new}, 1015, single=False)
+    assert not is_presumed_dead("old", {"old": old, "new": new}, 1015, single=False)
 
 
 # A run.
@@ -496,7 +496,7 @@ def node(tmp_path: Path) -> Node1:
     return Node1(tmp_path)
 
 
-def test_a_stack_of_a_dead_engine_is_rescued_and_counted(node: Node1) -> None:
+def test_a_stack_of_a_dead_engine_is_recovered_and_counted(node: Node1) -> None:
     heat = FakeHeat([stack("a", STUCK), stack("b", chain(Resource(1, engine=ALIVE)))], answering={ALIVE})
     counted = node.run(heat, FakeBroker())
     assert heat.did == [("trigger", "a/1")]
@@ -506,7 +506,7 @@ def test_a_stack_of_a_dead_engine_is_rescued_and_counted(node: Node1) -> None:
 
 
 @pytest.mark.parametrize("sign", ["on the books", "connected", "answers"])
-def test_one_sign_of_life_is_enough_for_an_engine_to_be_let_be(sign: str) -> None:
+def test_one_sign_of_life_is_enough_for_an_engine(sign: str) -> None:
     heat, broker = FakeHeat(), FakeBroker()
     assert dead_engines(heat, broker, {GONE}) == {GONE}
     if sign == "on the books":
@@ -522,7 +522,7 @@ def forgotten(key: int = 5) -> InProgress:
     return stack("a", chain(Resource(1, engine=ALIVE, key=key)), mark=str(key))
 
 
-def test_a_lock_is_taken_from_a_living_engine_that_has_said_twice_that_it_does_not_know_it(node: Node1) -> None:
+def test_a_lock_that_its_living_engine_has_denied_twice_is_released(node: Node1) -> None:
     heat, broker = FakeHeat([forgotten()], held={ALIVE: {"resource 11"}}), FakeBroker()
     broker.connected[listener(ALIVE)] = 1
     assert node.run(heat, broker)["locks_idle"] == 0
@@ -534,7 +534,7 @@ def test_a_lock_is_taken_from_a_living_engine_that_has_said_twice_that_it_does_n
 
 
 @pytest.mark.parametrize("what", ["works on it", "does not know the question", "is not connected", "took it anew"])
-def test_a_lock_of_a_living_engine_is_let_be_for_as_long_as_it_may_be_in_use(node: Node1, what: str) -> None:
+def test_a_lock_of_a_living_engine_is_kept_while_it_may_be_in_use(node: Node1, what: str) -> None:
     heat, broker = FakeHeat([forgotten()], held={ALIVE: set()}, answering={ALIVE}), FakeBroker()
     if what != "is not connected":
         broker.connected[listener(ALIVE)] = 1
@@ -560,7 +560,7 @@ def test_an_engine_that_knew_a_lock_in_between_is_asked_twice_again(node: Node1)
     assert heat.did == [("free", "a/1"), ("trigger", "a/1")]
 
 
-def test_a_stack_s_lock_that_its_living_engine_has_forgotten_is_taken_away(node: Node1) -> None:
+def test_a_stack_s_lock_that_its_living_engine_has_forgotten_is_released(node: Node1) -> None:
     heat, broker = FakeHeat(locks=[StackLock("s", ALIVE, "noon"), StackLock("t", ALIVE, "noon")]), FakeBroker()
     broker.connected[listener(ALIVE)] = 1
     heat.held[ALIVE] = {"stack t"}
@@ -634,7 +634,7 @@ def test_whatever_is_in_the_caretaker_s_files_it_does_its_work(
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b'{"boot": "bo', b"\0" * 4096, b"null", b'"text"', b"[]"])
-def test_a_file_that_is_damaged_begins_anew_and_the_journal_says_so(
+def test_a_damaged_file_starts_empty_and_is_logged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes
 ) -> None:
     counted = rescued_with(tmp_path, damage, damage or b"\0")
@@ -644,7 +644,7 @@ def test_a_file_that_is_damaged_begins_anew_and_the_journal_says_so(
     assert counted["stacks_rescued_total"] == 3  # "a" twice, "b" once
 
 
-def test_a_directory_or_a_pipe_in_a_file_s_place_keeps_no_stack_from_being_rescued(
+def test_a_directory_or_a_pipe_in_a_file_s_place_does_not_stop_the_recovery(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "seen.json").mkdir()
@@ -652,7 +652,7 @@ def test_a_directory_or_a_pipe_in_a_file_s_place_keeps_no_stack_from_being_rescu
     heat = FakeHeat([stack("a", STUCK)])
     assert Node1(tmp_path).run(heat, FakeBroker())["stacks_rescued_total"] == 1
     assert heat.did == [("trigger", "a/1")]
-    assert f"{tmp_path / 'seen.json'} cannot be read, and begins anew" in capsys.readouterr().err
+    assert f"{tmp_path / 'seen.json'} cannot be read, and starts empty" in capsys.readouterr().err
 
 
 def test_totals_that_can_be_read_go_on_beside_a_line_that_cannot(tmp_path: Path) -> None:
@@ -670,7 +670,7 @@ def test_a_lost_message_is_found_by_the_second_run_after_the_grace_time(node: No
     assert heat.did == [("trigger", "a/1")]
 
 
-def test_a_stack_that_changes_is_never_taken_for_stuck(node: Node1) -> None:
+def test_a_stack_that_changes_never_counts_as_stuck(node: Node1) -> None:
     heat = FakeHeat()
     for run in range(5):
         heat.stacks = [stack("a", IDLE_STACK, mark=str(run))]
@@ -681,10 +681,10 @@ def test_a_stack_that_changes_is_never_taken_for_stuck(node: Node1) -> None:
 def test_what_was_seen_before_the_machine_was_restarted_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "seen.json"
     first = Memory(path, "boot")
-    first.see("a", "mark", 1000)
+    first.observe("a", "mark", 1000)
     first.write()
-    assert Memory(path, "boot").see("a", "mark", 2000).runs == 2
-    assert Memory(path, "another boot").see("a", "mark", 2000) == Seen("mark", 2000)
+    assert Memory(path, "boot").observe("a", "mark", 2000).runs == 2
+    assert Memory(path, "another boot").observe("a", "mark", 2000) == Seen("mark", 2000)
 
 
 def test_a_stack_that_is_done_is_forgotten(node: Node1) -> None:
@@ -723,27 +723,27 @@ def test_an_engine_that_says_that_no_check_waits_is_believed_however_many_locks_
     assert is_quiet(heat, broker, heat.locks_held)
 
 
-def test_a_nested_stack_waits_while_the_outer_one_is_rescued(node: Node1) -> None:
+def test_a_nested_stack_waits_while_the_outer_one_is_recovered(node: Node1) -> None:
     heat = FakeHeat([stack("outer", STUCK), stack("inner", STUCK, owner="outer"), stack("core", STUCK, owner="inner")])
     assert node.run(heat, FakeBroker())["stacks_rescued_total"] == 1
     assert heat.did == [("trigger", "outer/1")]
 
 
-def test_a_nested_stack_is_rescued_where_the_outer_one_is_well(node: Node1) -> None:
+def test_a_nested_stack_is_recovered_if_the_outer_one_is_healthy(node: Node1) -> None:
     heat = FakeHeat([stack("outer", chain(Resource(1, engine=ALIVE))), stack("inner", STUCK, owner="outer")])
     heat.answering.add(ALIVE)
     node.run(heat, FakeBroker())
     assert heat.did == [("trigger", "inner/1")]
 
 
-def test_one_stack_that_cannot_be_rescued_does_not_keep_the_others_waiting(
+def test_a_stack_that_cannot_be_recovered_does_not_delay_the_others(
     node: Node1, capsys: pytest.CaptureFixture[str]
 ) -> None:
     heat = FakeHeat([stack("a", STUCK), stack("b", STUCK)], broken={"a"})
     counted = node.run(heat, FakeBroker())
     assert heat.did == [("trigger", "b/1")]
     assert (counted["errors_total"], counted["stacks_rescued_total"]) == (1, 1)
-    assert "a (a) cannot be rescued: ValueError('no such template')" in capsys.readouterr().err
+    assert "a (a): the recovery failed: ValueError('no such template')" in capsys.readouterr().err
 
 
 def test_a_node_that_has_lost_the_lock_does_nothing(node: Node1) -> None:
@@ -753,37 +753,35 @@ def test_a_node_that_has_lost_the_lock_does_nothing(node: Node1) -> None:
     assert heat.did == []
 
 
-def test_a_disk_that_is_full_keeps_no_stack_from_being_rescued(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_full_disk_does_not_stop_the_recovery(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     heat = FakeHeat([stack("a", STUCK)])
     Node1(tmp_path / "which is not there").run(heat, FakeBroker())
     assert heat.did == [("trigger", "a/1")]
-    assert "seen.json stays as it was: [Errno 2]" in capsys.readouterr().err
+    assert "seen.json was not written: [Errno 2]" in capsys.readouterr().err
 
 
-def test_an_orphan_fails_and_an_unbegun_stack_begins_anew(node: Node1) -> None:
+def test_an_orphan_fails_and_an_unbegun_stack_is_restarted(node: Node1) -> None:
     unbegun = chain(Resource(1), begun=False)
-    heat = FakeHeat([stack("a", unbegun), stack("b", replace(unbegun, wanted=False))])
+    heat = FakeHeat([stack("a", unbegun), stack("b", replace(unbegun, referenced=False))])
     for now in (0, 300):
         counted = node.run(heat, FakeBroker(), now=now)
     assert heat.did == [("restart", "a"), ("fail", "b")]
     assert (counted["traversals_restarted_total"], counted["stacks_failed_total"]) == (1, 1)
 
 
-def test_a_stack_that_is_left_is_told_and_counted(node: Node1, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stack_that_is_left_is_reported_and_counted(node: Node1, capsys: pytest.CaptureFixture[str]) -> None:
     heat = FakeHeat([stack("a", chain(Resource(1, engine=GONE), action="ADOPT", whole=False))])
     assert node.run(heat, FakeBroker())["stacks_left"] == 1
-    assert "a (a) is left as it is: ADOPT cannot be repeated" in capsys.readouterr().out
+    assert "a (a) cannot be recovered: ADOPT cannot be repeated" in capsys.readouterr().out
 
 
-def test_totals_go_on_from_run_to_run_and_everything_else_is_said_anew(tmp_path: Path) -> None:
+def test_totals_continue_from_run_to_run_and_every_run_sets_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "clean.prom"
     for number in (2, 3):
         counters = Counters(path)
         assert counters.count("services_cleaned", number) == f"{number} services cleaned"
         counters.add('runs_total{task="clean"}')
-        counters.say("seconds" if number == 2 else "minutes", number)
+        counters.set_gauge("seconds" if number == 2 else "minutes", number)
         counters.write()
     assert path.read_text() == (
         "# TYPE heat_caretaker_minutes gauge\nheat_caretaker_minutes 3\n"
@@ -800,9 +798,9 @@ def turns(directories: Mapping[str, Path], starts: Mapping[str, float]) -> str:
     first = min(mine, key=lambda name: starts[name] + mine[name].wait)
     for name, turn in mine.items():
         if name == first:
-            turn.had(1000.0)
+            turn.completed(1000.0)
         else:
-            turn.missed()
+            turn.skipped()
     return first
 
 
@@ -820,12 +818,12 @@ def test_the_node_that_had_the_last_run_has_the_next_and_when_it_is_gone_another
     assert turns(nodes, {"one": 0.0, "two": 1.5, "three": 1.0}) == "two"
 
 
-def test_a_node_that_does_not_have_the_run_no_longer_tells_what_it_found_in_its_last_one(tmp_path: Path) -> None:
+def test_a_node_that_skips_a_run_drops_the_gauges_of_its_last_one(tmp_path: Path) -> None:
     path = tmp_path / "rescue.prom"
     counters = Counters(path)
-    counters.say("stacks_in_progress", 3)
+    counters.set_gauge("stacks_in_progress", 3)
     counters.add("stacks_rescued_total", 2)
-    Turn(counters, "rescue").had(1000.0)
+    Turn(counters, "rescue").completed(1000.0)
     assert Counters(path).before == {
         "stacks_in_progress": 3,
         "stacks_rescued_total": 2,
@@ -833,7 +831,7 @@ def test_a_node_that_does_not_have_the_run_no_longer_tells_what_it_found_in_its_
         'last_run_timestamp_seconds{task="rescue"}': 1000,
         'leads{task="rescue"}': 1,
     }
-    Turn(Counters(path), "rescue").missed()
+    Turn(Counters(path), "rescue").skipped()
     assert Counters(path).before == {
         "stacks_rescued_total": 2,
         'runs_total{task="rescue"}': 1,
@@ -847,17 +845,17 @@ def test_what_a_run_by_hand_counts_on_the_same_node_meanwhile_is_kept(tmp_path: 
     waiting = Turn(Counters(path), "rescue")
     by_hand = Counters(path)
     by_hand.add("stacks_rescued_total", 5)
-    Turn(by_hand, "rescue").had(1000.0)
-    waiting.missed()
+    Turn(by_hand, "rescue").completed(1000.0)
+    waiting.skipped()
     assert Counters(path).before["stacks_rescued_total"] == 5
 
 
 def test_an_engine_is_late_when_two_of_its_reports_are_missing() -> None:
-    assert not late(engine("one", reported=1000), 1120)
-    assert late(engine("one", reported=1000), 1121)
+    assert not is_late(engine("one", reported=1000), 1120)
+    assert is_late(engine("one", reported=1000), 1121)
 
 
 @pytest.mark.parametrize(("release", "served"), [("24.0.0", True), ("27.0.1", True), ("23.0.1", False), ("9.1", False)])
-def test_a_heat_whose_records_it_cannot_read_is_let_be(release: str, *, served: bool) -> None:
-    assert (unserved(release) == "") is served
-    assert served or release in unserved(release)
+def test_an_unsupported_release_is_not_touched(release: str, *, served: bool) -> None:
+    assert (explain_unsupported(release) == "") is served
+    assert served or release in explain_unsupported(release)

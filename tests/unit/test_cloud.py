@@ -1,4 +1,4 @@
-"""What a cloud shortfalls is told before anything is made, all of it at once."""
+"""All shortfalls of a cloud are reported together, before anything is created."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.hosts.cloud import short
+from components.hosts.cloud import quota_shortfall
 from infra.settings.load import SettingsError
 from tests.unit.fake_cloud import FakeCloud, unlimited
 from tests.unit.program import Run, run
@@ -21,7 +21,7 @@ def up(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -
 
 
 def shortfalls(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more: Any) -> tuple[str, ...]:
-    """What is told where the cloud does not do."""
+    """The messages about a cloud's shortfalls."""
     with pytest.raises(SettingsError) as error:
         up(cloud, openstack, **more)
     return error.value.problems
@@ -53,7 +53,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(networks=[{"id": name, "name": name, "external": True} for name in ("one", "two")]),
         {},
-        "openstack.externalNetwork = (none): the cloud has more than one external network that this may mean. "
+        "openstack.externalNetwork = (none): the cloud has more than one external network that matches. "
         "Type: pulumi config set --path openstack.externalNetwork <another value> --stack sample",
     ),
     (
@@ -77,7 +77,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(floating_ips={"203.0.113.9": "10.9.9.9"}),
         {"floatingIp": "203.0.113.9"},
-        "openstack.floatingIp = 203.0.113.9: it leads to 10.9.9.9 already. "
+        "openstack.floatingIp = 203.0.113.9: it is already associated with 10.9.9.9. "
         "Type: pulumi config set --path openstack.floatingIp <another value> --stack sample",
     ),
     (
@@ -89,7 +89,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 30, "minRamMb": 0}}),
         {},
-        "openstack.nodeFlavor = m1.small: the disk has 20 GB, and the image wants 30. "
+        "openstack.nodeFlavor = m1.small: the disk has 20 GB, and the image requires 30. "
         "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
     ),
     (
@@ -100,7 +100,7 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 0, "minRamMb": 3000}}),
         {},
-        "openstack.nodeFlavor = m1.small: it has 2048 MB of memory, and the image wants 3000. "
+        "openstack.nodeFlavor = m1.small: it has 2048 MB of memory, and the image requires 3000. "
         "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
     ),
     (
@@ -112,21 +112,21 @@ NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("cloud", "openstack", "told"), NOT_THERE, ids=[told for _, _, told in NOT_THERE])
-def test_what_is_not_there_is_told_with_what_to_type(cloud: FakeCloud, openstack: dict[str, Any], told: str) -> None:
-    if told:
-        assert shortfalls(cloud, openstack) == (told,)
+@pytest.mark.parametrize(("cloud", "openstack", "message"), NOT_THERE, ids=[message for _, _, message in NOT_THERE])
+def test_a_missing_thing_is_reported_with_a_remedy(cloud: FakeCloud, openstack: dict[str, Any], message: str) -> None:
+    if message:
+        assert shortfalls(cloud, openstack) == (message,)
     else:
         up(cloud, openstack)
 
 
 def test_an_existing_key_pair_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/user/0/agent")
-    (told,) = shortfalls(FakeCloud(key_pairs={}), {"keyPair": "mine"})
-    assert told.startswith("openstack.keyPair = mine: the cloud has no key pair that this project may use.")
+    (message,) = shortfalls(FakeCloud(key_pairs={}), {"keyPair": "mine"})
+    assert message.startswith("openstack.keyPair = mine: the cloud has no key pair that this project may use.")
 
 
-def test_all_that_is_not_there_is_told_at_once_and_nothing_is_made() -> None:
+def test_all_missing_things_are_reported_together_and_nothing_is_created() -> None:
     empty = FakeCloud(images={}, flavors={}, networks=[], network_quota={"router": 0}, zones=())
     with pytest.raises(SettingsError) as error:
         up(empty, {"availabilityZones": ["az-1"]})
@@ -138,10 +138,10 @@ def test_all_that_is_not_there_is_told_at_once_and_nothing_is_made() -> None:
     assert str(error.value).startswith("6 settings of stack sample cannot be used:\n  * openstack.image = debian-12: ")
 
 
-def test_a_cloud_that_lets_nobody_in_is_told_once_in_its_own_words() -> None:
+def test_a_failed_login_is_reported_once_with_the_clouds_reason() -> None:
     cloud = FakeCloud(lets_in=False)
-    (told,) = shortfalls(cloud)
-    assert told.startswith(
+    (message,) = shortfalls(cloud)
+    assert message.startswith(
         "openstack.cloud = (from the environment): Error creating OpenStack identity client: got 401 instead. Type: "
     )
     assert [name for name, _ in cloud.asked] == ["getAuthScope"]
@@ -151,9 +151,9 @@ def test_a_cloud_that_lets_nobody_in_is_told_once_in_its_own_words() -> None:
 
 
 @given(st.integers(0, 100), st.integers(-1, 100), st.integers(0, 100))
-def test_a_quota_does_as_long_as_what_is_wanted_fits_beside_what_is_used(wanted: int, limit: int, used: int) -> None:
-    fits = limit == -1 or wanted == 0 or wanted <= limit - used
-    assert (short("cores", wanted=wanted, limit=limit, used=used) == "") == fits
+def test_a_quota_is_large_enough_if_it_covers_what_is_used_and_required(required: int, limit: int, used: int) -> None:
+    fits = limit == -1 or required == 0 or required <= limit - used
+    assert (quota_shortfall("cores", required=required, limit=limit, used=used) == "") == fits
 
 
 QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
@@ -161,48 +161,49 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(limits={"maxTotalCores": 20, "totalCoresUsed": 17}),
         {},
-        "nodes = 2: cores: 4 wanted, and the project's quota has 3 of 20 left. "
+        "nodes = 2: cores: 4 required, but only 3 of the project's quota of 20 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxTotalInstances": 2}),
         {},
-        "nodes = 2: servers: 3 wanted, and the project's quota has 2 of 2 left. "
+        "nodes = 2: servers: 3 required, but only 2 of the project's quota of 2 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxTotalRamSize": 8191}),
         {},
-        "nodes = 2: MB of memory: 8192 wanted, and the project's quota has 8191 of 8191 left. "
+        "nodes = 2: MB of memory: 8192 required, but only 8191 of the project's quota of 8191 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxServerGroupMembers": 1}),
         {},
-        "nodes = 2: servers in a group: 2 wanted, and the project's quota has 1 of 1 left. "
+        "nodes = 2: servers in a group: 2 required, but only 1 of the project's quota of 1 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"totalServerGroupsUsed": 10}),
         {},
-        "hosts = openstack: server groups: 1 wanted, and the project's quota has 0 of 10 left. "
+        "hosts = openstack: server groups: 1 required, but only 0 of the project's quota of 10 are left. "
         "Type: openstack quota show, and have it raised",
     ),
     # Three hosts, the router and DHCP, beside three that others have.
     (
         FakeCloud(network_quota={"port": 7}),
         {},
-        "nodes = 2: ports: 5 wanted, and the project's quota has 4 of 7 left. "
+        "nodes = 2: ports: 5 required, but only 4 of the project's quota of 7 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     *(
         (
             FakeCloud(network_quota={key: limit}),
             {},
-            f"hosts = openstack: {what}: {wanted} wanted, and the project's quota has {limit} of {limit} left. "
+            f"hosts = openstack: {what}: {required} required, but only {limit} of the project's quota of {limit} "
+            "are left. "
             "Type: openstack quota show, and have it raised",
         )
-        for key, limit, wanted, what in (
+        for key, limit, required, what in (
             ("network", 0, 1, "networks"),
             ("subnet", 0, 1, "subnets"),
             ("router", 0, 1, "routers"),
@@ -216,42 +217,44 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(volume_quota={"volumes": 2}),
         {"bootVolume": 20},
-        "nodes = 2: volumes: 3 wanted, and the project's quota has 2 of 2 left. "
+        "nodes = 2: volumes: 3 required, but only 2 of the project's quota of 2 are left. "
         "Type: pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(volume_quota={"gigabytes": 59}),
         {"bootVolume": 20},
-        "openstack.bootVolume = 20: GB in volumes: 60 wanted, and the project's quota has 59 of 59 left. "
+        "openstack.bootVolume = 20: GB in volumes: 60 required, but only 59 of the project's quota of 59 are left. "
         "Type: pulumi config set --path openstack.bootVolume <another value> --stack sample",
     ),
 ]
 
 
-@pytest.mark.parametrize(("cloud", "openstack", "told"), QUOTAS, ids=[told.partition(". ")[0] for _, _, told in QUOTAS])
-def test_a_quota_that_is_too_small_is_told_by_what_is_left_of_it(
-    cloud: FakeCloud, openstack: dict[str, Any], told: str
+@pytest.mark.parametrize(
+    ("cloud", "openstack", "message"), QUOTAS, ids=[message.partition(". ")[0] for _, _, message in QUOTAS]
+)
+def test_a_quota_that_is_too_small_is_reported_with_what_is_left(
+    cloud: FakeCloud, openstack: dict[str, Any], message: str
 ) -> None:
-    assert shortfalls(cloud, openstack) == (told,)
+    assert shortfalls(cloud, openstack) == (message,)
 
 
-def test_hosts_that_are_there_already_are_not_counted_again() -> None:
-    """Three of ours use up the whole of a quota: nothing is wanted, and a fourth one is one more."""
+def test_existing_hosts_are_not_counted_again() -> None:
+    """Three existing hosts use the whole quota. They require nothing, and a fourth requires one more."""
     full = {"maxTotalCores": 4, "totalCoresUsed": 4, "maxTotalInstances": 3, "totalInstancesUsed": 3}
     up(FakeCloud(ours=3, limits=full, network_quota={"port": 6}))
-    told = shortfalls(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
-    assert [problem.partition(". ")[0] for problem in told] == [
-        "nodes = 3: ports: 1 wanted, and the project's quota has 0 of 6 left",
-        "nodes = 3: servers: 1 wanted, and the project's quota has 0 of 3 left",
-        "nodes = 3: cores: 1 wanted, and the project's quota has 0 of 4 left",
+    messages = shortfalls(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
+    assert [problem.partition(". ")[0] for problem in messages] == [
+        "nodes = 3: ports: 1 required, but only 0 of the project's quota of 6 are left",
+        "nodes = 3: servers: 1 required, but only 0 of the project's quota of 3 are left",
+        "nodes = 3: cores: 1 required, but only 0 of the project's quota of 4 are left",
     ]
 
 
-def test_fewer_hosts_than_there_are_want_nothing() -> None:
+def test_fewer_hosts_than_exist_require_nothing() -> None:
     up(FakeCloud(ours=4, limits={"maxTotalInstances": 4, "totalInstancesUsed": 4}), nodes=1)
 
 
-def test_a_quota_that_is_not_told_to_this_user_is_for_the_cloud_to_refuse() -> None:
+def test_a_quota_that_the_cloud_does_not_report_is_not_checked() -> None:
     up(FakeCloud(refuses=("getLimitsV2", "getQuotaV2", "getQuotasetV3", "getPortIds")), {"bootVolume": 20})
 
 
@@ -262,8 +265,8 @@ def test_no_volume_is_asked_for_where_none_is_booted_from() -> None:
 
 
 def test_a_cloud_without_volumes_boots_from_none() -> None:
-    (told,) = shortfalls(FakeCloud(has_volumes=False), {"bootVolume": 20})
-    assert told.startswith("openstack.bootVolume = 20: the cloud has no volumes. Type: ")
+    (message,) = shortfalls(FakeCloud(has_volumes=False), {"bootVolume": 20})
+    assert message.startswith("openstack.bootVolume = 20: the cloud has no volumes. Type: ")
 
 
 def test_a_network_that_is_there_needs_no_other() -> None:

@@ -1,18 +1,74 @@
-"""What docs/ says of this project's own files is so."""
+"""What the documents say of this project is so: links, commands, and the files, tests and messages that they name."""
 
 from __future__ import annotations
 
 import ast
+import copy
 import functools
+import itertools
 import re
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.unit.program import ROOT
+from infra.settings.load import SECRETS
+from tests.unit.program import ROOT, cached
+from tests.unit.test_examples import DUMMIES, example, refused
 
-GUIDE = (ROOT / "docs/guide.md").read_text()
-NAMED = sorted({*re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", GUIDE)})
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.md")],
+    key=lambda path: path.relative_to(ROOT).as_posix(),
+)
+# Written by a program: it may not be there in a checkout in which that has not run.
+GENERATED = {"docs/settings.md"}
+# A fenced block within a list is indented.
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def prose(text: str) -> str:
+    """A page without its fenced blocks."""
+    return FENCE.sub("", text)
+
+
+# Links, and what is named.
+
+
+@functools.cache
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them of its headings."""
+    found = re.findall(r"^#+ (.*)$", prose(path.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)", prose(path.read_text())):
+        there = (path.parent / target).resolve() if target else path
+        if not there.exists() and there.relative_to(ROOT).as_posix() in GENERATED:
+            continue
+        assert there.exists(), f"no file {target}"
+        if anchor and there.suffix == ".md" and there.relative_to(ROOT).as_posix() not in GENERATED:
+            assert anchor[1:] in anchors(there), f"no heading {anchor} in {target or path.name}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_page_is_linked_from_an_index(path: Path) -> None:
+    if path.parent == ROOT:
+        return
+    indexes = [ROOT / "README.md", ROOT / "docs/README.md", path.parent / "README.md"]
+    linked = {
+        (index.parent / target).resolve()
+        for index in indexes
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", index.read_text())
+    }
+    assert path in linked or path in indexes, "neither README.md, docs/README.md nor the index beside it links to it"
 
 
 @functools.cache
@@ -20,20 +76,265 @@ def functions_in(path: Path) -> set[str]:
     return {item.name for item in ast.parse(path.read_text()).body if isinstance(item, ast.FunctionDef)}
 
 
-@pytest.mark.parametrize(("path", "name"), NAMED, ids=lambda value: value)
-def test_a_test_that_the_guides_table_names_is_there(path: str, name: str) -> None:
-    assert name.startswith("test_")
-    assert name in functions_in(ROOT / path)
+def is_a_test(named: str) -> bool:
+    path, _, name = named.partition("::")
+    return name.startswith("test_") and (ROOT / path).is_file() and name in functions_in(ROOT / path)
 
 
-def test_every_row_of_the_guides_tables_names_its_test() -> None:
-    rows = [line for line in GUIDE.splitlines() if line.startswith("| ") and "| shown by |" not in line]
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_test_that_a_page_names_is_there(path: Path) -> None:
+    for named in re.findall(r"(tests/[\w/]+\.py::\w+)", path.read_text()):
+        assert is_a_test(named), named
+
+
+@pytest.mark.parametrize("page", ["docs/guide.md", "docs/compatibility.md"])
+def test_every_row_of_a_table_of_evidence_names_it(page: str) -> None:
+    tables = [table for table in (ROOT / page).read_text().split("\n\n") if re.match(r"\|.*\| shown by \|\n", table)]
+    rows = [row for table in tables for row in table.splitlines()[2:]]
     assert len(rows) > 25
     for row in rows:
-        assert re.search(r"\| `tests/[\w/]+\.py::test_\w+` \|$", row), row
+        evidence = row.removesuffix(" |").rpartition(" | ")[2]
+        if page == "docs/guide.md":
+            assert re.fullmatch(r"`tests/[\w/]+\.py::test_\w+`", evidence), row
+        else:
+            assert re.search(r"tests/|make |suite|not tested|not supported|no: refused|unit tests", row), row
 
 
-def test_every_link_within_the_documents_leads_somewhere() -> None:
-    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_map_names_is_there(page: str) -> None:
+    for named in re.findall(
+        r"`((?:infra|components|programs|templates|tools|tests|locks|examples)/[\w./@-]*)`",
+        prose((ROOT / page).read_text()),
+    ):
+        assert (ROOT / named).exists(), named
+
+
+def test_the_map_of_the_files_names_every_module() -> None:
+    modules = [
+        name_of(path)
+        for folder in ("components", "infra/build", "programs")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    assert [module for module in sorted(modules) if f"| `{module}` |" not in ARCHITECTURE] == []
+
+
+@functools.cache
+def told() -> str:
+    """Every text of the program, a blank for what it fills in; of Python its literals, as they are put together."""
+    found: list[str] = []
+    for folder in ("components", "infra", "programs", "templates", "tools"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix == ".py":
+                for node in ast.walk(ast.parse(path.read_text())):
+                    if isinstance(node, ast.JoinedStr):
+                        parts = (part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                        found.append("".join(map(str, parts)))
+                    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                        found.append(node.value)
+            elif path.suffix in (".sh", ".j2"):
+                found.append(path.read_text())
+    return re.sub(r"\s+", " ", "\n".join(found))
+
+
+def quoted() -> list[str]:
+    """The messages that docs/troubleshooting.md quotes, but for those of other programs."""
+    text = (ROOT / "docs/troubleshooting.md").read_text().partition("## Messages of other programs")[0]
+    cells = re.findall(r"^\| (.*?) \| ", text, re.MULTILINE)
+    return [quote for cell in cells for quote in re.findall(r"`([^`]+)`", cell)]
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_a_message_of_the_troubleshooting_is_one_of_the_programs(message: str) -> None:
+    """What is between two … is in the code as it stands here; a shorter piece than that proves nothing."""
+    pieces = [piece.strip() for piece in message.split("…")]
+    for piece in pieces:
+        assert len(piece) < 9 or piece in told(), f"no message has {piece!r}: quote the one that took its place"
+    assert any(len(piece) >= 9 for piece in pieces), "too little of a message to be found by"
+
+
+# Commands. Those of `pulumi config` are read by the program itself; for every other one a test that runs it is named.
+
+NOT_RUN = "# not run by a test"
+_STACKS = "tests/unit/test_stack_scripts.py::"
+_DEV = "tests/e2e/test_dev_stack.py::"
+_HOSTS = "tests/e2e/test_existing_hosts.py::"
+_TOOLS = "tests/unit/test_toolchain.py::"
+_TRANSLATION = "tests/unit/test_translation.py::"
+RUN_BY = {
+    ". ./env.sh": _STACKS + "test_state_and_passphrase_are_the_checkouts_where_nothing_else_is_said",
+    "tools/new-stack.sh": _STACKS + "test_a_new_stack_has_a_passphrase_and_leaves_its_file_as_it_is",
+    "tools/toolchain.sh": _TOOLS + "test_the_openstack_plugin_comes_when_it_is_asked_for",
+    "cp examples/": "tests/unit/test_examples.py::test_an_example_is_accepted",
+    "make up": _STACKS + "test_the_dev_stack_is_brought_up_and_taken_down_without_a_question",
+    "make down": _STACKS + "test_the_dev_stack_is_brought_up_and_taken_down_without_a_question",
+    "make verify": "tests/unit/test_verify.py::test_files_that_are_as_they_were_put_are_not_told",
+    "make repair": _STACKS + "test_what_is_set_in_another_terminal_meanwhile_is_kept_and_no_salt_is",
+    "make hostkeys": _HOSTS + "test_the_hosts_keys_are_fetched_over_the_jump_host_and_not_taken_unseen",
+    "make translate": _TRANSLATION + "test_the_guides_sample_names_the_control_host_where_it_named_itself",
+    "pulumi up": _DEV + "test_a_second_up_changes_nothing",
+    "pulumi preview": "tests/conformance/test_stacks.py",
+    "pulumi stack output": _DEV + "test_the_outputs_say_what_runs_where",
+}
+# What starts a suite of tests, or writes what a test then looks at: make test needs no test of its own.
+_TARGETS = "tools help test check conformance e2e e2e-faults e2e-openstack bench cloud cloud-down golden options lock"
+SUITES = {f"make {target}" for target in _TARGETS.split()}
+# What a shell does by itself.
+SHELL = re.compile(r"export |\w+=|umask ")
+
+
+def test_the_tests_that_run_the_documents_commands_are_there() -> None:
+    for named in RUN_BY.values():
+        assert is_a_test(named) or (ROOT / named).is_file(), named
+
+
+def test_the_targets_that_run_the_suites_are_in_the_makefile() -> None:
+    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {command.split()[1] for command in SUITES | {*RUN_BY} if command.startswith("make ")} <= {*targets}
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    text: str
+    run_by: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks() -> list[Block]:
+    found = []
+    for path in PAGES:
+        text = path.read_text()
+        for match in FENCE.finditer(text):
+            if match[2] != "sh":
+                continue
+            before = text[: match.start()]
+            above = re.search(r"<!-- run: (\S+) -->\n$", before)
+            found.append(Block(name_of(path), before.count("\n") + 1, match[3], above[1] if above else ""))
+    return found
+
+
+def commands(block: Block) -> list[tuple[str, bool]]:
+    """The commands of a block, each with whether the page says that the program refuses it."""
+    found = []
+    for line in block.text.replace("\\\n", " ").splitlines():
+        if line.rstrip().endswith(NOT_RUN):
+            continue
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>()")
+        lexer.whitespace_split, lexer.commenters = True, "#"
+        words: list[str] = []
+        for token in [*lexer, ";"]:
+            if re.fullmatch(r"[&|;<>()]+", token):
+                if words:
+                    found.append((shlex.join(words), "# refused" in line))
+                words = []
+            else:
+                words.append(token)
+    # What a command is given as its input, or where it writes to, is no command.
+    return [(command, no) for command, no in found if not re.match(r"['~/.\w-]*/[\w./]*id_ed25519", command)]
+
+
+# The settings that a page's commands are added to; without one those of the dev stack.
+SETTINGS_OF = {
+    "docs/adoption.md": {"hosts": "existing", **example("adoption.yaml")},
+    "docs/existing-hosts.md": example("existing-hosts-bundled-control-plane.yaml"),
+    "docs/existing-control-plane.md": example("existing-hosts-existing-control-plane.yaml"),
+    "docs/octavia.md": example("octavia.yaml"),
+    "docs/openstack.md": example("openstack-vms.yaml"),
+    "examples/README.md": example("existing-hosts-bundled-control-plane.yaml"),
+}
+
+
+CONTROL_SECRETS = ("databaseUrl", "transportUrl", "servicePassword", "stackDomainAdminPassword")
+FILES = {"policy": '"stacks:delete": "role:admin"\n', "constraints": "six==1.0\n"}
+
+
+def put(settings: dict[str, Any], path: str, value: object) -> None:
+    """Set a part of the settings as `pulumi config set --path` does; None takes it out."""
+    steps = [int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)]
+    at: Any = settings
+    for step, following in itertools.pairwise(steps):
+        empty: Any = [] if isinstance(following, int) else {}
+        if isinstance(step, int):
+            if step == len(at):
+                at.append(empty)
+            at = at[step]
+        else:
+            at = at.setdefault(step, empty)
+    last: Any = steps[-1]
+    if value is None:
+        del at[last]
+    elif isinstance(last, int) and last == len(at):
+        at.append(value)
+    else:
+        at[last] = value
+
+
+def test_parts_of_settings_are_put_where_pulumi_puts_them() -> None:
+    settings: dict[str, Any] = {"existing": {"nodes": [{"name": "a"}]}}
+    put(settings, "existing.nodes[1].name", "b")
+    put(settings, "existing.nodes[0]", None)
+    put(settings, "haproxy.extraGlobal[0]", "line")
+    assert settings == {"existing": {"nodes": [{"name": "b"}]}, "haproxy": {"extraGlobal": ["line"]}}
+
+
+def configured(settings: dict[str, Any], words: list[str], directory: Path) -> str:
+    """Do to the settings what a `pulumi config` command does; the key, or the path, that it is about."""
+    action, *rest = words
+    flags = {word for word in rest if word.startswith("--")}
+    key, *values = [word for word in rest if not word.startswith("--")]
+    assert ("--secret" in flags) == (key in SECRETS or key.startswith("secretOptions")), "secrets are set as such"
+    value: Any = " ".join(values)
+    if "--secret" in flags:
+        assert not values, "a secret on a command line"
+        value = DUMMIES.get(key, "0123456789abcdef")
+    elif key in FILES:
+        # A file of the operator's.
+        (directory / key).write_text(FILES[key])
+        value = str(directory / key)
+    put(settings, key, None if action == "rm" else value)
+    return key
+
+
+@pytest.mark.parametrize("block", [block for block in blocks() if "pulumi config" in block.text], ids=str)
+def test_the_settings_of_a_block_are_such_as_the_program_accepts(block: Block, tmp_path: Path) -> None:
+    settings = copy.deepcopy(SETTINGS_OF.get(block.page, {}))
+    if settings.get("hosts") == "existing":
+        settings["sshPrivateKey"] = DUMMIES["sshPrivateKey"]
+    if settings.get("controlPlane") == "existing" and not settings.get("adopt"):
+        settings |= {key: DUMMIES[key] for key in CONTROL_SECRETS}
+    for command, no in commands(block):
+        words = shlex.split(command)
+        if words[:2] != ["pulumi", "config"]:
+            continue
+        if no:
+            tried = copy.deepcopy(settings)
+            key = configured(tried, words[2:], tmp_path)
+            assert any(problem.startswith(key) for problem in refused(tried)), f"it is not refused: {command}"
+        else:
+            configured(settings, words[2:], tmp_path)
+    # The keys of hosts come from make hostkeys.
+    assert [problem for problem in refused(settings) if ".hostKey = (none)" not in problem] == []
+
+
+@pytest.mark.parametrize("block", blocks(), ids=str)
+def test_a_test_runs_each_command_or_the_page_says_that_none_does(block: Block) -> None:
+    if block.text.lstrip().startswith(NOT_RUN):
+        return
+    if block.run_by:
+        assert is_a_test(block.run_by), block.run_by
+        return
+    for command, _ in commands(block):
+        words = shlex.split(command)
+        if words[:2] == ["pulumi", "config"] or SHELL.match(command):
+            continue
+        known = any(f"{command} ".startswith(one if one.endswith("/") else f"{one} ") for one in {*RUN_BY} | SUITES)
+        assert known, f"no test runs {command!r}: name it in RUN_BY, or mark it with {NOT_RUN!r}"
+        if words[:3] == ["pulumi", "stack", "output"]:
+            assert {*words[3:]} <= {*cached().outputs}

@@ -1,4 +1,4 @@
-"""The dump that is made before a schema is upgraded: where it comes in the order, and its script, run here for real."""
+"""The dump before an upgrade of the schema: its place in the order, and its script, which runs here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.test_scripts import tool
 GOOD = "echo 'CREATE TABLE stack (id INT);'; echo '-- Dump completed on today'"
 
 
-def test_heat_s_database_is_dumped_on_its_host_before_its_schema_and_after_it_was_looked_at() -> None:
+def test_heat_s_database_is_dumped_on_its_host_after_its_state_was_read_and_before_the_upgrade() -> None:
     result = cached()
     assert "front-dump" in result.before("node-1-schema")
     assert {"node-1-schema-state", "front-mariadb"} <= result.before("front-dump")
@@ -71,7 +71,7 @@ def dump(tmp_path: Path, *, dumped: str = GOOD, tables: str = "2048", free: str 
     return Done(done.returncode, done.stdout, done.stderr, sorted(dumps.iterdir()))
 
 
-def test_a_dump_is_whole_for_its_owner_alone_and_its_path_is_told(tmp_path: Path) -> None:
+def test_a_dump_is_complete_readable_by_its_owner_alone_and_its_path_is_shown(tmp_path: Path) -> None:
     done = dump(tmp_path)
     assert done.code == 0, done.error
     (made,) = done.dumps
@@ -128,4 +128,4 @@ def test_a_failed_upgrade_names_the_dump(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "no such column" in done.stderr
-    assert f"in {DUMP} on the front host; docs/restore.md says how to restore it." in done.stderr
+    assert f"in {DUMP} on the front host. To restore it, follow docs/restore.md." in done.stderr

@@ -1,4 +1,4 @@
-"""Whether a key opens what Heat has encrypted: on a database with Heat's tables, by Heat's own kind of encryption."""
+"""Whether a key decrypts Heat's data: on a database with Heat's tables, with Heat's own encryption."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from cryptography.fernet import Fernet
 
-from encrypted import opened
+from encrypted import can_decrypt
 
 KEY, OTHER = "0123456789abcdef0123456789abcdef", "f" * 32
 FERNET, OLDER = "cryptography_decrypt_v1", "oslo_decrypt_v1"
@@ -42,7 +42,7 @@ def opens(database: sqlite3.Connection, key: str) -> bool:
         return {OLDER: "readable" if value == key else "\x01\x02"}.get(method)
 
     tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    return opened(tables, database.execute, decrypt)
+    return can_decrypt(tables, database.execute, decrypt)
 
 
 INSERTS = {
@@ -69,7 +69,7 @@ def test_another_key_is_found_wherever_heat_has_encrypted_something(database: sq
 
 
 def test_a_database_without_tables_and_one_with_nothing_encrypted_take_any_key(database: sqlite3.Connection) -> None:
-    assert opened([], database.execute, lambda *_: None)
+    assert can_decrypt([], database.execute, lambda *_: None)
     assert opens(database, OTHER)
     database.execute("INSERT INTO user_creds (trust_id) VALUES ('plain')")
     database.execute("INSERT INTO resource_data (decrypt_method, value) VALUES ('', 'plain')")

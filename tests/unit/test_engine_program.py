@@ -1,4 +1,4 @@
-"""programs/heat/engine.py on a made-up Heat: which locks an engine says that it holds, and when it begins a check."""
+"""programs/heat/engine.py on a fake Heat: the locks that an engine reports, and when it begins a check."""
 
 from __future__ import annotations
 
@@ -449,7 +449,7 @@ def test_a_check_waits_unacknowledged_until_it_begins(
 @pytest.mark.parametrize(
     "message", [Message("t", "cancel_check_resource"), Message("", "check_resource_delete_snapshot")]
 )
-def test_what_is_no_check_of_a_traversal_is_taken_at_once(paced: SimpleNamespace, message: Message) -> None:
+def test_a_message_that_is_no_check_is_handled_at_once(paced: SimpleNamespace, message: Message) -> None:
     worker = Worker(paced)
     worker.poll(*messages(3))
     assert worker.poll(message) == [message]
@@ -471,7 +471,7 @@ def test_an_engine_with_hardly_a_thread_still_works(monkeypatch: pytest.MonkeyPa
     assert worker.poll() == checks[1:]
 
 
-def test_the_connection_is_looked_at_often_only_while_checks_wait(paced: SimpleNamespace) -> None:
+def test_the_connection_is_polled_often_only_while_checks_wait(paced: SimpleNamespace) -> None:
     worker = Worker(paced)
     begun = worker.poll(*messages(3))
     # The third one waits, and a look at the connection follows.
@@ -651,7 +651,7 @@ def test_a_thread_that_never_had_a_check_sleeps_as_ever(paced: SimpleNamespace) 
 
 
 @pytest.mark.parametrize(("sinks", "told"), [((), []), (("a sink",), ["event"])])
-def test_an_event_needs_a_thread_only_where_somebody_hears_it(
+def test_an_event_needs_a_thread_only_if_it_has_a_sink(
     paced: SimpleNamespace, sinks: tuple[str, ...], told: list[str]
 ) -> None:
     stack = paced.module("engine.stack").Stack(*sinks)
@@ -678,7 +678,7 @@ def test_heat_pauses_no_more_between_checks_and_still_sleeps_between_two_looks(
 def test_rows_are_written_together_and_tried_again_soon(paced: SimpleNamespace) -> None:
     sync_point = paced.module("engine.sync_point")
     assert isinstance(sync_point.sync, Together)
-    assert sync_point.tenacity.wait_random_exponential(max=60) == (0, paced.program.AGAIN)
+    assert sync_point.tenacity.wait_random_exponential(max=60) == (0, paced.program.RETRY)
 
 
 def test_a_node_is_parsed_once_and_by_one_thread_at_a_time(paced: SimpleNamespace) -> None:

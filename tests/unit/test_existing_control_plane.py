@@ -1,4 +1,4 @@
-"""A control plane that others run: what Heat is told of it, what is made there and what is only looked at."""
+"""A control plane that exists already: Heat's options for it, what is made there, and what is only checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def spec(text: str) -> Any:
     return json.loads(found[1])
 
 
-def test_heat_is_told_what_was_given() -> None:
+def test_heat_gets_the_given_values() -> None:
     result = existing_control_plane()
     secrets = parsed(result.by_name["node-2-secrets-conf"].text())
     assert secrets["database"]["connection"] == f"mysql+pymysql://heat:{MARK}.database@db.example/heat"
@@ -44,7 +44,7 @@ def test_nothing_of_a_control_plane_is_installed() -> None:
     assert not names & {"front-mariadb", "front-rabbitmq", "front-keystone", "front-memcached", "front-install"}
 
 
-def test_database_and_broker_are_looked_at_before_the_schema_and_keystone_before_a_process() -> None:
+def test_database_and_broker_are_checked_before_the_schema_and_keystone_before_a_process() -> None:
     result = existing_control_plane()
     assert "node-1-reach" in result.before("node-1-schema")
     assert {"node-1-schema", "node-1-keystone-check"} <= result.before("node-2-heat-engine-1")
@@ -57,7 +57,7 @@ def test_another_database_has_its_schema_made_too() -> None:
     assert here.by_name["node-1-schema"].text() != there.by_name["node-1-schema"].text()
 
 
-def test_a_stand_in_that_a_change_of_the_broker_leaves_is_retired() -> None:
+def test_a_legacy_engine_of_an_earlier_broker_is_stopped() -> None:
     before, elsewhere, login = (
         existing_control_plane(transportUrl=f"rabbit://heat:{MARK}{given}").by_name["node-2-retire"].text()
         for given in ("@mq:5672/heat", "@mq:5671/heat", "2@mq:5672/heat")
@@ -66,14 +66,14 @@ def test_a_stand_in_that_a_change_of_the_broker_leaves_is_retired() -> None:
     assert before == login
 
 
-def test_what_may_not_be_made_is_only_looked_at() -> None:
+def test_services_that_may_not_be_made_are_only_checked() -> None:
     result = existing_control_plane()
     told = spec(result.by_name["node-1-reach"].text())
     assert (told["database"]["admin_url"], told["broker"]["admin_url"]) == ("", "")
     assert "node-1-identity" not in result.by_name
 
 
-def test_what_may_be_made_is_made_with_passwords_of_our_own() -> None:
+def test_services_that_may_be_made_get_generated_passwords() -> None:
     result = existing_control_plane(
         control={"keystoneUrl": KEYSTONE, "manage": ["database", "broker", "keystone"]},
         databaseUrl="", transportUrl="", servicePassword="", stackDomainAdminPassword="",

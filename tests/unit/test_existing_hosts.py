@@ -12,6 +12,7 @@ import pytest
 
 from components.remote import DIALS
 from components.rendering import render
+from infra.remedies import OTHER_KEY
 from tests.unit.program import LOCAL, MARK, Outputs, Run, Secret, cached, run
 
 ADDRESSES = {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
@@ -146,8 +147,8 @@ def test_a_node_more_at_the_end_keeps_every_resource() -> None:
 def test_the_front_host_lets_a_node_in_from_the_address_that_it_comes_from_too() -> None:
     """A host with several addresses may reach the front host from another one than its services have."""
     usual = Outputs.stdout
-    told = {"node-b-ready": "10.0.0.2\n", "node-c-ready": "10.9.9.3\n"}
-    with mock.patch.object(Outputs, "stdout", staticmethod(lambda name: told.get(name) or usual(name))):
+    stdout = {"node-b-ready": "10.0.0.2\n", "node-c-ready": "10.9.9.3\n"}
+    with mock.patch.object(Outputs, "stdout", staticmethod(lambda name: stdout.get(name) or usual(name))):
         result = run(hosts="existing", sshPrivateKey=KEY, existing=hosts())
     text = result.by_name["front-firewall"].text()
     assert "elements = { 10.0.0.2, 10.0.0.3, 10.9.9.3 }" in text
@@ -161,13 +162,14 @@ def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:
     assert unknown.by_urn.keys() == existing().by_urn.keys()
 
 
-def known_key(tmp_path: Path, files: dict[str, str], **told: str) -> tuple[int, str]:
+def known_key(tmp_path: Path, files: dict[str, str], **values: str) -> tuple[int, str]:
     """Run the look at what a host has run before, on a host with these files below /etc/heat."""
     for name, text in files.items():
         path = tmp_path / "etc" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    script = render("heat/known-key.sh.j2", **{"name": "node-b", "key": "k" * 32, "database": "10.0.0.1/heat"} | told)
+    usual = {"name": "node-b", "key": "k" * 32, "database": "10.0.0.1/heat", "remedy": OTHER_KEY}
+    script = render("heat/known-key.sh.j2", **usual | values)
     done = subprocess.run(
         ["sh", "-s"],
         input=script.replace("/etc/heat/", f"{tmp_path}/etc/"),
@@ -184,14 +186,14 @@ def heats(key: str, at: str = "10.0.0.1/heat?charset=utf8mb4") -> str:
 
 @pytest.mark.parametrize("file", ["processes/heat-engine@1/secrets.conf", "heat.conf", "heat.conf.d/secrets.conf"])
 def test_a_host_that_has_run_heat_on_this_database_with_another_key_is_refused(tmp_path: Path, file: str) -> None:
-    code, told = known_key(tmp_path, {file: heats("another-key")})
+    code, message = known_key(tmp_path, {file: heats("another-key")})
     assert code == 1
-    assert "node-b has run Heat on the database 10.0.0.1/heat with another auth_encryption_key" in told
-    assert file in told
-    assert "Nothing was changed" in told
-    assert "restore it from its backup" in told
-    assert "pulumi config set --secret authEncryptionKey" in told
-    assert "another-key" not in told
+    assert "node-b has run Heat on the database 10.0.0.1/heat with another auth_encryption_key" in message
+    assert file in message
+    assert "Nothing was changed" in message
+    assert "restore it from its backup" in message
+    assert "pulumi config set --secret authEncryptionKey" in message
+    assert "another-key" not in message
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.unit.program import STACK
 OPERATOR, CLIENTS, MONITOR = "198.51.100.7/32", "192.0.2.0/24", "203.0.113.0/28"
 
 
-def wanted(openstack: dict[str, Any] | None = None, **more: Any) -> set[tuple[str, int, str]]:
+def rules_of(openstack: dict[str, Any] | None = None, **more: Any) -> set[tuple[str, int, str]]:
     given_settings = {"sshFrom": [OPERATOR], "clientsFrom": [CLIENTS]} | (openstack or {})
     settings = load(STACK, {"hosts": "openstack", "openstack": given_settings, **more})
     return {(one.at, one.port, one.source) for one in settings.ingress_rules}
@@ -29,18 +29,18 @@ FROM_PROXY = {("nodes", 8004, "front"), ("nodes", 8000, "front")}
 
 
 def test_what_is_needed_is_open_and_nothing_more() -> None:
-    assert wanted() == SSH | FROM_CLIENTS | FROM_NODES | FROM_PROXY
+    assert rules_of() == SSH | FROM_CLIENTS | FROM_NODES | FROM_PROXY
 
 
 def test_statistics_are_for_whom_they_are_allowed_to_and_nobody_else() -> None:
     stats = {("front", 8404, MONITOR)}
-    assert wanted(statsAllow=[MONITOR]) == SSH | FROM_CLIENTS | FROM_NODES | FROM_PROXY | stats
+    assert rules_of(statsAllow=[MONITOR]) == SSH | FROM_CLIENTS | FROM_NODES | FROM_PROXY | stats
     # HAProxy listens on IPv4.
-    assert wanted(statsAllow=["2001:db8::/64"]) == wanted()
+    assert rules_of(statsAllow=["2001:db8::/64"]) == rules_of()
 
 
 def test_other_ports_are_open_where_they_are_what_is_listened_on() -> None:
-    moved = wanted(apiPort=9004, cfnPort=9000, statsPort=9404, statsAllow=[MONITOR])
+    moved = rules_of(apiPort=9004, cfnPort=9000, statsPort=9404, statsAllow=[MONITOR])
     clients = {("front", port, CLIENTS) for port in (9004, 9000, 5000)}
     proxy = {("nodes", 9004, "front"), ("nodes", 9000, "front")}
     assert moved == SSH | clients | FROM_NODES | proxy | {("front", 9404, MONITOR)}
@@ -51,18 +51,18 @@ def test_the_proxy_reaches_every_api_and_no_other_port_of_a_node(nodes: int, api
     # Evenly spread, the first nodes taking what is left over: the first one has the most.
     most = {8004: -(-apis // nodes), 8000: -(-cfn_apis // nodes)}
     ports = {first + 10 * step for first, number in most.items() for step in range(number)}
-    opened = wanted(nodes=nodes, apis=apis, cfnApis=cfn_apis)
+    opened = rules_of(nodes=nodes, apis=apis, cfnApis=cfn_apis)
     assert {port for at, port, source in opened if (at, source) == ("nodes", "front")} == ports | {22}
     assert {source for at, _, source in opened if at == "nodes"} == {"front"}
 
 
 def test_clients_that_are_not_named_are_where_the_operator_is() -> None:
-    assert wanted({"clientsFrom": []}) == SSH | FROM_NODES | FROM_PROXY | {
+    assert rules_of({"clientsFrom": []}) == SSH | FROM_NODES | FROM_PROXY | {
         ("front", port, OPERATOR) for port in (8004, 8000, 5000)
     }
 
 
-def test_nothing_but_ssh_and_apis_is_open_where_heat_leans_on_services_elsewhere() -> None:
+def test_nothing_but_ssh_and_apis_is_open_with_an_existing_control_plane() -> None:
     opened = ingress_rules(
         (), client_ports=(8004, 8000), node_ports=(), stats_port=8404, clients_from=[CLIENTS], stats_from=(),
         ssh_from=[OPERATOR], requests_from="front",
@@ -75,10 +75,10 @@ def test_nothing_but_ssh_and_apis_is_open_where_heat_leans_on_services_elsewhere
 
 @pytest.mark.parametrize("twice", ["sshFrom", "clientsFrom"])
 def test_a_network_that_is_named_twice_opens_one_way_in(twice: str) -> None:
-    assert len(wanted({twice: ["192.0.2.0/24", "192.0.2.0/24"]})) == len(wanted({twice: ["192.0.2.0/24"]}))
+    assert len(rules_of({twice: ["192.0.2.0/24", "192.0.2.0/24"]})) == len(rules_of({twice: ["192.0.2.0/24"]}))
 
 
-def test_each_opening_has_a_name_of_its_own_that_says_what_it_is() -> None:
+def test_each_ingress_rule_has_a_unique_descriptive_name() -> None:
     assert IngressRule(at="front", port=22, source="10.0.0.0/8").name == "front-22-from-10.0.0.0-8"
     settings = load(
         STACK,

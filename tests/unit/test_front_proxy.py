@@ -1,4 +1,4 @@
-"""What HAProxy does with the configuration that it gets, by requests through a real one; and what that follows from."""
+"""What a real HAProxy does with its configuration, and which settings the configuration follows."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from infra.settings.model import Settings
 
 HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 ADDRESS, API_PORT, CFN_PORT = "127.0.0.1", 18004, 18000
-# Small ones, for a test to be quick.
+# Small limits make the tests fast.
 LIMITS = Limits(body=200000, header=16384, client_connections=24)
 
 
 class Api(http.server.BaseHTTPRequestHandler):
-    """An API that says what it was asked, in the spelling of WSGI."""
+    """An API that records its requests, with header names as WSGI has them."""
 
     protocol_version = "HTTP/1.1"
     seen: list[dict[str, str]]
@@ -48,7 +48,7 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.answer(200)
         self.close_connection = True
 
-    do_POST = do_GET  # noqa: N815  # by this name it is called
+    do_POST = do_GET  # noqa: N815  # the name that the server calls
 
     def answer(self, status: int) -> None:
         self.send_response(status)
@@ -78,14 +78,14 @@ class Front:
         """The status of the answer; 0 where the connection is closed without one."""
         head = "\r\n".join([f"{method} {path} HTTP/1.1", "Host: heat.example:8004", *lines, "", ""])
         with contextlib.suppress(OSError), self.connect(head.encode()) as connection:
-            # What is too large is answered before all of it has been sent.
+            # A request that is too large is answered before all of it has been sent.
             with contextlib.suppress(OSError):
                 connection.sendall(body)
             return status(connection)
         return 0
 
-    def told(self, *lines: str) -> dict[str, str]:
-        """The headers of a GET as the API has them."""
+    def headers(self, *lines: str) -> dict[str, str]:
+        """The headers of a GET that the API gets."""
         assert self.ask(*lines, method="GET") == 200
         return self.seen[-1]
 
@@ -98,20 +98,20 @@ def status(connection: socket.socket) -> int:
 @contextlib.contextmanager
 def front(tmp_path: Path, haproxy: dict[str, object], limits: Limits = LIMITS) -> Iterator[Front]:
     seen: list[dict[str, str]] = []
-    api = http.server.ThreadingHTTPServer((ADDRESS, 0), type("Told", (Api,), {"seen": seen}))
-    threading.Thread(target=api.serve_forever, daemon=True).start()
+    api = http.server.ThreadingHTTPServer((ADDRESS, 0), type("RecordingApi", (Api,), {"seen": seen}))
+    threading.Thread(target=api.serve_forever, args=(0.02,), daemon=True).start()
     processes = [
         Process(kind=kind, node="node-1", address=ADDRESS, instance=api.server_port) for kind in (Kind.API, Kind.CFN)
     ]
     text = configuration(
         ADDRESS,
-        listeners(processes, api_port=API_PORT, cfn_port=CFN_PORT),
+        listeners(processes, ports={Kind.API: API_PORT, Kind.CFN: CFN_PORT}),
         haproxy=Settings().haproxy_values | haproxy,
         limits=limits,
         at_once=8,
         stats_port=18404,
         stats_allow=[],
-        leave=str(PROGRAMS / "proxy/leave.lua"),
+        lua_program=str(PROGRAMS / "proxy/leave.lua"),
     )
     # Only root may change the user and the root directory.
     text = re.sub(r"(?m)^    (user|group|chroot|stats socket) .*\n", "", text)
@@ -145,35 +145,35 @@ SPELLINGS = (
 
 
 @real
-def test_what_a_client_says_of_itself_is_not_passed_on_in_any_spelling(tmp_path: Path) -> None:
+def test_forwarding_headers_of_a_client_are_removed_in_any_spelling(tmp_path: Path) -> None:
     with front(tmp_path, {}) as proxy:
         for name in SPELLINGS:
-            assert "evil" not in str(proxy.told(f"{name}: evil", "X-Auth-Token: mine")), name
-        told = proxy.told(*(f"{name}: evil" for name in SPELLINGS))
-    assert told["X_FORWARDED_PROTO"] == "http"
-    assert told["X_FORWARDED_FOR"] == ADDRESS
+            assert "evil" not in str(proxy.headers(f"{name}: evil", "X-Auth-Token: mine")), name
+        headers = proxy.headers(*(f"{name}: evil" for name in SPELLINGS))
+    assert headers["X_FORWARDED_PROTO"] == "http"
+    assert headers["X_FORWARDED_FOR"] == ADDRESS
 
 
 @real
-def test_a_trusted_proxys_word_is_kept_but_for_what_it_passes_on_itself(tmp_path: Path) -> None:
+def test_a_trusted_proxys_headers_are_kept_except_those_it_may_pass_on(tmp_path: Path) -> None:
     kept = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Host": "cloud.example", "X-Forwarded-Proto": "https"}
     spoilt = ("Forwarded: host=evil", "X-Forwarded-Prefix: /evil", "X_Forwarded_Host: evil", "X-Forwarded-Port: evil")
     with front(tmp_path, {"trusted_proxies": ("127.0.0.0/8", "2001:db8::/32")}) as proxy:
-        told = proxy.told(*(f"{name}: {value}" for name, value in kept.items()), *spoilt)
-        unsaid = proxy.told()
-    assert (told["X_FORWARDED_HOST"], told["X_FORWARDED_PROTO"]) == ("cloud.example", "https")
-    assert told["X_FORWARDED_FOR"] == "203.0.113.7"
-    assert "evil" not in str(told)
+        headers = proxy.headers(*(f"{name}: {value}" for name, value in kept.items()), *spoilt)
+        unsaid = proxy.headers()
+    assert (headers["X_FORWARDED_HOST"], headers["X_FORWARDED_PROTO"]) == ("cloud.example", "https")
+    assert headers["X_FORWARDED_FOR"] == "203.0.113.7"
+    assert "evil" not in str(headers)
     assert unsaid["X_FORWARDED_PROTO"] == "http"
 
 
 @real
 def test_another_proxy_is_not_trusted(tmp_path: Path) -> None:
     with front(tmp_path, {"trusted_proxies": ("192.0.2.0/24",)}) as proxy:
-        told = proxy.told("X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "X-Forwarded-For: 203.0.113.7")
-    assert told["X_FORWARDED_PROTO"] == "http"
-    assert "X_FORWARDED_HOST" not in told
-    assert told["X_FORWARDED_FOR"] == ADDRESS
+        headers = proxy.headers("X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "X-Forwarded-For: 203.0.113.7")
+    assert headers["X_FORWARDED_PROTO"] == "http"
+    assert "X_FORWARDED_HOST" not in headers
+    assert headers["X_FORWARDED_FOR"] == ADDRESS
 
 
 @real
@@ -195,7 +195,7 @@ def test_a_body_of_unknown_length_has_the_same_limit(tmp_path: Path, size: int, 
 
 
 @real
-def test_a_request_that_does_not_end_is_cut_off_and_no_api_hears_of_it(tmp_path: Path) -> None:
+def test_an_incomplete_request_is_cut_off_and_reaches_no_api(tmp_path: Path) -> None:
     sent = {
         "half a body": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf",
         "half a chunk": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\nhalf",
@@ -210,25 +210,25 @@ def test_a_request_that_does_not_end_is_cut_off_and_no_api_hears_of_it(tmp_path:
 
 @real
 @pytest.mark.parametrize(("length", "expected"), [(15000, 200), (17000, 431), (60000, 431)])
-def test_headers_above_the_limit_are_told_to_be_too_large(tmp_path: Path, length: int, expected: int) -> None:
+def test_headers_above_the_limit_are_refused_with_431(tmp_path: Path, length: int, expected: int) -> None:
     with front(tmp_path, {"max_header": LIMITS.header}) as proxy:
         assert proxy.ask(f"X-Auth-Token: {'t' * length}", method="GET") == expected
 
 
 @real
-def test_a_url_that_is_too_long_is_told_to_be(tmp_path: Path) -> None:
+def test_a_url_above_the_limit_is_refused_with_414(tmp_path: Path) -> None:
     with front(tmp_path, {}) as proxy:
         assert proxy.ask(method="GET", path="/" + "u" * (LIMITS.url - 1)) == 200
         assert proxy.ask(method="GET", path="/" + "u" * LIMITS.url) == 414
 
 
 @real
-def test_one_client_has_so_many_connections_and_no_more(tmp_path: Path) -> None:
+def test_one_client_has_a_limited_number_of_connections(tmp_path: Path) -> None:
     half, most = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ", LIMITS.client_connections
     with front(tmp_path, {"client_connections": most}) as proxy, contextlib.ExitStack() as held:
         for _ in range(most - 1):
             held.enter_context(proxy.connect(half))
-        # The last one that it may have, though all of the others have half of their headers to send.
+        # The last allowed connection works although all others are still sending headers.
         assert proxy.ask(method="GET") == 200
         deadline = time.monotonic() + 5
         while proxy.ask(method="GET") != 0:
@@ -238,7 +238,7 @@ def test_one_client_has_so_many_connections_and_no_more(tmp_path: Path) -> None:
 
 
 def refused_of(connections: list[socket.socket]) -> list[int]:
-    """The answers to those of a number of requests that are answered before they have been sent."""
+    """The status of each request that is answered before it has been sent completely."""
     answered: list[socket.socket] = []
     deadline = time.monotonic() + 5
     while len(answered) < MORE:
@@ -247,13 +247,13 @@ def refused_of(connections: list[socket.socket]) -> list[int]:
     return [status(connection) for connection in answered]
 
 
-# How many requests are sent above a limit; whichever of them come last are refused.
+# The number of requests that are sent above a limit; the last ones to arrive are refused.
 MORE = 3
 
 
 @real
 def test_behind_a_trusted_proxy_each_client_has_its_own_limit(tmp_path: Path) -> None:
-    # What a client says itself stands first; the trusted proxy's word is the last one.
+    # The client's own addresses come first, the trusted proxy's is the last.
     half = b"POST / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.%d, 203.0.113.7\r\nContent-Length: 9\r\n\r\nhalf"
     most = LIMITS.client_connections
     values = {"client_connections": most, "trusted_proxies": ("127.0.0.1",)}
@@ -264,7 +264,7 @@ def test_behind_a_trusted_proxy_each_client_has_its_own_limit(tmp_path: Path) ->
 
 
 @real
-def test_one_client_has_few_large_bodies_on_their_way(tmp_path: Path) -> None:
+def test_one_client_sends_a_limited_number_of_large_bodies(tmp_path: Path) -> None:
     half = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {LIMITS.large + 1}\r\n\r\nhalf".encode()
     with front(tmp_path, {}) as proxy, contextlib.ExitStack() as held:
         sent = [held.enter_context(proxy.connect(half)) for _ in range(LIMITS.large_bodies + MORE)]
@@ -290,7 +290,7 @@ def test_the_log_has_neither_a_query_nor_a_token(tmp_path: Path) -> None:
 
 
 @real
-def test_http_2_is_not_spoken(tmp_path: Path) -> None:
+def test_http_2_is_refused(tmp_path: Path) -> None:
     with front(tmp_path, {}) as proxy, proxy.connect(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") as connection:
         assert connection.recv(16).startswith(b"HTTP/1.1 400")
 
@@ -323,9 +323,9 @@ def test_a_body_that_haproxy_would_have_to_hold_and_cannot_is_refused() -> None:
 
 def test_one_client_cannot_fill_the_memory_of_haproxy() -> None:
     """Sixteen bodies of 64 MB are more than the 1 GB that HAProxy may use."""
-    told = refused(maxBody=67108864)
-    assert "memory.haproxy = 1G: one client may send 16 bodies of 67108864 bytes at once" in told
-    assert "pulumi config set --path memory.haproxy 3G" in told
+    message = refused(maxBody=67108864)
+    assert "memory.haproxy = 1G: one client may send 16 bodies of 67108864 bytes at once" in message
+    assert "pulumi config set --path memory.haproxy 3G" in message
     for memory in ("3G", "infinity"):
         assert load("dev", {"haproxy": {"maxBody": 67108864}, "memory": {"haproxy": memory}})
     assert settings(maxBody=67108864, clientConnections=32)
@@ -359,7 +359,7 @@ def test_trusted_proxies_are_addresses_and_networks(entry: str) -> None:
      "192.0.2.1\n    http-request allow", "0.0.0.0/0", "::/0", "١٩٢.0.2.1", "192.0.2.0/٢٤", "192.0.2.1 # x", "all",
      "192.0.2.256", "192.0.2.0/33", "-f", "1" * 5000],
 )  # fmt: skip
-def test_what_is_no_address_is_not_trusted(entry: str) -> None:
-    told = refused(trustedProxies=[entry])
-    assert "haproxy.trustedProxies[0] = " in told
-    assert "pulumi config set --path 'haproxy.trustedProxies[0]' " in told
+def test_a_trusted_proxy_must_be_an_address_or_a_network(entry: str) -> None:
+    message = refused(trustedProxies=[entry])
+    assert "haproxy.trustedProxies[0] = " in message
+    assert "pulumi config set --path 'haproxy.trustedProxies[0]' " in message

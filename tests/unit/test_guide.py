@@ -1,4 +1,4 @@
-"""The sample of Heat's guide "Scaling a Deployment": what it shows, and what comes out here for the same machines.
+"""The sample of Heat's guide "Scaling a Deployment": its lines, and what this program renders for the same machines.
 
 A has the original addresses and becomes the proxy, B and C run one ReST and one CFN API each, and engines.
 """
@@ -52,21 +52,21 @@ GUIDE = {
     ],
 }
 
-# What the guide has and we do not, what we have in its place, and why.
-_NAMED = "a server is called by its host and its port, so that a deployment that grows renames none"
+# Lines of the guide that this program replaces: with what, and why.
+_NAMED = "a server is named by its host and port, so a deployment that grows renames none"
 DEVIATIONS = {
-    ("global", "daemon"): (None, "systemd starts HAProxy and wants it in the foreground"),
+    ("global", "daemon"): (None, "systemd starts HAProxy, and needs it in the foreground"),
     ("defaults", "timeout server 1m"): (
         "timeout server 70s",
-        "Heat itself gives up after 60 s (rpc_response_timeout): HAProxy's 504 may not come in the same second",
+        "Heat itself gives up after 60 s (rpc_response_timeout): HAProxy's 504 must not come in the same second",
     ),
     ("defaults", "timeout check 10s"): (
         "timeout check 2s",
-        "an API that hangs is left within seconds; one that is busy has a thread free for the check",
+        "HAProxy leaves an API that hangs within seconds; a busy API has a thread free for the check",
     ),
     ("defaults", "option redispatch"): (
         "option redispatch 1",
-        "at the first retry and not after the last: an API that died is seldom back within seconds",
+        "at the first retry, not after the last: a dead API is seldom back within seconds",
     ),
     ("listen rest_api_proxy", "server rest-server-1 10.0.0.2:8004"): ("server node-1-8004 10.0.0.2:8004", _NAMED),
     ("listen rest_api_proxy", "server rest-server-2 10.0.0.3:8004"): ("server node-2-8004 10.0.0.3:8004", _NAMED),
@@ -74,27 +74,27 @@ DEVIATIONS = {
     ("listen cfn_api_proxy", "server cfn-server-2 10.0.0.3:8000"): ("server node-2-8000 10.0.0.3:8000", _NAMED),
 }
 
-# What we have and the guide does not, and why.
-_HEADERS = "Heat believes forwarded headers: a client's own must not reach it"
-_BY_NAME = "the check at the end of an `up` asks each API by its name, from this host alone"
-_CHECKED = "a bare httpchk asks OPTIONS /, which Heat's CORS filter answers with 200 whatever is wrong"
-_LEAVING = "an API that is to stop learns with each check whether it still gets requests: from the proxy alone"
-_LIMITS = "what comes without end, or without a limit, is stopped here, where it holds no thread of an API"
-_TWICE = "a request that an API died over goes to another one, where asking twice does no harm"
+# Lines that the guide does not have, and why.
+_HEADERS = "Heat trusts forwarded headers: a client's own must not reach it"
+_BY_NAME = "the check at the end of an `up` asks each API by its name; no other host may"
+_CHECKED = "a bare httpchk sends OPTIONS /, which Heat's CORS filter answers with 200 even if Heat is broken"
+_LEAVING = "each check tells an API that is to stop whether it still gets requests; only the proxy may say so"
+_LIMITS = "input without an end or a limit is stopped here, where it occupies no thread of an API"
+_TWICE = "if an API dies during a request, another API gets it, if asking twice does no harm"
 _LOG = (
     'log-format "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs '
     '\\"%HM %[var(txn.path)] %HV\\""'
 )
 _BOTH = {
-    "source 10.0.0.1": "a node lets in this address of the front host, which may have others",
-    "hash-type consistent": "with the other type a retry of a client that is bound to one API goes to that one again",
+    "source 10.0.0.1": "a node admits only this address of the front host, which may have others",
+    "hash-type consistent": "with the other hash type, a retry goes to the API to which the client is bound",
     "http-request del-header Forwarded": _HEADERS,
     "http-request del-header X-Forwarded -m beg": _HEADERS,
-    "http-request set-header X-Forwarded-Proto http": "links that Heat hands out have the scheme that clients use",
+    "http-request set-header X-Forwarded-Proto http": "links in Heat's answers have the scheme that clients use",
     "http-check expect status 200": _CHECKED,
     "http-check send-state": _LEAVING,
-    "http-check disable-on-404": "an API that is to stop ends what it has begun; one that is found down is cut off",
-    "http-request set-var(txn.path) path": "what the log has of the URL",
+    "http-check disable-on-404": "an API that is to stop finishes its requests; one that is down is cut off",
+    "http-request set-var(txn.path) path": "the part of the URL that the log shows",
     "acl large_body req.body_size gt 65536": _LIMITS,
     "acl large_body req.hdr(Transfer-Encoding) -m found": _LIMITS,
     "tcp-request connection track-sc0 src table clients": _LIMITS,
@@ -116,31 +116,31 @@ _BOTH = {
 }
 ADDITIONS = {
     "global": {
-        "log stdout format raw local0": "the journal has the log: `log global` alone sends it nowhere",
+        "log stdout format raw local0": "the journal gets the log: `log global` alone sends it nowhere",
         "user haproxy": "not as root",
         "group haproxy": "not as root",
-        "chroot /var/lib/haproxy": "nor with the file system in reach",
+        "chroot /var/lib/haproxy": "without access to the file system",
         "stats socket /run/haproxy/admin.sock mode 660 level admin expose-fd listeners": (
-            "the check reads states there, and a reload hands over what listens"
+            "the check reads states there, and a reload passes the listening sockets on"
         ),
-        "stats timeout 30s": "of that socket",
-        "tune.bufsize 1736704": "a request is held until all of it has come",
+        "stats timeout 30s": "the timeout of that socket",
+        "tune.bufsize 1736704": "a request is held until all of it has arrived",
         "lua-load /etc/haproxy/heat-scaleout-leave.lua": _TWICE,
         "tune.maxrewrite 4096": "the same, and room to change its headers",
     },
     "defaults": {
         "mode http": "the default is TCP, which has no forwarded headers and no HTTP in its log",
-        _LOG: "which request went where, and what became of it; not its query, which may have a signature",
-        "option dontlognull": "the log is for requests",
-        "option idle-close-on-response": "a reload does not close a connection at the moment a request comes on it",
+        _LOG: "which request went where, with its result; without the query, which may hold a signature",
+        "option dontlognull": "the log shows requests only",
+        "option idle-close-on-response": "a reload does not close a connection at the moment a request arrives on it",
         "option disable-h2-upgrade": _LIMITS,
         "option http-restrict-req-hdr-names delete": _HEADERS,
-        "default-server maxconn 8": "an API has a thread free for the check, and what it has none for can go elsewhere",
-        "default-server source 10.0.0.1": "an API believes what comes from this address, and from no other",
+        "default-server maxconn 8": "an API has a thread free for the check; further requests can go to another API",
+        "default-server source 10.0.0.1": "an API accepts requests from this address only",
         "option forwardfor if-none": "Heat's log and policies see the client's address",
         "retry-on conn-failure empty-response": _TWICE,
         "default-server check inter 2s fastinter 500ms downinter 500ms fall 3 rise 2": (
-            "without `check`, httpchk does nothing at all; an API that leaves or comes back is seen within seconds"
+            "without `check`, httpchk does nothing; an API that leaves or returns is noticed within seconds"
         ),
     },
     "listen rest_api_proxy": {
@@ -152,7 +152,7 @@ ADDITIONS = {
         "http-check send meth GET uri /healthcheck ver HTTP/1.1 hdr Host 10.0.0.1:8000": _CHECKED,
     },
 }
-# Sections of our own, which the guide does without: what each client has under way, and the statistics.
+# Sections that the guide does not have: the counters of each client, and the statistics.
 COUNTERS, OURS = ["backend clients", "backend large_bodies"], ["listen stats"]
 
 LINES = [(section, line) for section, lines in GUIDE.items() for line in lines]
@@ -161,14 +161,14 @@ LINES = [(section, line) for section, lines in GUIDE.items() for line in lines]
 @functools.cache
 def ours() -> dict[str, list[str]]:
     """Our configuration for the guide's machines: the directives of each section, in order."""
-    wanted = Settings()
+    settings = Settings()
     text = configuration(
         A,
-        listeners(processes(), api_port=8004, cfn_port=8000),
-        limits=Settings().request_limits,
+        listeners(processes(), ports={Kind.API: 8004, Kind.CFN: 8000}),
+        limits=settings.request_limits,
         at_once=8,
-        haproxy=wanted.haproxy_values,
-        stats_port=wanted.stats_port,
+        haproxy=settings.haproxy_values,
+        stats_port=settings.stats_port,
         stats_allow=["10.0.0.0/24"],
     )
     sections: dict[str, list[str]] = {}
@@ -187,7 +187,7 @@ def ours() -> dict[str, list[str]]:
 def test_a_line_of_the_guide_is_ours_or_a_named_deviation(section: str, line: str) -> None:
     if (section, line) in DEVIATIONS:
         instead, reason = DEVIATIONS[section, line]
-        assert line not in ours()[section], f"no longer a deviation, and the table says it is: {reason}"
+        assert line not in ours()[section], f"no longer a deviation, but the table lists it: {reason}"
         assert instead is None or instead in ours()[section], reason
     else:
         assert line in ours()[section], "the guide's line is missing, and no deviation says why"
@@ -240,11 +240,11 @@ def test_the_whole_program_renders_the_same_lines_for_the_samples_machines() -> 
         assert set(lines) <= set(words)
 
 
-# heat.conf: what the guide has the operator change in B's copy of A's file, by the names that Heat has for it today.
+# heat.conf: what the operator of the guide changes in B's copy of A's file, by today's option names.
 
 
 def test_on_b_the_database_and_the_broker_are_those_of_a() -> None:
-    """sql_connection and rabbit_host, whose loopback addresses become 10.0.0.1."""
+    """sql_connection and rabbit_host: their loopback addresses become 10.0.0.1."""
     conf = secret_options(SECRETS)
     database = urlsplit(conf["database"]["connection"])
     assert (database.scheme, database.hostname, database.path) == ("mysql+pymysql", A, "/heat")
@@ -260,7 +260,7 @@ def test_no_loopback_address_is_left_in_what_b_and_c_read() -> None:
 
 
 def test_on_b_host_is_a_value_of_its_own_for_each_process() -> None:
-    """The guide makes a copy of heat.conf with a host of its own for each; here it is a file of one line each."""
+    """The guide copies heat.conf for each process; here each process has a file of one line."""
     planned = processes(engines=6, apis=4, cfn_apis=4)
     hosts = [process_options(process)["DEFAULT"]["host"] for process in planned]
     assert len({*hosts}) == len(hosts)
@@ -285,14 +285,14 @@ def test_as_many_engines_as_wanted_run_on_one_machine() -> None:
 
 
 def test_what_is_said_of_the_broker_is_equal_on_every_machine() -> None:
-    """The guide wants every rabbit_ and kombu_ option to match: the files are the same to the last byte."""
+    """The guide requires equal rabbit_ and kombu_ options: the files are the same to the last byte."""
     run = guide_sample()
     for name in ("heat-conf", "secrets-conf"):
         assert run.by_name[f"node-1-{name}"].text() == run.by_name[f"node-2-{name}"].text()
     for process in processes():
         own = parsed(render("heat/options.conf.j2", purpose="", options=process_options(process)))
         own.pop("healthcheck", None)
-        assert own == {"DEFAULT": {"host": process.name}}, "nothing else of the broker's in a process's own file"
+        assert own == {"DEFAULT": {"host": process.name}}, "a process's own file has a broker's option"
     together = {*CONF, *secret_options(SECRETS)}
     assert "oslo_messaging_rabbit" in together
 

@@ -23,7 +23,7 @@ from components.heat.heat_conf import (
 from components.heat.install import Installation, locked_releases
 from components.heat.options import catalogue
 from components.rendering import TEMPLATES, render
-from components.timeouts import Timeouts, chain
+from components.timeouts import Timeouts, complete_chain
 from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, processes
 
 SECRET_CONF = secret_options(SECRETS)
@@ -175,7 +175,7 @@ def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() 
     assert len({process_conf(process) for process in on_one_node}) == len(on_one_node)
 
 
-def test_an_api_is_told_where_the_file_is_that_takes_it_out_of_the_proxy_and_an_engine_is_not() -> None:
+def test_an_api_has_a_drain_file_and_an_engine_has_none() -> None:
     """In a directory of root's, as root writes it."""
     for process in processes():
         told = process_options(process).get("healthcheck")
@@ -217,13 +217,15 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
     Keystone's catalogue has the URL of the ReST API, and an engine's unit how much of a stack it works on at once.
     """
     for field in dataclasses.fields(Deployment):
-        if field.name in {"api_url", "checks_per_stack"}:
+        if field.name == "checks_per_stack":
             continue
         value = getattr(DEPLOYMENT, field.name)
         if isinstance(value, Timeouts):
-            other: Any = chain({"rpc_response": 1, "engine_graceful": 1})[0]
+            other: Any = complete_chain({"rpc_response": 1, "engine_graceful": 1})[0]
         elif isinstance(value, bool):
             other = not value
+        elif isinstance(value, dict):
+            other = {kind: f"{url}0" for kind, url in value.items()}
         elif isinstance(value, Installation):
             other = Installation(version="26.0.2")
         else:
@@ -271,7 +273,7 @@ def test_clients_may_find_keystone_elsewhere_and_engines_keep_to_where_it_is() -
     assert conf["DEFAULT"]["server_keystone_endpoint_type"] == "public"
 
 
-def test_where_clients_find_keystone_where_engines_do_nothing_is_said_of_it() -> None:
+def test_one_keystone_url_for_engines_and_clients_needs_no_further_option() -> None:
     conf = service_options(SERVICES)
     assert "endpoint_type" not in conf["clients_keystone"]
     assert "server_keystone_endpoint_type" not in conf["DEFAULT"]
@@ -293,7 +295,7 @@ def test_of_an_option_in_several_layers_the_last_counts(layers: list[dict[str, d
     assert {(section, name): value for section, values in merged.items() for name, value in values.items()} == expected
 
 
-def test_a_release_whose_cfn_api_has_no_login_is_told_where_keystone_checks_signatures_and_no_more() -> None:
+def test_a_release_whose_cfn_api_has_no_login_gets_only_the_url_that_checks_signatures() -> None:
     conf = known_to(service_options(SERVICES), ec2_login=False)
     assert conf["ec2authtoken"] == {"auth_uri": "http://10.0.0.1:5000/v3"}
     assert "ec2authtoken" not in known_to(SECRET_CONF, ec2_login=False)
@@ -310,7 +312,7 @@ def test_a_release_that_has_a_login_keeps_it() -> None:
     assert known_to(service_options(SERVICES), ec2_login=True) == service_options(SERVICES)
 
 
-def test_heats_own_api_programs_are_told_where_to_listen_and_an_engine_is_not() -> None:
+def test_heats_own_api_programs_have_an_address_and_port_and_an_engine_has_none() -> None:
     listening = {"bind_host": "10.0.0.2", "bind_port": "8004", "workers": "3", "max_header_line": "20000"}
     api = next(process for process in processes() if process.unit == "heat-api@8004")
     assert process_options(api, console_processes=3, max_header=20000) == {

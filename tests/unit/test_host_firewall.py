@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.hosts.firewall import script
+from components.hosts.firewall import render_firewall
 from components.hosts.ingress import ClosedPorts
 from infra.settings.load import load
 from tests.unit.adopted import adopted_heat
@@ -129,7 +129,7 @@ def test_a_node_that_comes_is_let_in_by_the_front_host_and_one_that_goes_no_long
 def run_script(
     tmp_path: Path, *, sources: list[str], running: dict[str, str], check: str = "exit 0"
 ) -> tuple[subprocess.CompletedProcess[str], str, Path]:
-    """What it says, what it has told nft, and where its files are."""
+    """Its output, its calls of nft, and where its files are."""
     listed = "\n".join(f"    {name}) printf '%s\\n' '{text}' ;;" for name, text in running.items())
     tool(
         tmp_path,
@@ -141,7 +141,7 @@ def run_script(
     tool(tmp_path, "systemctl", f'echo "$*" >>{tmp_path}/asked')
     tool(tmp_path, "install", 'for last; do :; done; case "$1" in -d) mkdir -p "$last" ;; *) cp "$7" "$last" ;; esac')
     closed = ClosedPorts(address="10.0.0.1", ports=(3306, 5672), sources=())
-    text = script("front", closed, sources)
+    text = render_firewall("front", closed, sources)
     for path in ("/etc/heat-scaleout", "/etc/systemd/system"):
         text = text.replace(f"{path}/", f"{tmp_path}/")
     done = subprocess.run(

@@ -74,7 +74,7 @@ CONFS = {
 }  # fmt: skip
 
 
-def wanted() -> AdoptionSpec:
+def spec() -> AdoptionSpec:
     return AdoptionSpec(control=B, address=A, api_port=8004, cfn_port=8000, max_body=1_638_400, deployment=DEPLOYMENT)
 
 
@@ -84,10 +84,10 @@ def test_a_hostile_heat_conf_is_translated_or_refused(
 ) -> None:
     began = time.monotonic()
     try:
-        adopt(Original(files={"heat.conf": CONFS[name]}), wanted())
+        adopt(Original(files={"heat.conf": CONFS[name]}), spec())
     except AdoptionError as error:
-        told = str(error)
-        assert told
+        message = str(error)
+        assert message
     within(WITHIN, began)
     path = tmp_path / "heat.conf"
     path.write_text(CONFS[name])
@@ -117,7 +117,7 @@ def test_any_text_is_a_translation_or_its_problems(text: str) -> None:
     assert isinstance(found, Translation)
 
 
-def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d/again.conf").symlink_to(tmp_path / "conf.d")
@@ -140,8 +140,8 @@ def config(**existing: Any) -> dict[str, Any]:
 def test_hosts_are_listed_for_their_keys_to_be_fetched() -> None:
     front = {"address": "10.0.0.1", "hostKey": "a wrong one"}
     nodes = [{"name": "node-1", "address": "10.0.0.2", "port": 2222}]
-    told = hostkeys.listed("dev", config(user="ops", front=front, nodes=nodes, jump={"address": "jump.example"}))
-    assert told == [
+    listed = hostkeys.listed("dev", config(user="ops", front=front, nodes=nodes, jump={"address": "jump.example"}))
+    assert listed == [
         "ops",
         "existing.jump jump.example 22 direct -",
         "existing.front 10.0.0.1 22 jump -",
@@ -170,7 +170,7 @@ def test_no_value_is_an_option_or_a_command_for_ssh(existing: dict[str, Any]) ->
         hostkeys.listed("dev", config(**existing))
 
 
-def test_ssh_is_told_where_its_options_end() -> None:
+def test_ssh_gets_the_end_of_its_options() -> None:
     script = (Path(hostkeys.__file__).parent / "hostkeys.sh").read_text()
     assert '-l "$user" -- "$jump_address"' in script
     assert script.count('ssh-keyscan -T 10 -t ed25519 -p "$port" -- "$address"') == 2

@@ -254,6 +254,7 @@ def test_a_comment_in_a_script_has_one_line(text: str) -> None:
 def test_a_brokers_line_break_does_not_leave_its_comment() -> None:
     text = render(
         "heat/retire.sh.j2",
+        kinds=["heat-engine", "heat-api", "heat-api-cfn"],
         broker="rabbit://mq\ntouch /tmp/pwned\n#/heat",
         **dict.fromkeys(("units", "node", "prefix", "work", "conf", "secrets", "address"), "x"),
         **dict.fromkeys(("finish_timeout", "drain_timeout"), 1),

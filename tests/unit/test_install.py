@@ -16,12 +16,12 @@ from components.heat.install import (
     Method,
     PackageSource,
     Release,
+    can_share_vhost,
     engine_worker,
+    explain_mixed_releases,
     has_console_apis,
     lock_file,
     locked_releases,
-    refuse_mixed,
-    understand_each_other,
 )
 from components.rendering import PROGRAMS
 from components.topology import Kind
@@ -113,7 +113,7 @@ def test_the_units_that_the_distribution_would_start_are_masked_before_its_packa
         ),
     ],
 )
-def test_packages_come_from_where_it_is_said(packages: PackageSource, said: list[str]) -> None:
+def test_packages_come_from_the_configured_source(packages: PackageSource, said: list[str]) -> None:
     script = dataclasses.replace(PIP, packages=packages).script()
     words = ("PIP_INDEX_URL=", "FIND_LINKS=", "NO_INDEX=", "[ -d /srv/wheels ]", "UV_DEFAULT_INDEX=")
     for word in said:
@@ -138,7 +138,7 @@ def test_heat_24_is_the_last_with_programs_of_its_own_for_its_apis() -> None:
     assert [version for version in locked_releases() if has_console_apis(version)] == ["24.1.2"]
 
 
-def test_what_only_a_host_can_tell_of_console_apis_is_told_before_anything_starts() -> None:
+def test_missing_console_apis_are_reported_before_anything_starts() -> None:
     assert "heat-api-cfn" in dataclasses.replace(GIT, console=True).script().partition("no program $program")[0]
     assert "no program $program" not in GIT.script()
 
@@ -153,13 +153,13 @@ def test_what_the_engines_of_a_release_say_to_each_other_is_known(version: str, 
 
 @pytest.mark.parametrize("version", ["17.0.0", "28.0.0"])
 def test_of_other_releases_it_is_not_guessed(version: str) -> None:
-    with pytest.raises(ValueError, match=f"Heat {version} exchange is not known"):
+    with pytest.raises(ValueError, match=f"is not known for Heat {version}"):
         engine_worker(version)
 
 
 @pytest.mark.parametrize(("one", "other"), [("24.1.2", "25.0.2"), ("26.0.2", "27.0.1"), ("19.0.0", "24.1.2")])
-def test_releases_that_understand_each_other_may_share_a_vhost(one: str, other: str) -> None:
-    assert refuse_mixed({"node-1": release(one), "node-2": release(other)}) == ""
+def test_releases_that_can_share_vhost_may_share_a_vhost(one: str, other: str) -> None:
+    assert explain_mixed_releases({"node-1": release(one), "node-2": release(other)}) == ""
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_releases_that_understand_each_other_may_share_a_vhost(one: str, other: 
     [("28.0.0", "28.1.0", True), ("28.0.0", "27.0.1", False), ("19.0.0", "24.1.2", True), ("25.0.2", "26.0.2", False)],
 )
 def test_a_release_that_is_not_known_is_trusted_with_its_like_alone(one: str, other: str, *, together: bool) -> None:
-    assert understand_each_other(one, other) is together
+    assert can_share_vhost(one, other) is together
 
 
 @pytest.mark.parametrize("way", [{"install": "apt"}, {"install": "git", "gitRef": "master"}])
@@ -183,12 +183,12 @@ def test_an_adopted_configuration_is_translated_for_no_release_that_only_a_host_
 
 def test_releases_that_do_not_are_named_with_where_they_are() -> None:
     engines = {"node-1": release("26.0.2"), "node-2": release("25.0.2"), "10.0.0.1 (not ours)": release("24.1.2")}
-    told = refuse_mixed(engines)
+    told = explain_mixed_releases(engines)
     assert (
         "engine_worker 1.4: node-2 (Heat 25.0.2), 10.0.0.1 (not ours) (Heat 24.1.2); "
         "engine_worker 1.9: node-1 (Heat 26.0.2)" in told
     )
-    assert "vhost of its own" in told
+    assert "its own vhost" in told
 
 
 def test_no_process_starts_and_no_schema_changes_where_nodes_have_mixed_releases(
@@ -211,7 +211,7 @@ def test_a_relative_path_of_constraints_starts_at_the_checkout() -> None:
     assert wanted.installation.constraints == (program.ROOT / "requirements.txt").read_text()
 
 
-def test_git_takes_the_releases_tag_where_it_is_told_no_other() -> None:
+def test_git_checks_out_the_releases_tag_by_default() -> None:
     assert load("dev", {"install": "git"}).installation.git_ref == "27.0.1"
     assert load("dev", {"install": "git", "gitRef": "master"}).installation.git_ref == "master"
 
@@ -257,18 +257,18 @@ def installed(tmp_path: Path, *, worker: str, options: list[str]) -> subprocess.
     )
 
 
-def test_an_installation_tells_what_it_is(tmp_path: Path) -> None:
+def test_an_installation_reports_its_release(tmp_path: Path) -> None:
     worker = "class WorkerService:\n    RPC_API_VERSION = '1.4'\n"
     done = installed(tmp_path, worker=worker, options=["auth_uri", "auth_type"])
     assert done.returncode == 0, done.stderr
-    assert Release.told("noise\n" + done.stdout) == Release(version="25.0.2", engine_worker="1.4", ec2_login=True)
+    assert Release.reported("noise\n" + done.stdout) == Release(version="25.0.2", engine_worker="1.4", ec2_login=True)
     assert "auth_uri" in (tmp_path / "options.json").read_text()
 
 
-def test_an_older_one_tells_that_its_cfn_api_has_no_login(tmp_path: Path) -> None:
+def test_an_older_release_reports_that_its_cfn_api_has_no_login(tmp_path: Path) -> None:
     worker = "class WorkerService:\n    RPC_API_VERSION = '1.4'\n"
     done = installed(tmp_path, worker=worker, options=["auth_uri"])
-    assert not Release.told(done.stdout).ec2_login
+    assert not Release.reported(done.stdout).ec2_login
 
 
 def test_an_installation_whose_messages_have_no_version_is_not_guessed_at(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the load generator counts as a failure, and what it may repeat: tests/faults/client.py."""
+"""What the load generator counts as a failure, and which requests it may repeat: tests/faults/client.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
 def request(connection: socket.socket) -> bytes:
-    """The first line of the next request, which is read whole: closed with some of it unread, a connection is reset."""
+    """The first line of the next request. All of it is read: closing with unread data would reset the connection."""
     with connection.makefile("rb") as stream:
         first = stream.readline().rstrip()
         headers = http.client.parse_headers(stream)
@@ -27,9 +27,9 @@ def request(connection: socket.socket) -> bytes:
 
 @contextmanager
 def server(*connections: list[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    """A server that takes each connection in turn, answers its requests with what is listed, and closes it.
+    """A server that accepts each connection in turn, answers its requests with the listed answers, and closes it.
 
-    An answer of b"" is none: the connection ends with the request read. Gives its port, and what it was asked.
+    b"" stands for no answer: the server reads the request and closes the connection. Yields the port and the requests.
     """
     asked: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
@@ -64,7 +64,7 @@ def test_a_kept_connection_is_used_again() -> None:
     assert len(asked) == 2
 
 
-def test_a_client_that_keeps_nothing_has_a_new_connection_each_time() -> None:
+def test_a_client_without_keep_alive_opens_a_connection_for_each_request() -> None:
     with server([OK, OK], [OK]) as (port, _):
         client = Client("127.0.0.1", port, kept=False)
         first = client.ask("GET", "/", {})
@@ -72,8 +72,8 @@ def test_a_client_that_keeps_nothing_has_a_new_connection_each_time() -> None:
     assert first.port != second.port
 
 
-def test_a_connection_that_was_closed_while_idle_is_opened_anew_for_any_method() -> None:
-    """Nothing was sent on it, so nothing is repeated."""
+def test_a_connection_that_was_closed_while_idle_is_replaced_for_any_method() -> None:
+    """Nothing was sent on the old connection, so nothing is repeated."""
     with server([LAST], [OK]) as (port, asked):
         client = Client("127.0.0.1", port, kept=True)
         client.ask("GET", "/", {})
@@ -81,7 +81,7 @@ def test_a_connection_that_was_closed_while_idle_is_opened_anew_for_any_method()
     assert asked == [b"GET / HTTP/1.1", b"POST / HTTP/1.1"]
 
 
-def test_a_get_on_a_kept_connection_that_closes_without_an_answer_is_sent_once_more() -> None:
+def test_a_get_on_a_kept_connection_that_closes_without_an_answer_is_sent_again_once() -> None:
     with server([OK, b""], [OK]) as (port, asked):
         client = Client("127.0.0.1", port, kept=True)
         client.ask("GET", "/", {})
@@ -90,7 +90,7 @@ def test_a_get_on_a_kept_connection_that_closes_without_an_answer_is_sent_once_m
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_what_may_not_be_repeated_is_not(method: str) -> None:
+def test_a_request_that_changes_something_is_not_repeated(method: str) -> None:
     with server([OK, b""], [OK]) as (port, asked):
         client = Client("127.0.0.1", port, kept=True)
         client.ask("GET", "/", {})
@@ -99,15 +99,15 @@ def test_what_may_not_be_repeated_is_not(method: str) -> None:
         assert len(asked) == 2
 
 
-def test_a_get_on_a_new_connection_that_closes_without_an_answer_has_failed() -> None:
+def test_a_get_on_a_new_connection_that_closes_without_an_answer_fails() -> None:
     with server([b""], [OK]) as (port, asked):
         with pytest.raises(UnansweredError, match="closed without an answer"):
             Client("127.0.0.1", port, kept=True).ask("GET", "/", {})
         assert len(asked) == 1
 
 
-def test_an_answer_that_ends_half_way_has_failed() -> None:
-    """Its first byte came: the request was taken, and is not repeated."""
+def test_an_incomplete_answer_fails() -> None:
+    """Its first byte arrived: the server has accepted the request, so it is not repeated."""
     with server([OK, OK[:-1]], [OK]) as (port, asked):
         client = Client("127.0.0.1", port, kept=True)
         client.ask("GET", "/", {})
@@ -116,7 +116,7 @@ def test_an_answer_that_ends_half_way_has_failed() -> None:
         assert len(asked) == 2
 
 
-def test_a_server_that_is_not_there_has_failed() -> None:
+def test_a_missing_server_fails() -> None:
     with server() as (port, _):
         pass
     with pytest.raises(UnansweredError, match="refused"):

@@ -1,4 +1,4 @@
-"""Which nodes belong to the deployment, as the broker keeps it: programs/heat/members.py, on a made-up broker."""
+"""The deployment's members at the broker: programs/heat/members.py, on a fake broker."""
 
 from __future__ import annotations
 
@@ -126,57 +126,57 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> Any:
     for module in (*packages, message, exceptions, consumers, transport, config):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     made = shipped_program("heat/members.py")
-    monkeypatch.setattr(made, "MOMENT", 0)
+    monkeypatch.setattr(made, "RETRY_PAUSE", 0)
     monkeypatch.setattr(made, "PAUSE", 0)
     return made
 
 
-def test_the_word_is_one_and_the_newest_one(program: Any) -> None:
+def test_the_queue_holds_only_the_newest_message(program: Any) -> None:
     """One that is given back while a newer one is there is dropped by the broker, as it holds one alone."""
     channel = Channel()
-    program.tell(channel, ["node-2", "node-1"])
+    program.publish(channel, ["node-2", "node-1"])
     assert channel.arguments == {"x-max-length": 1}
-    assert program.members(channel) == ["node-1", "node-2"]
+    assert program.read_members(channel) == ["node-1", "node-2"]
 
 
 def test_it_is_there_for_the_next_one_that_asks(program: Any) -> None:
     channel = Channel()
-    program.tell(channel, ["node-1", "node-2"])
-    assert program.members(channel) == program.members(channel) == ["node-1", "node-2"]
+    program.publish(channel, ["node-1", "node-2"])
+    assert program.read_members(channel) == program.read_members(channel) == ["node-1", "node-2"]
 
 
-def test_it_is_waited_for_while_another_engine_has_it_in_hand(program: Any) -> None:
+def test_the_message_is_waited_for_while_another_engine_holds_it(program: Any) -> None:
     channel = Channel(busy=5)
-    program.tell(channel, ["node-1", "node-2"])
-    assert program.members(channel) == ["node-1", "node-2"]
+    program.publish(channel, ["node-1", "node-2"])
+    assert program.read_members(channel) == ["node-1", "node-2"]
 
 
-def test_nobody_is_refused_by_a_broker_that_was_told_nothing(program: Any) -> None:
-    assert program.members(Channel()) is None
+def test_without_published_members_every_node_may_start(program: Any) -> None:
+    assert program.read_members(Channel()) is None
     empty = Channel()
     empty.exists = True
-    assert program.members(empty) is None
+    assert program.read_members(empty) is None
 
 
-def test_a_node_that_is_no_member_is_told_why_nothing_of_it_starts(program: Any) -> None:
+def test_a_node_that_is_not_a_member_gets_the_reason(program: Any) -> None:
     channel = Channel()
-    assert program.stranger(channel, "node-3") == ""
-    program.tell(channel, ["node-1", "node-2"])
-    assert program.stranger(channel, "node-2") == ""
-    why = program.stranger(channel, "node-3")
-    assert why == "node-3 does not belong to the deployment any more, which is node-1, node-2"
+    assert program.explain_not_a_member(channel, "node-3") == ""
+    program.publish(channel, ["node-1", "node-2"])
+    assert program.explain_not_a_member(channel, "node-2") == ""
+    why = program.explain_not_a_member(channel, "node-3")
+    assert why == "node-3 is not a member of the deployment any more. The members are node-1, node-2."
 
 
 def test_a_node_that_leaves_is_no_member_and_with_the_last_one_nothing_is_left(program: Any) -> None:
     channel = Channel()
-    program.tell(channel, ["node-1", "node-2"])
-    program.leave(channel, "node-1")
-    assert program.members(channel) == ["node-2"]
-    program.leave(channel, "node-1")
-    assert program.members(channel) == ["node-2"]
-    program.leave(channel, "node-2")
+    program.publish(channel, ["node-1", "node-2"])
+    program.remove(channel, "node-1")
+    assert program.read_members(channel) == ["node-2"]
+    program.remove(channel, "node-1")
+    assert program.read_members(channel) == ["node-2"]
+    program.remove(channel, "node-2")
     assert not channel.exists
-    program.leave(channel, "node-2")
+    program.remove(channel, "node-2")
 
 
 # What an engine's start makes of a broker that cannot be asked.
@@ -225,8 +225,8 @@ def test_a_broker_that_refuses_is_asked_again_and_the_journal_says_why(
     assert ask(program, monkeypatch, channel, error, error, error) == 0
     # Once: the same reason every second would fill the journal.
     assert capsys.readouterr().out.count(repr(error)) == 1
-    program.tell(channel, ["node-1"])
-    assert ask(program, monkeypatch, channel, error) == program.STRANGER
+    program.publish(channel, ["node-1"])
+    assert ask(program, monkeypatch, channel, error) == program.NOT_A_MEMBER
 
 
 @pytest.mark.parametrize(
@@ -249,14 +249,14 @@ JSON = st.recursive(
 
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()) | st.just(b"[" * 100_000))
-def test_a_word_that_is_no_list_of_nodes_keeps_no_engine_from_starting(program: Any, body: bytes) -> None:
+def test_a_message_that_is_no_list_of_nodes_stops_no_engine(program: Any, body: bytes) -> None:
     channel = Channel()
     channel.exists, channel.word = True, body
-    known = program.members(channel)
+    known = program.read_members(channel)
     assert known is None or (known and all(isinstance(node, str) for node in known))
     assert channel.word == body
-    assert known or program.stranger(channel, "node-3") == ""
-    program.leave(channel, "node-3")
+    assert known or program.explain_not_a_member(channel, "node-3") == ""
+    program.remove(channel, "node-3")
     assert known or not channel.exists or not body
 
 

@@ -1,4 +1,4 @@
-"""A load balancer of Octavia's in place of HAProxy, as Pulumi sees it, and what is told where it cannot be."""
+"""A load balancer of Octavia instead of HAProxy: its resources, and the refusals of settings that it does not have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.fake_cloud import FakeCloud
 from tests.unit.program import BALANCER, BALANCER_IP, BALANCER_VIP, FLOATING_IP, Resource, balanced_sample, vm_sample
 from tests.unit.sample import parsed
 from tests.unit.test_cloud import shortfalls, up
-from tests.unit.test_firewall import CLIENTS, FROM_NODES, OPERATOR, SSH, wanted
+from tests.unit.test_firewall import CLIENTS, FROM_NODES, OPERATOR, SSH, rules_of
 from tests.unit.test_openstack_settings import vms
 
 LISTENER, POOL, MONITOR, MEMBERS = (
@@ -26,24 +26,24 @@ def of_type(kind: str, **config: object) -> list[Resource]:
     return [resource for resource in balanced_sample(**config).registered if resource.type == kind]
 
 
-# What there is.
+# Its resources.
 
 
-def test_it_stands_in_the_hosts_network_with_an_address_that_clients_find_it_at() -> None:
+def test_it_is_in_the_hosts_network_and_has_a_public_address() -> None:
     (made,) = of_type(BALANCER)
     assert made.inputs["vipSubnetId"] == "subnet-id"
     association = balanced_sample().by_name["load-balancer-floating-ip-association"].inputs
     assert (association["floatingIp"], association["portId"]) == (BALANCER_IP, "vip-port-id")
 
 
-def test_there_is_no_haproxy_and_the_front_host_stays_what_hosts_are_reached_over() -> None:
+def test_there_is_no_haproxy_and_the_front_host_is_still_the_jump_host() -> None:
     result = balanced_sample()
     assert [name for name in result.by_name if "haproxy" in name] == []
     assert "haproxy_stats_url" not in result.outputs
     assert result.by_name["front-ready"].connection["host"] == FLOATING_IP
 
 
-def test_each_api_has_a_listener_that_lets_clients_and_hosts_in() -> None:
+def test_each_api_has_a_listener_for_clients_and_hosts() -> None:
     listeners = {one.inputs["name"]: one.inputs for one in of_type(LISTENER)}
     assert {name: (one["protocol"], one["protocolPort"]) for name, one in listeners.items()} == {
         "heat-sample-rest_api_proxy": ("HTTP", 8004),
@@ -55,7 +55,7 @@ def test_each_api_has_a_listener_that_lets_clients_and_hosts_in() -> None:
         assert one["insertHeaders"] == {"X-Forwarded-For": "true"}
 
 
-def test_its_numbers_are_those_of_haproxy() -> None:
+def test_its_defaults_are_those_of_haproxy() -> None:
     default = HaproxySettings()
     for one in of_type(LISTENER):
         # The chain of timeouts: longer than uWSGI's 65 s.
@@ -66,38 +66,40 @@ def test_its_numbers_are_those_of_haproxy() -> None:
         assert (one.inputs["type"], one.inputs["urlPath"]) == ("HTTP", "/healthcheck")
         assert (one.inputs["httpMethod"], one.inputs["expectedCodes"]) == ("GET", "200")
         assert (one.inputs["maxRetriesDown"], one.inputs["maxRetries"]) == (default.check_fall, default.check_rise)
-        # It wants the answer before it asks again.
+        # The answer must come before the next check.
         assert (one.inputs["delay"], one.inputs["timeout"]) == (2, 1)
 
 
-def test_its_numbers_are_what_the_settings_say() -> None:
+def test_its_limits_and_timeouts_follow_the_settings() -> None:
     haproxy = {
         "maxconn": 100, "balance": "leastconn", "timeoutConnect": "3s", "timeoutClient": "2m", "timeoutCheck": "4s",
         "checkInterval": "5s", "checkFall": 4, "checkRise": 3,
     }  # fmt: skip
-    said = {"haproxy": haproxy, "timeouts": {"proxyServer": 100}}
-    for one in of_type(LISTENER, **said):
+    changed = {"haproxy": haproxy, "timeouts": {"proxyServer": 100}}
+    for one in of_type(LISTENER, **changed):
         assert (one.inputs["timeoutMemberData"], one.inputs["connectionLimit"]) == (100_000, 100)
         assert (one.inputs["timeoutClientData"], one.inputs["timeoutMemberConnect"]) == (120_000, 3_000)
-    assert {one.inputs["lbMethod"] for one in of_type(POOL, **said)} == {"LEAST_CONNECTIONS"}
-    for one in of_type(MONITOR, **said):
+    assert {one.inputs["lbMethod"] for one in of_type(POOL, **changed)} == {"LEAST_CONNECTIONS"}
+    for one in of_type(MONITOR, **changed):
         assert (one.inputs["delay"], one.inputs["timeout"]) == (5, 4)
         assert (one.inputs["maxRetriesDown"], one.inputs["maxRetries"]) == (4, 3)
 
 
-def test_every_planned_api_is_a_member_once_it_runs_and_what_is_not_planned_stops_afterwards() -> None:
+def test_every_planned_api_is_a_member_once_it_runs_and_other_apis_stop_afterwards() -> None:
     result = balanced_sample(apis=3)
     apis = [one for one in result.outputs["processes"] if "port" in one]
-    told = [member for one in of_type(MEMBERS, apis=3) for member in one.inputs["members"]]
-    assert {(one["address"], one["protocolPort"]) for one in told} == {(one["address"], one["port"]) for one in apis}
-    assert {one["subnetId"] for one in told} == {"subnet-id"}
+    members_of_all = [member for one in of_type(MEMBERS, apis=3) for member in one.inputs["members"]]
+    assert {(one["address"], one["protocolPort"]) for one in members_of_all} == {
+        (one["address"], one["port"]) for one in apis
+    }
+    assert {one["subnetId"] for one in members_of_all} == {"subnet-id"}
     for members in of_type(MEMBERS, apis=3):
         for api in apis:
             unit = f"{api['node']}-{api['unit'].replace('@', '-')}"
             assert unit in result.before(members.name)
         for node in ("node-1", "node-2"):
             assert members.name in result.before(f"{node}-retire")
-            # It leaves before its node is taken leave of.
+            # It is removed before the teardown of its node.
             assert f"{node}-leave" in result.before(members.name)
 
 
@@ -108,10 +110,10 @@ def test_a_load_balancer_takes_one_change_at_a_time() -> None:
         assert earlier in result.before(later) or later in result.before(earlier)
 
 
-# What its clients and its APIs are told.
+# What clients and APIs get.
 
 
-def test_clients_are_told_its_address_and_keystones_is_the_front_hosts() -> None:
+def test_clients_get_its_address_and_the_front_hosts_for_keystone() -> None:
     result = balanced_sample()
     conf = parsed(result.by_name["node-1-heat-conf"].text())
     assert conf["DEFAULT"]["heat_metadata_server_url"] == f"http://{BALANCER_IP}:8000"
@@ -124,26 +126,26 @@ def test_clients_are_told_its_address_and_keystones_is_the_front_hosts() -> None
 def test_the_check_at_the_end_goes_through_it() -> None:
     text = balanced_sample().by_name["front-check"].text()
     spec = json.loads(text.partition("END_OF_SPEC'\n")[2].rpartition("\nEND")[0])
-    assert (spec["api"]["url"], spec["cfn"]["url"]) == (f"http://{BALANCER_VIP}:8004", f"http://{BALANCER_VIP}:8000")
+    assert [api["url"] for api in spec["apis"]] == [f"http://{BALANCER_VIP}:8004", f"http://{BALANCER_VIP}:8000"]
     assert spec["socket"] == ""
 
 
-def test_apis_do_not_believe_what_clients_say_of_themselves() -> None:
-    """Octavia strips nothing of it, as HAProxy does."""
+def test_apis_do_not_trust_forwarding_headers() -> None:
+    """Octavia does not remove them, as HAProxy does."""
     conf = parsed(balanced_sample().by_name["node-1-heat-conf"].text())
     assert conf["oslo_middleware"]["enable_proxy_headers_parsing"] == "false"
     conf = parsed(vm_sample().by_name["node-1-heat-conf"].text())
     assert conf["oslo_middleware"]["enable_proxy_headers_parsing"] == "true"
 
 
-def test_without_a_floating_ip_it_is_found_at_its_own_address() -> None:
+def test_without_a_floating_ip_clients_use_its_own_address() -> None:
     openstack = {"sshFrom": ["198.51.100.0/24"], "loadBalancerFloatingIp": "none"}
     result = balanced_sample(openstack=openstack)
     assert "load-balancer-floating-ip-association" not in result.by_name
     assert result.outputs["heat_api_url"] == f"http://{BALANCER_VIP}:8004"
 
 
-def test_its_address_does_not_go_by_mistake_where_that_is_asked_for() -> None:
+def test_its_address_is_protected() -> None:
     result = balanced_sample()
     for name in ("load-balancer", "load-balancer-floating-ip"):
         assert result.by_name[name].request.protect
@@ -155,16 +157,16 @@ def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:
     assert preview.by_name.keys() == known.by_name.keys()
 
 
-# What it is let through to.
+# Its access to the hosts.
 
 
-def test_it_reaches_the_apis_and_clients_reach_no_host_but_for_keystone() -> None:
+def test_it_reaches_the_apis_and_clients_reach_a_host_for_keystone_only() -> None:
     from_balancer = {("nodes", port, "10.213.77.0/24") for port in (8004, 8000)}
-    assert wanted(loadBalancer="octavia") == SSH | FROM_NODES | from_balancer | {("front", 5000, CLIENTS)}
-    assert OPERATOR not in {source for _, port, source in wanted(loadBalancer="octavia") if port != 22}
+    assert rules_of(loadBalancer="octavia") == SSH | FROM_NODES | from_balancer | {("front", 5000, CLIENTS)}
+    assert OPERATOR not in {source for _, port, source in rules_of(loadBalancer="octavia") if port != 22}
 
 
-# What cannot be.
+# Refusals.
 
 
 def octavia(**more: Any) -> dict[str, Any]:
@@ -249,33 +251,33 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
-def test_what_cannot_be_is_told_with_what_to_type(raw: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("raw", "message"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
+def test_a_wrong_setting_is_refused_with_what_to_type(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as error:
         load("dev", raw)
-    assert error.value.problems == (told,)
+    assert error.value.problems == (message,)
 
 
-def test_a_cloud_without_load_balancers_is_told_before_anything_is_made() -> None:
+def test_a_cloud_without_load_balancers_is_refused_before_anything_is_made() -> None:
     assert shortfalls(FakeCloud(has_balancers=False), loadBalancer="octavia") == (
         "loadBalancer = octavia: the cloud has no load balancers. "
         "Type: pulumi config set loadBalancer haproxy --stack sample",
     )
 
 
-def test_a_cloud_that_is_not_asked_for_one_needs_none() -> None:
+def test_with_haproxy_a_cloud_needs_no_load_balancer() -> None:
     assert "front-haproxy" in up(FakeCloud(has_balancers=False)).by_name
 
 
-def test_an_address_and_a_port_more_are_counted() -> None:
+def test_its_address_and_its_port_are_counted() -> None:
     cloud = FakeCloud(network_quota={"floatingip": 1, "port": 8})
     # Three hosts, the router, DHCP and the load balancer, beside three that others have.
     assert [problem.partition(". Type")[0] for problem in shortfalls(cloud, loadBalancer="octavia")] == [
-        "nodes = 2: ports: 6 wanted, and the project's quota has 5 of 8 left",
-        "hosts = openstack: floating IPs: 2 wanted, and the project's quota has 1 of 1 left",
+        "nodes = 2: ports: 6 required, but only 5 of the project's quota of 8 are left",
+        "hosts = openstack: floating IPs: 2 required, but only 1 of the project's quota of 1 are left",
     ]
 
 
-def test_an_address_that_is_there_has_to_be_the_projects() -> None:
-    (told,) = shortfalls(FakeCloud(), {"loadBalancerFloatingIp": "203.0.113.99"}, loadBalancer="octavia")
-    assert told.startswith("openstack.loadBalancerFloatingIp = 203.0.113.99: the cloud has no floating IP")
+def test_a_given_address_must_belong_to_the_project() -> None:
+    (message,) = shortfalls(FakeCloud(), {"loadBalancerFloatingIp": "203.0.113.99"}, loadBalancer="octavia")
+    assert message.startswith("openstack.loadBalancerFloatingIp = 203.0.113.99: the cloud has no floating IP")

@@ -59,7 +59,7 @@ def nodes(number: int, **more: Any) -> Run:
     )  # fmt: skip
 
 
-def told_otherwise() -> Run:
+def with_other_settings() -> Run:
     """What has nothing to do with one another is said at once: each needs the whole program to run."""
     return vm_sample(
         bootVolume=30, antiAffinity="hard", dnsServers=["192.0.2.53"], tags=["heat", "team-a"], user="root",
@@ -116,7 +116,7 @@ def test_the_cloud_gives_no_address_of_a_host_to_anybody_else() -> None:
 def test_a_group_of_security_has_the_rules_that_the_deployment_needs() -> None:
     result = vm_sample()
     settings = load("sample", {"hosts": "openstack", "subnet": "10.0.0.0/24", "openstack": {"sshFrom": [OPERATOR]}})
-    told = set()
+    rules = set()
     for rule in of_type(result, RULE).values():
         inputs = rule.inputs
         assert (inputs["direction"], inputs["protocol"], inputs["ethertype"]) == ("ingress", "tcp", "IPv4")
@@ -124,8 +124,8 @@ def test_a_group_of_security_has_the_rules_that_the_deployment_needs() -> None:
         assert ("remoteGroupId" in inputs) != ("remoteIpPrefix" in inputs)
         group = inputs["securityGroupId"].removesuffix("-security-group-id")
         source = inputs.get("remoteIpPrefix") or inputs["remoteGroupId"].removesuffix("-security-group-id")
-        told.add((group, int(inputs["portRangeMin"]), source))
-    assert told == {(one.at, one.port, one.source) for one in settings.ingress_rules}
+        rules.add((group, int(inputs["portRangeMin"]), source))
+    assert rules == {(one.at, one.port, one.source) for one in settings.ingress_rules}
 
 
 def test_each_host_is_in_its_group_alone() -> None:
@@ -151,7 +151,7 @@ def test_flavors_and_image_are_the_ones_that_were_looked_up() -> None:
 
 
 def test_a_volume_to_boot_from_goes_with_its_host() -> None:
-    for machine in of_type(told_otherwise(), INSTANCE).values():
+    for machine in of_type(with_other_settings(), INSTANCE).values():
         assert "imageId" not in machine.inputs
         assert machine.inputs["blockDevices"] == [
             {
@@ -163,7 +163,9 @@ def test_a_volume_to_boot_from_goes_with_its_host() -> None:
 
 # The usual one is soft.
 @pytest.mark.parametrize(
-    ("sample", "policy"), [(vm_sample, "soft-anti-affinity"), (told_otherwise, "anti-affinity")], ids=["soft", "hard"]
+    ("sample", "policy"),
+    [(vm_sample, "soft-anti-affinity"), (with_other_settings, "anti-affinity")],
+    ids=["soft", "hard"],
 )
 def test_nodes_keep_apart_and_the_front_host_is_where_it_likes(sample: Callable[[], Run], policy: str) -> None:
     result = sample()
@@ -187,7 +189,7 @@ def test_nodes_take_turns_in_the_zones_and_the_front_host_is_in_the_first() -> N
 
 
 def test_name_servers_and_tags_are_those_that_were_named() -> None:
-    result = told_otherwise()
+    result = with_other_settings()
     assert result.by_name["subnet"].inputs["dnsNameservers"] == ["192.0.2.53"]
     tagged = {one.name: one.inputs["tags"] for one in made(result).values() if "tags" in one.inputs}
     assert set(tagged) == {
@@ -271,23 +273,23 @@ def test_a_host_gets_its_own_key_in_its_first_boot_and_nobody_may_read_it_in_pla
     for host in ("front", "node-1", "node-2"):
         user_data = result.by_name[f"{host}-machine"].inputs["userData"]
         assert isinstance(user_data, Secret)
-        told = yaml.safe_load(user_data.value)
+        user_config = yaml.safe_load(user_data.value)
         assert user_data.value.startswith("#cloud-config\n")
-        assert f"{MARK}.{host}-host-key" in told["ssh_keys"]["ed25519_private"]
-        assert told["ssh_keys"]["ed25519_public"] == f"ssh-ed25519 {public_key(f'{host}-host-key')}"
-        default, own = told["users"]
+        assert f"{MARK}.{host}-host-key" in user_config["ssh_keys"]["ed25519_private"]
+        assert user_config["ssh_keys"]["ed25519_public"] == f"ssh-ed25519 {public_key(f'{host}-host-key')}"
+        default, own = user_config["users"]
         assert default == "default"
         assert own["name"] == "heat-scaleout"
         assert own["sudo"] == "ALL=(ALL) NOPASSWD:ALL"
         assert own["ssh_authorized_keys"] == [f"ssh-ed25519 {public_key('ssh-key')}"]
-        assert told["bootcmd"] == [["ip", "route", "replace", "prohibit", "169.254.169.254"]]
+        assert user_config["bootcmd"] == [["ip", "route", "replace", "prohibit", "169.254.169.254"]]
 
 
-def test_root_may_be_logged_in_to_where_that_is_wanted() -> None:
-    result = told_otherwise()
-    told = yaml.safe_load(result.by_name["node-1-machine"].text("userData"))
-    assert told["users"][1] == {"name": "root", "ssh_authorized_keys": [f"ssh-ed25519 {public_key('ssh-key')}"]}
-    assert told["disable_root"] is False
+def test_root_may_log_in_if_it_is_the_user() -> None:
+    result = with_other_settings()
+    user_config = yaml.safe_load(result.by_name["node-1-machine"].text("userData"))
+    assert user_config["users"][1] == {"name": "root", "ssh_authorized_keys": [f"ssh-ed25519 {public_key('ssh-key')}"]}
+    assert user_config["disable_root"] is False
     assert {one.connection["user"] for one in result.remote} == {"root"}
 
 
@@ -298,7 +300,7 @@ def test_a_host_that_boots_is_waited_for_and_everything_that_lets_one_in_is_ther
     assert result.by_name["front-ready"].connection["dialErrorLimit"] == BOOT_DIALS
     for node in ("node-1", "node-2"):
         assert {f"{node}-machine", "front-ready", f"front-await-{node}"} | ways_in <= result.before(f"{node}-ready")
-        # It has been waited for from beside it; what then fails is told as it is.
+        # The front host has waited for it. Later failures are reported unchanged.
         opened = result.by_name[f"{node}-ready"].connection
         assert (opened["dialErrorLimit"], opened["proxy"]["dialErrorLimit"]) == (0, DIALS)
         waiting = result.by_name[f"front-await-{node}"]
@@ -340,27 +342,27 @@ def test_a_node_has_booted_when_it_answers_with_its_own_key(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
-    [("", "nothing answers on port 22 there"), ("10.0.0.11 ssh-ed25519 AAAAother", "it answers with another host key")],
+    ("answer", "expected"),
+    [("", "nothing answers on port 22"), ("10.0.0.11 ssh-ed25519 AAAAother", "it has another host key")],
 )
-def test_a_node_that_does_not_come_up_is_told_with_where_to_look(tmp_path: Path, answer: str, told: str) -> None:
+def test_a_node_that_does_not_boot_is_reported_with_a_remedy(tmp_path: Path, answer: str, expected: str) -> None:
     status, message, _ = wait_for_node(tmp_path, [answer])
     assert status == 1
-    assert message.startswith("node-1 (10.0.0.11) has not come up within 600 s:\n")
-    assert told in message
+    assert message.startswith("node-1 (10.0.0.11) did not boot within 600 s:\n")
+    assert expected in message
     assert "openstack console log show heat-sample-node-1" in message
 
 
-# What clients are told, and what hosts keep among themselves.
+# Public and internal addresses.
 
 
 def test_clients_and_servers_in_stacks_are_told_the_floating_ip_and_hosts_keep_to_their_network() -> None:
     result = vm_sample()
     conf = result.by_name["node-1-heat-conf"].text()
-    told = dict(re.findall(r"(?m)^(\w+) = (http\S+)$", conf))
-    outside = {name for name, url in told.items() if FLOATING_IP in url}
-    assert outside == {"heat_metadata_server_url", "heat_waitcondition_server_url", "www_authenticate_uri"}
-    assert all("10.0.0.10" in url for name, url in told.items() if name not in outside)
+    urls = dict(re.findall(r"(?m)^(\w+) = (http\S+)$", conf))
+    public = {name for name, url in urls.items() if FLOATING_IP in url}
+    assert public == {"heat_metadata_server_url", "heat_waitcondition_server_url", "www_authenticate_uri"}
+    assert all("10.0.0.10" in url for name, url in urls.items() if name not in public)
     assert FLOATING_IP not in result.by_name["node-1-secrets-conf"].text()
     spec = result.by_name["node-1-identity"].text()
     assert f'"url": "http://{FLOATING_IP}:8004/v1/%(project_id)s"' in spec
@@ -406,8 +408,8 @@ def test_a_vm_that_runs_is_not_made_anew_because_the_image_or_a_setting_is_anoth
         ]  # fmt: skip
 
 
-def test_the_one_vm_that_is_named_is_made_anew_from_what_is_wanted_now() -> None:
-    machines = of_type(told_otherwise(), INSTANCE)
+def test_rebuild_replaces_one_vm_with_the_current_settings() -> None:
+    machines = of_type(with_other_settings(), INSTANCE)
     assert {name for name, one in machines.items() if not one.request.ignoreChanges} == {"node-2-machine"}
     for machine in machines.values():
         # Never wiped under its old identifier: what was set up on it would not be set up again.
@@ -424,7 +426,7 @@ def test_another_generation_has_everything_run_again_and_makes_no_vm_anew() -> N
 
 
 def broken_node(monkeypatch: pytest.MonkeyPatch, connect: Any) -> str:
-    """What is told where node-2's server is in ERROR, and `connect` leads to the cloud."""
+    """The message if node-2's server is in ERROR and `connect` returns the cloud."""
     monkeypatch.setattr(openstack, "connect", connect)
     cloud = dataclasses.replace(unlimited(), broken=("heat-sample-node-2",))
     with pytest.raises(pulumi.RunError) as error:
@@ -440,20 +442,22 @@ def test_a_server_that_the_cloud_could_not_make_is_told_with_the_clouds_own_reas
         assert cloud == "mycloud"
         return SimpleNamespace(compute=SimpleNamespace(get_server=servers.__getitem__))
 
-    told = broken_node(monkeypatch, connect)
-    assert told.startswith(
+    message = broken_node(monkeypatch, connect)
+    assert message.startswith(
         "node-2: its server heat-sample-node-2 (node-2-machine-id) is in state ERROR: No valid host was found. "
-        "Once the cause is mended, have it made anew: pulumi up --replace 'urn:pulumi:"
+        "After removing the cause, create it again with: pulumi up --replace 'urn:pulumi:"
     )
-    assert told.endswith("::node-2-machine'")
+    assert message.endswith("::node-2-machine'")
 
 
 def test_a_cloud_that_does_not_tell_why_hides_no_broken_server(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(cloud: str) -> Any:
         raise openstack.exceptions.SDKException(f"no way to {cloud}")
 
-    told = broken_node(monkeypatch, connect)
-    assert "heat-sample-node-2 (node-2-machine-id) is in state ERROR: the cloud does not tell why (no way to " in told
+    message = broken_node(monkeypatch, connect)
+    assert (
+        "heat-sample-node-2 (node-2-machine-id) is in state ERROR: the cloud does not report why (no way to " in message
+    )
 
 
 def test_an_address_is_free_before_its_next_holder_takes_it() -> None:
@@ -482,7 +486,7 @@ def test_the_association_of_the_floating_ip_goes_before_the_router_does() -> Non
 
 # Names of two figures begin as those of one do.
 @pytest.mark.parametrize("number", [1, 11])
-def test_as_many_hosts_as_are_wanted_are_made_with_a_name_and_an_address_each(number: int) -> None:
+def test_each_planned_host_has_a_name_and_an_address(number: int) -> None:
     result = cached(hosts="openstack", openstack={"sshFrom": [OPERATOR]}, nodes=number)
     assert len(of_type(result, INSTANCE)) == len(of_type(result, PORT)) == number + 1
     assert len(result.by_urn) == len(result.registered) == len(result.by_name)
@@ -541,7 +545,7 @@ def test_other_stacks_do_not_even_load_what_a_cloud_needs() -> None:
 
 
 def example() -> dict[str, Any]:
-    stack = yaml.safe_load((ROOT / "Pulumi.openstack.example.yaml").read_text())["config"]
+    stack = yaml.safe_load((ROOT / "examples/openstack-vms.yaml").read_text())["config"]
     assert all(key.startswith(f"{PROJECT}:") for key in stack)
     return {key.removeprefix(f"{PROJECT}:"): value for key, value in stack.items()}
 
@@ -553,7 +557,7 @@ def test_the_example_has_every_part_of_the_setting_and_is_a_deployment() -> None
 
 
 def test_the_example_says_something_of_each_part() -> None:
-    lines = (ROOT / "Pulumi.openstack.example.yaml").read_text().splitlines()
+    lines = (ROOT / "examples/openstack-vms.yaml").read_text().splitlines()
     keys = [at for at, line in enumerate(lines) if re.match(r"    \w+:", line)]
     assert len(keys) == len(OpenstackSettings.model_fields)
     for at in keys:

@@ -83,13 +83,13 @@ class Machine:
 
     @property
     def release(self) -> str:
-        found, _ = self.program.release()
+        found, _ = self.program.find_release()
         assert not (self.path / "ran").exists()
         return str(found)
 
     @property
     def ignored(self) -> str:
-        return "\n".join(self.program.release()[1])
+        return "\n".join(self.program.find_release()[1])
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_package_of_the_distribution_is_known_whether_its_engine_runs_or_not(m
         "\0" * 100,
     ],
 )
-def test_metadata_that_are_none_tell_nothing(machine: Machine, text: str) -> None:
+def test_damaged_metadata_report_nothing(machine: Machine, text: str) -> None:
     script = machine.venv("opt/heat", "26.0.2")
     next((machine.path / "opt/heat").rglob("METADATA")).write_text(text)
     machine.process(7, str(script))
@@ -185,7 +185,7 @@ def test_an_engine_of_heats_user_of_a_service_and_of_root_counts_with_files_of_i
 
 
 @needs_root
-def test_any_other_users_process_is_told_and_does_not_count(machine: Machine) -> None:
+def test_another_users_process_is_reported_and_does_not_count(machine: Machine) -> None:
     script = machine.venv("home/venv", "26.0.2")
     machine.belongs_to("home/venv", OTHER.pw_uid)
     machine.process(7, str(script), OTHER.pw_uid)
@@ -194,7 +194,7 @@ def test_any_other_users_process_is_told_and_does_not_count(machine: Machine) ->
     (machine.proc / "8/cgroup").write_text("0::/user.slice/user@7.service/heat-engine.service/--host=x.service\n")
     machine.process(9, str(script), uids=f"{OTHER.pw_uid}\t0\t0\t0")
     assert machine.release == ""
-    assert machine.ignored.count("of nobody calls itself heat-engine, and is no service of systemd") == 2
+    assert machine.ignored.count("of nobody calls itself heat-engine, and is not a systemd service") == 2
 
 
 @needs_root
@@ -210,7 +210,7 @@ def test_any_other_users_process_is_told_and_does_not_count(machine: Machine) ->
         "a way there",
     ],
 )
-def test_files_that_another_user_can_change_tell_nothing(machine: Machine, hole: str) -> None:
+def test_files_that_another_user_can_change_are_ignored(machine: Machine, hole: str) -> None:
     script = machine.venv("opt/heat", "26.0.2")
     prefix = machine.path / "opt/heat"
     metadata = next(prefix.rglob("METADATA"))
@@ -277,14 +277,14 @@ def test_files_are_not_put_where_another_user_could_lead_them_elsewhere(machine:
         assert (done.returncode, (heat / "adopted/1-policy.yaml").read_text()) == (0, "rules")
     else:
         assert done.returncode == 1
-        assert "type there, as root: chown -h root " in done.stderr
+        assert "as root: chown -h root " in done.stderr
         assert not [*other.iterdir()]
 
 
 # The configuration.
 
 
-def told(machine: Machine, action: str, *paths: str, stdin: object = None) -> subprocess.CompletedProcess[str]:
+def run_program(machine: Machine, action: str, *paths: str, stdin: object = None) -> subprocess.CompletedProcess[str]:
     source = Path(str(machine.program.__file__))
     return subprocess.run(
         [sys.executable, source, action, *paths],
@@ -302,10 +302,10 @@ def conf(machine: Machine) -> Path:
 
 def test_the_configuration_and_what_it_names_are_read(machine: Machine, conf: Path) -> None:
     (conf.parent / "policy.yaml").write_text("rules")
-    found = json.loads(told(machine, "read", str(conf)).stdout)
+    found = json.loads(run_program(machine, "read", str(conf)).stdout)
     assert (found["files"], found["policies"]) == ({str(conf): "[DEFAULT]\n"}, [str(conf.parent / "policy.yaml")])
     spec = {"files": found["policies"], "conf": [str(conf)]}
-    fetched = json.loads(told(machine, "fetch", stdin=spec).stdout)
+    fetched = json.loads(run_program(machine, "fetch", stdin=spec).stdout)
     assert base64.b64decode(fetched[found["policies"][0]]) == b"rules"
 
 
@@ -321,9 +321,9 @@ def test_a_file_of_roots_behind_a_link_of_heats_user_is_not_read(machine: Machin
     (conf.parent / which).symlink_to(secret)
     machine.belongs_to("etc/heat", SERVICE.pw_uid)
     if which == "heat.conf":
-        done = told(machine, "read", str(conf))
+        done = run_program(machine, "read", str(conf))
     else:
-        done = told(machine, "fetch", stdin={"files": [str(conf.parent / which)], "conf": [str(conf)]})
+        done = run_program(machine, "fetch", stdin={"files": [str(conf.parent / which)], "conf": [str(conf)]})
     assert done.returncode == 1
     assert "cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
@@ -338,19 +338,19 @@ def test_a_file_that_heats_user_has_named_is_read_with_his_rights(machine: Machi
     secret.chmod(0o600)
     open_to_all.write_text("a certificate")
     os.chown(conf, SERVICE.pw_uid, SERVICE.pw_gid)
-    done = told(machine, "fetch", stdin={"files": [str(secret)], "conf": [str(conf)]})
+    done = run_program(machine, "fetch", stdin={"files": [str(secret)], "conf": [str(conf)]})
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{secret} cannot be read, with the rights of daemon: Permission denied" in done.stderr
-    assert told(machine, "fetch", stdin={"files": [str(open_to_all)], "conf": [str(conf)]}).returncode == 0
+    assert run_program(machine, "fetch", stdin={"files": [str(open_to_all)], "conf": [str(conf)]}).returncode == 0
     # What root alone has named is root's to read.
     os.chown(conf, 0, 0)
-    assert told(machine, "fetch", stdin={"files": [str(secret)], "conf": [str(conf)]}).returncode == 0
+    assert run_program(machine, "fetch", stdin={"files": [str(secret)], "conf": [str(conf)]}).returncode == 0
 
 
 @needs_root
 def test_a_configuration_that_everybody_may_write_is_refused_with_what_to_type(machine: Machine, conf: Path) -> None:
     conf.chmod(0o666)
-    done = told(machine, "read", str(conf))
+    done = run_program(machine, "read", str(conf))
     assert done.returncode == 1
-    assert "can be written by everybody: take that away (chmod o-w)" in done.stderr
+    assert "can be written by everybody. Type: chmod o-w" in done.stderr
     assert stat.S_IMODE(conf.stat().st_mode) == 0o666

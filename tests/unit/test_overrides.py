@@ -1,4 +1,4 @@
-"""What an operator says otherwise: options of heat.conf by whom they are for, and what becomes of them."""
+"""Overriding heat.conf options: their scopes, their checks, and the files that they change."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
 LINE = "Type: pulumi config rm --path 'haproxy.{}[0]' --stack dev"
 KEYWORD = "must be one line of haproxy.cfg that begins with its keyword, without quotes and without # before it"
 MAGIC = "must not use %, $( or @(, which uWSGI replaces"
-OVER = "must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat is about to answer"
+OVER = "must be longer than timeouts.rpcResponse (60 s), or uWSGI aborts a request that Heat is about to answer"
 RULES = 'must hold rules, each on a line such as "stacks:delete": "role:admin"'
 REFUSALS += [
     *(
@@ -285,12 +285,12 @@ REFUSALS += [
 
 
 @pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
-def test_an_option_that_cannot_be_is_refused_with_what_to_type(raw: dict[str, Any], told: str) -> None:
+def test_an_unknown_option_is_refused_with_a_remedy(raw: dict[str, Any], told: str) -> None:
     assert problems(raw) == (told,)
 
 
 @pytest.mark.parametrize("name", sorted({*rules._SETTINGS, *rules._FOLLOWING, *rules._OURS}), ids=".".join)
-def test_what_this_program_sets_is_none_to_be_said_otherwise(name: tuple[str, str]) -> None:
+def test_options_that_this_program_sets_cannot_be_overridden(name: tuple[str, str]) -> None:
     (told,) = problems(for_all(*name, "a"))
     assert "this program sets it" in told
     for scope in ({"nodes": {"node-1": {name[0]: {name[1]: "a"}}}}, {"kinds": {"heat-api": {name[0]: {name[1]: "a"}}}}):
@@ -309,7 +309,7 @@ def test_every_setting_that_is_named_instead_exists() -> None:
         load(STACK, {head: {tail: value} if tail else value})
 
 
-def test_everything_that_is_wrong_with_options_is_told_at_once() -> None:
+def test_all_problems_of_options_are_reported_at_once() -> None:
     said = {"all": {"DEFAULT": {"host": "a", "debgu": "b"}}, "nodes": {"node-9": {"DEFAULT": {"max_stack": 1}}}}
     told = problems({"engines": 0, "options": said, "secretOptions": {"kinds": {"heat": {}}}})
     assert [problem.partition(" = ")[0].partition(": ")[0] for problem in told] == [
@@ -322,7 +322,7 @@ def test_everything_that_is_wrong_with_options_is_told_at_once() -> None:
     ]
 
 
-def test_no_value_of_a_secret_is_told() -> None:
+def test_no_message_has_the_value_of_a_secret() -> None:
     for option, value in (
         ("auth_encryption_key", MARK),
         ("log_file", f"http://a:{MARK}@b"),
@@ -520,7 +520,7 @@ def test_lines_for_uwsgi_come_last_and_restart_the_apis_alone() -> None:
     assert restarted(changed_by(uwsgiExtra=lines)) == APIS | CFN_APIS
 
 
-def test_what_this_program_says_to_uwsgi_is_known_to_be_taken() -> None:
+def test_every_key_of_uwsgi_that_this_program_sets_is_reserved() -> None:
     text = cached().by_name["node-1-heat-api-cfn-uwsgi"].text()
     said = set(re.findall(r"(?m)^([a-z-]+) = ", text))
     # A header and a route may be added by anybody; processes and what is loaded have two names. An address that a
@@ -581,7 +581,7 @@ def test_heat_itself_looks_at_the_policy_before_it_is_put_in_place() -> None:
     assert {"node-2-check-policy", "node-2-install"} <= result.before("node-2-policy")
 
 
-def test_how_tokens_are_kept_in_the_cache_may_be_said_otherwise() -> None:
+def test_the_options_for_tokens_in_the_cache_can_be_overridden() -> None:
     result = cached(
         options={"all": {"keystone_authtoken": {"memcache_security_strategy": "MAC"}}},
         secretOptions={"all": {"keystone_authtoken": {"memcache_secret_key": f"{MARK}.of-ones-own"}}},

@@ -1,4 +1,4 @@
-"""programs/heat/pace.py: which check begins next, when one may be sent, and what is written together."""
+"""programs/heat/pace.py: which check begins next, when a check may be sent, and which writes are combined."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def begun(made: Gate[int]) -> str:
         (63, 1000, "a" * 100, "a" * 32),
     ],
 )
-def test_stacks_take_turns_and_each_is_bounded_and_leaves_threads_to_others(
+def test_stacks_alternate_and_each_is_bounded_and_leaves_threads_to_others(
     threads: int, each: int, waiting: str, begins: str
 ) -> None:
     assert begun(gate(threads, each, *waiting)) == begins
 
 
-def test_threads_that_one_stack_leaves_are_there_for_one_that_comes_later() -> None:
+def test_a_later_stack_gets_threads_that_an_earlier_one_leaves_free() -> None:
     made = gate(8, 1000, *"aaaaaaaa")
     assert begun(made) == "aaaa"
     for number, stack in enumerate("bbbb"):
@@ -73,69 +73,69 @@ def test_checks_of_a_stack_begin_as_they_came() -> None:
 def test_one_that_leaves_makes_room_for_the_next_of_its_stack() -> None:
     made = gate(63, 2, *"aaaab")
     assert begun(made) == "aba"
-    made.leave("b")
+    made.finish("b")
     assert begun(made) == ""
-    made.leave("a")
+    made.finish("a")
     assert begun(made) == "a"
 
 
 def test_one_that_only_waits_lets_another_work_and_keeps_its_thread() -> None:
     made = gate(4, 1, *"aaaa")
     assert begun(made) == "a"
-    with made.resting("a"):
+    with made.paused("a"):
         assert begun(made) == "a"
-        with made.resting("a"):
+        with made.paused("a"):
             # Two of four threads are held.
             assert begun(made) == ""
     assert begun(made) == ""
-    made.leave("a")
+    made.finish("a")
     # The other one still works.
     assert begun(made) == ""
-    made.leave("a")
+    made.finish("a")
     assert begun(made) == "a"
 
 
 def test_one_that_fails_while_it_waits_works_again() -> None:
     made = gate(63, 1, *"aa")
     assert begun(made) == "a"
-    with pytest.raises(ValueError, match="service"), made.resting("a"):
+    with pytest.raises(ValueError, match="service"), made.paused("a"):
         raise ValueError("service")
     assert begun(made) == ""
 
 
 def test_what_waits_can_be_forgotten_and_what_works_is_still_counted() -> None:
     made = gate(63, 1, *"aabab")
-    assert made.waits()
+    assert made.has_waiting()
     assert begun(made) == "ab"
     assert sorted(made.clear()) == [1, 3, 4]
-    assert not made.waits()
+    assert not made.has_waiting()
     assert made.clear() == []
     made.put("a", 5)
     assert begun(made) == ""
-    made.leave("a")
+    made.finish("a")
     assert begun(made) == "a"
 
 
 def test_nothing_is_kept_of_stacks_that_are_done() -> None:
     made = gate(63, 2, *"aab")
     for stack in begun(made):
-        with made.resting(stack):
+        with made.paused(stack):
             pass
-        made.leave(stack)
+        made.finish(stack)
     assert (made._waiting, made._working, made._held) == ({}, {}, {})
 
 
 @pytest.mark.parametrize("rests", [True, False])
-def test_who_waits_for_a_place_is_told_when_there_is_one(rests: bool) -> None:
+def test_a_waiting_thread_is_notified_when_a_check_may_begin(rests: bool) -> None:
     made = gate(4, 1, "a", "a")
     made.take()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(made.wait, SOON)
         if rests:
-            with made.resting("a"):
+            with made.paused("a"):
                 waiting.result(SOON / 2)
         else:
-            made.leave("a")
+            made.finish("a")
             waiting.result(SOON / 2)
 
 
@@ -175,16 +175,16 @@ def test_as_many_go_as_there_is_room_for_at_one_look(clock: Clock) -> None:
     look, looks = looking(5)
     room = Room(look, most=8)
     for _ in range(3):
-        room.enter()
+        room.wait()
     assert (looks, clock.slept) == ([5], [])
-    room.enter()
+    room.wait()
     assert (looks, clock.slept) == ([5, 5], [])
 
 
 @pytest.mark.parametrize("waiting", [8, 9, 1000])
 def test_one_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -> None:
     look, looks = looking(waiting, waiting, 7)
-    Room(look, most=8).enter()
+    Room(look, most=8).wait()
     assert looks == [waiting, waiting, 7]
     assert clock.slept == [Room.FIRST, 2 * Room.FIRST]
 
@@ -192,7 +192,7 @@ def test_one_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -
 @pytest.mark.parametrize("longest", [0.0, 0.5, 1.0])
 def test_no_one_is_held_back_for_longer_than_heat_would(clock: Clock, longest: float) -> None:
     before = clock.now
-    Room(lambda: 1000, most=8, longest=longest).enter()
+    Room(lambda: 1000, most=8, longest=longest).wait()
     assert longest <= clock.now - before < longest + Room.LAST
     assert max(clock.slept, default=0.0) <= Room.LAST
 
@@ -200,9 +200,9 @@ def test_no_one_is_held_back_for_longer_than_heat_would(clock: Clock, longest: f
 def test_what_was_seen_is_not_believed_for_long(clock: Clock) -> None:
     look, looks = looking(0)
     room = Room(look, most=8)
-    room.enter()
+    room.wait()
     clock.now += 2 * Room.FREE
-    room.enter()
+    room.wait()
     assert looks == [0, 0]
 
 
@@ -210,17 +210,17 @@ def test_many_that_are_held_back_look_no_more_often_than_one(clock: Clock) -> No
     look, looks = looking(8)
     room = Room(look, most=8, longest=0)
     for _ in range(10):
-        room.enter()
+        room.wait()
     assert looks == [8]
     clock.now += Room.FULL
-    room.enter()
+    room.wait()
     assert looks == [8, 8]
 
 
-def test_one_whose_stack_is_crowded_is_held_back_and_takes_nobody_elses_place(clock: Clock) -> None:
+def test_a_message_of_a_crowded_stack_waits_and_does_not_delay_others(clock: Clock) -> None:
     look, looks = looking(7)
     room, crowd = Room(look, most=8), [True, True, False]
-    room.enter(lambda: crowd.pop(0))
+    room.wait(lambda: crowd.pop(0))
     assert clock.slept == [Room.FIRST, 2 * Room.FIRST]
     assert looks == [7]
 
@@ -233,7 +233,7 @@ def test_a_look_that_fails_lets_the_next_one_look(clock: Clock) -> None:
     room = Room(look, most=8)
     for _ in range(2):
         with pytest.raises(OSError, match="broker"):
-            room.enter()
+            room.wait()
 
 
 def test_many_threads_look_one_at_a_time_and_as_often_as_their_number_needs() -> None:
@@ -247,7 +247,7 @@ def test_many_threads_look_one_at_a_time_and_as_often_as_their_number_needs() ->
 
     room = Room(look, most=8)
     with ThreadPoolExecutor(16) as threads:
-        results([threads.submit(room.enter) for _ in range(64)])
+        results([threads.submit(room.wait) for _ in range(64)])
     assert len(looks) >= 64 / 4
 
 

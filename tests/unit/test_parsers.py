@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from oslo_config import cfg
 
-from components import loopback
+from components import urls
 from components.control_plane.client_config import Login
 from components.heat.heat_conf import Secrets, merge, secret_options
 from components.remote import Jump
@@ -68,7 +68,7 @@ def sizes(sections: Mapping[str, Mapping[str, list[str]]]) -> dict[tuple[str, st
 def test_oslo_config_reads_every_value_that_is_accepted(tmp_path: Path, section: str, said: str | list[str]) -> None:
     raw = {"options": {"all": {section: {"colour": said}}}, "allowOptions": [f"{section}.colour"]}
     several = [said] if isinstance(said, str) else said
-    fits = not any(control_character(text) or loopback.has_login(text) or len(text) > 4096 for text in several)
+    fits = not any(control_character(text) or urls.has_login(text) or len(text) > 4096 for text in several)
     try:
         wanted = load("dev", raw)
     except SettingsError:
@@ -254,7 +254,7 @@ def test_no_key_and_no_user_is_a_command_of_the_operators_machine(tmp_path: Path
         "scripts/teardown.sh.j2",
         name="node-1", host=hostile, port=22, user=hostile.replace("AAAA", ""), host_key=hostile,
         jump=Jump(address="j", host_key=hostile, user=hostile), jump_host=hostile, jump_key=hostile,
-        command="heat-scaleout run x", script="true", undone=hostile,
+        command="heat-scaleout run x", script="true", if_unreachable=hostile,
     )  # fmt: skip
     script = tmp_path / "script"
     script.write_text(text)

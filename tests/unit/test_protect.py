@@ -39,12 +39,12 @@ def protected(result: Run) -> set[str]:
 
 
 @for_every_kind
-def test_nothing_is_protected_where_that_is_not_wanted(kind: str) -> None:
+def test_nothing_is_protected_without_the_setting(kind: str) -> None:
     assert protected(cached(**KINDS[kind], protect="false")) == set()
 
 
 @for_every_kind
-def test_what_data_are_read_with_is_protected_where_that_is_wanted(kind: str) -> None:
+def test_keys_and_passwords_are_protected_with_the_setting(kind: str) -> None:
     result = cached(**KINDS[kind], protect="true")
     # Nothing that stays is read with the key of the token cache.
     secrets = {name for name in result.by_name if name.startswith("secret-")} - {"secret-token-cache"}

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.heat.install import PackageSource
-from components.rendering import LOCKS, PROGRAMS, TEMPLATES, UV_VERSION, _environment, render, render_output
+from components.outputs import render_output
+from components.rendering import LOCKS, PROGRAMS, TEMPLATES, UV_VERSION, _environment, render
 from components.topology import Process
 from tests.unit.program import ROOT, Monitor, Outputs, in_pulumi
 from tests.unit.sample import DEPLOYMENT, processes
@@ -29,7 +30,7 @@ def from_string(text: str, **values: object) -> str:
 
 def test_a_name_that_a_template_uses_and_nobody_gives_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'program' is undefined"):
-        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", spoken="1.9", digest="d", dump="")
+        render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", rpc_version="1.9", digest="d", dump="")
 
 
 def test_a_template_that_is_not_there_is_an_error() -> None:
@@ -71,7 +72,7 @@ def test_nothing_is_escaped_as_if_for_a_page() -> None:
 
 def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
     values: dict[str, pulumi.Input[object]] = {
-        "program": "p", "conf": "c", "prefix": "/opt/heat", "spoken": "1.9", "digest": "d", "dump": "",
+        "program": "p", "conf": "c", "prefix": "/opt/heat", "rpc_version": "1.9", "digest": "d", "dump": "",
     }  # fmt: skip
 
     def body() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pulumi
@@ -105,8 +106,8 @@ def test_making_a_key_pair_writes_no_file(tmp_path: Path) -> None:
     )
     assert traced.stdout.count("PRIVATE KEY") == 2
     assert not {*Path("/dev/shm").iterdir()} - before  # noqa: S108
-    for told in ("mktemp", "ssh-keygen", "open(", "tempfile"):
-        assert told not in made
+    for word in ("mktemp", "ssh-keygen", "open(", "tempfile"):
+        assert word not in made
 
 
 def test_a_python_that_is_not_the_projects_is_told_what_to_type(tmp_path: Path) -> None:
@@ -146,8 +147,12 @@ def test_the_logins_of_clients_are_written_for_the_operator_alone_and_taken_away
 
 @pytest.fixture
 def fake_ssh(tmp_path: Path) -> Path:
+    return ssh_in(tmp_path)
+
+
+def ssh_in(directory: Path) -> Path:
     """An ssh that writes down how it was called and what its agent has, waits where it is told to, and ends as told."""
-    path = tmp_path / "bin/ssh"
+    path = directory / "bin/ssh"
     path.parent.mkdir()
     path.write_text(
         '#!/bin/sh\ncat "$2" "$(sed -n "s/.*UserKnownHostsFile //p" "$2")" >"$TOLD/config"\n'
@@ -160,11 +165,11 @@ def fake_ssh(tmp_path: Path) -> Path:
     return path.parent
 
 
-def leaving(
-    name: str, fake: Path, told: Path, *, status: int = 0, action: str = "delete", key: str = "", wait: str = ""
+def start_teardown(
+    name: str, fake: Path, record: Path, *, status: int = 0, action: str = "delete", key: str = "", wait: str = ""
 ) -> subprocess.Popen[str]:
-    told.mkdir(exist_ok=True)
-    (told / "tmp").mkdir(exist_ok=True)
+    record.mkdir(exist_ok=True)
+    (record / "tmp").mkdir(exist_ok=True)
     process = subprocess.Popen(
         ["sh", "-s", action],
         stdin=subprocess.PIPE,
@@ -174,10 +179,10 @@ def leaving(
         start_new_session=True,
         env={
             "PATH": f"{fake}:/usr/bin:/bin",
-            "TOLD": str(told),
+            "TOLD": str(record),
             "STATUS": str(status),
             "PRIVATE_KEY": key,
-            "TMPDIR": str(told / "tmp"),
+            "TMPDIR": str(record / "tmp"),
             "WAIT": wait,
         },
     )
@@ -188,26 +193,26 @@ def leaving(
     return process
 
 
-def leave(
-    name: str, fake: Path, told: Path, *, status: int = 0, action: str = "delete", key: str = ""
+def run_teardown(
+    name: str, fake: Path, record: Path, *, status: int = 0, action: str = "delete", key: str = ""
 ) -> tuple[int, str]:
-    with leaving(name, fake, told, status=status, action=action, key=key) as process:
+    with start_teardown(name, fake, record, status=status, action=action, key=key) as process:
         _, text = process.communicate(timeout=60)
     return process.returncode, text
 
 
-def test_a_farewell_logs_in_with_the_pinned_key_and_runs_its_script(fake_ssh: Path, tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    assert leave("node-1-leave", fake_ssh, told) == (0, "")
-    config = (told / "config").read_text()
+def test_a_teardown_logs_in_with_the_pinned_key_and_runs_its_script(fake_ssh: Path, tmp_path: Path) -> None:
+    record = tmp_path / "told"
+    assert run_teardown("node-1-leave", fake_ssh, record) == (0, "")
+    config = (record / "config").read_text()
     assert "StrictHostKeyChecking yes" in config
     assert re.search(r"(?m)^10\.213\.77\.11 ssh-ed25519 AAAA", config)
-    assert (told / "arguments").read_text().endswith("; heat-scaleout run leave\n")
+    assert (record / "arguments").read_text().endswith("; heat-scaleout run leave\n")
     # The far end takes it for whole: programs/hosts/heat-scaleout.sh.
-    first, _, text = (told / "stdin").read_text().partition("\n")
+    first, _, text = (record / "stdin").read_text().partition("\n")
     assert first == f"heat-scaleout-input {len(text)}"
     assert "systemctl --quiet disable --now" in text
-    assert not (told / "keys").exists()
+    assert not (record / "keys").exists()
 
 
 def gone(pid: int, seconds: float) -> bool:
@@ -226,17 +231,50 @@ def gone(pid: int, seconds: float) -> bool:
 needs_agent = pytest.mark.skipif(not shutil.which("ssh-agent"), reason="ssh-agent is not installed here")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, int] | None:
+    """The login and the agent of a farewell that was killed with all its group before the first test of this file.
+
+    An agent that nobody could tell looks every ten seconds whether its login is there: the last test asks for it.
+    """
+    if not shutil.which("ssh-agent"):
+        return None
+    directory = tmp_path_factory.mktemp("killed")
+    with interrupted(signal.SIGKILL, "group", ssh_in(directory), directory / "told") as ended:
+        return ended
+
+
 @needs_agent
-def test_a_farewells_key_is_in_an_agent_of_its_own_and_in_no_file(fake_ssh: Path, tmp_path: Path) -> None:
-    told, keys = tmp_path / "told", pair(sh(recipe("ssh-key").text("create")))
-    assert leave("node-1-leave", fake_ssh, told, key=keys["private"]) == (0, "")
-    assert (told / "keys").read_text().split()[:2] == keys["public"].split()
-    assert "PRIVATE KEY" not in (told / "environment").read_text()
-    config = (told / "config").read_text()
+def test_a_teardowns_key_is_in_its_own_agent_and_in_no_file(fake_ssh: Path, tmp_path: Path) -> None:
+    record, keys = tmp_path / "told", pair(sh(recipe("ssh-key").text("create")))
+    assert run_teardown("node-1-leave", fake_ssh, record, key=keys["private"]) == (0, "")
+    assert (record / "keys").read_text().split()[:2] == keys["public"].split()
+    assert "PRIVATE KEY" not in (record / "environment").read_text()
+    config = (record / "config").read_text()
     assert "IdentityFile none" in config
     assert "IdentityAgent SSH_AUTH_SOCK" in config
-    assert gone(int((told / "agent").read_text()), 5)
-    assert not [*(told / "tmp").iterdir()]
+    assert gone(int((record / "agent").read_text()), 5)
+    assert not [*(record / "tmp").iterdir()]
+
+
+@contextlib.contextmanager
+def interrupted(number: signal.Signals, whom: str, fake: Path, record: Path) -> Iterator[tuple[int, int]]:
+    """A farewell that is at work and then gets a signal: the process IDs of its login and of its agent."""
+    keys = pair(sh(recipe("ssh-key").text("create")))
+    with start_teardown("node-1-leave", fake, record, key=keys["private"], wait="300") as process:
+        while not (record / "pid").exists() or not (record / "pid").read_text():
+            assert process.poll() is None
+            time.sleep(0.02)
+        login, agent = (int((record / name).read_text()) for name in ("pid", "agent"))
+        files = [path for path in (record / "tmp").rglob("*") if path.is_file()]
+        assert files
+        assert not [path for path in files if "PRIVATE KEY" in path.read_text()]
+        if whom == "group":
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid if whom == "script" else login, number)
+        process.wait(timeout=30)
+        yield login, agent
 
 
 @needs_agent
@@ -246,39 +284,22 @@ def test_a_farewells_key_is_in_an_agent_of_its_own_and_in_no_file(fake_ssh: Path
         *((number, whom) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) for whom in ("script", "group")),
         (signal.SIGTERM, "login"),
         (signal.SIGKILL, "login"),
-        (signal.SIGKILL, "group"),
     ],
 )
 def test_a_farewell_that_is_interrupted_leaves_no_key_and_no_agent(
     number: signal.Signals, whom: str, fake_ssh: Path, tmp_path: Path
 ) -> None:
-    told, keys = tmp_path / "told", pair(sh(recipe("ssh-key").text("create")))
-    with leaving("node-1-leave", fake_ssh, told, key=keys["private"], wait="300") as process:
-        while not (told / "pid").exists() or not (told / "pid").read_text():
-            assert process.poll() is None
-            time.sleep(0.02)
-        login, agent = (int((told / name).read_text()) for name in ("pid", "agent"))
-        files = [path for path in (told / "tmp").rglob("*") if path.is_file()]
-        assert files
-        assert not [path for path in files if "PRIVATE KEY" in path.read_text()]
-        if whom == "group":
-            os.killpg(process.pid, number)
-        else:
-            os.kill(process.pid if whom == "script" else login, number)
-        process.wait(timeout=30)
-        # An agent that nobody could tell looks every ten seconds whether its login is there.
-        killed = (number, whom) == (signal.SIGKILL, "group")
-        assert gone(agent, 20 if killed else 5)
+    with interrupted(number, whom, fake_ssh, tmp_path / "told") as (login, agent):
+        assert gone(agent, 5)
         assert gone(login, 5)
-    if not killed:
-        assert not [*(told / "tmp").iterdir()]
+    assert not [*(tmp_path / "told/tmp").iterdir()]
 
 
 def test_a_host_that_was_reinstalled_is_told_and_left_as_it_is(fake_ssh: Path, tmp_path: Path) -> None:
     """Its command, run as the host's shell would run it: here, where there is no such program either."""
-    told = tmp_path / "told"
-    assert leave("node-1-leave", fake_ssh, told)[0] == 0
-    command = (told / "arguments").read_text().removeprefix("leaving ").replace("/usr/local/sbin", str(tmp_path))
+    record = tmp_path / "told"
+    assert run_teardown("node-1-leave", fake_ssh, record)[0] == 0
+    command = (record / "arguments").read_text().removeprefix("leaving ").replace("/usr/local/sbin", str(tmp_path))
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr.startswith(f"node-1 (10.213.77.11) has no {tmp_path}/heat-scaleout, as after a reinstallation")
@@ -292,7 +313,7 @@ def test_a_command_for_a_host_that_was_reinstalled_says_so_and_what_to_type(tmp_
         assert done.returncode == 127
         assert f"node-1 (10.213.77.11) has no {tmp_path}/heat-scaleout any more" in done.stderr
         assert "type: make repair STACK=" in done.stderr
-    # Where the program is there, its own failure is all that is told.
+    # With the helper, its own failure is the only message.
     tool(tmp_path, "heat-scaleout", "echo refused >&2; exit 3")
     done = subprocess.run(
         ["sh", "-c", recipe("node-1-heat-conf").text("create").replace("/usr/local/sbin", str(tmp_path))],
@@ -317,17 +338,17 @@ def test_a_first_script_that_is_cut_off_does_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_is_taken_leave_of_before_it_leaves(fake_ssh: Path, tmp_path: Path) -> None:
-    assert leave("node-1-leave", fake_ssh, tmp_path / "told", action="create") == (0, "")
+    assert run_teardown("node-1-leave", fake_ssh, tmp_path / "told", action="create") == (0, "")
     assert not (tmp_path / "told/stdin").exists()
 
 
 def test_a_host_that_cannot_be_reached_is_left_as_it_is_and_a_script_that_fails_is_an_error(
     fake_ssh: Path, tmp_path: Path
 ) -> None:
-    status, text = leave("node-1-leave", fake_ssh, tmp_path / "told", status=255)
+    status, text = run_teardown("node-1-leave", fake_ssh, tmp_path / "told", status=255)
     assert status == 0
     assert "node-1 (10.213.77.11) is left as it is: should it come back" in text
-    assert leave("node-1-leave", fake_ssh, tmp_path / "told", status=3)[0] == 3
+    assert run_teardown("node-1-leave", fake_ssh, tmp_path / "told", status=3)[0] == 3
 
 
 def test_a_client_can_read_its_logins() -> None:
@@ -391,12 +412,12 @@ def test_all_that_is_wrong_with_a_host_is_told_at_once_with_its_name(tmp_path: P
     )
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "node-b (10.0.0.2) cannot be used as it is:",
-        "  * user operator may not become root without a password; type there, as root: "
+        "node-b (10.0.0.2) cannot be used:",
+        "  * user operator may not use sudo without a password; type there, as root: "
         "echo 'operator ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/operator",
-        "  * systemd, which is to run Heat's processes, does not run there",
-        "  * it runs Fedora Linux 40; wanted are Debian 12 or 13, or Ubuntu 22.04 or 24.04",
-        "  * only 300 MB are free in /; 2000 MB are wanted for packages, data and logs",
+        "  * systemd is not running, and Heat's processes need it",
+        "  * it runs Fedora Linux 40; it must run Debian 12 or 13, or Ubuntu 22.04 or 24.04",
+        "  * only 300 MB are free in /; packages, data and logs need 2000 MB",
     ]
 
 
@@ -434,7 +455,7 @@ def old_ubuntu(tmp_path: Path) -> str:
 
 def test_an_old_ubuntu_is_refused_where_it_has_no_python_for_heat(tmp_path: Path) -> None:
     assert old_ubuntu(tmp_path) == (
-        "Ubuntu 22.04 has Python 3.10, and Heat wants 3.11 or later; type there, as root: apt install python3.11\n"
+        "Ubuntu 22.04 has Python 3.10, and Heat needs 3.11 or later; type there, as root: apt install python3.11\n"
     )
 
 
@@ -539,8 +560,8 @@ ALLOWED: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
 def test_an_option_that_heat_does_not_know_passes_where_it_is_a_plug_ins(tmp_path: Path, case: str) -> None:
     said, allowed, named = ALLOWED[case]
     done = check_options(tmp_path, f"cat <<'END'\n{said}END\nexit 1", *allowed)
-    told = ["Heat 27.0.1 does not know these options:", *(f"  {name}" for name in named)] if named else []
-    assert (done.returncode, done.stderr.splitlines()) == (int(bool(named)), told)
+    expected = ["Heat 27.0.1 does not know these options:", *(f"  {name}" for name in named)] if named else []
+    assert (done.returncode, done.stderr.splitlines()) == (int(bool(named)), expected)
 
 
 def well(tmp_path: Path, *arguments: str, **tools: str) -> subprocess.CompletedProcess[str]:
@@ -601,3 +622,10 @@ def test_the_engines_own_queue_is_named_by_what_its_file_says() -> None:
     for process in ("node-1-heat-engine-1", "node-2-heat-engine-1"):
         host = parsed(cached().by_name[f"{process}-conf"].text())["DEFAULT"]["host"]
         assert f'\nwell "$unit" {host} ' in cached().by_name[process].text()
+
+
+@needs_agent
+def test_a_farewell_that_is_killed_leaves_no_key_and_no_agent(killed: tuple[int, int]) -> None:
+    login, agent = killed
+    assert gone(agent, 20)
+    assert gone(login, 5)

@@ -47,7 +47,7 @@ def problems(raw: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -
     return ()
 
 
-def told_of(config: Mapping[str, Any], secret: list[str]) -> tuple[str, ...]:
+def messages_of(config: Mapping[str, Any], secret: list[str]) -> tuple[str, ...]:
     """The problems of a stack's file, read as the program reads it."""
     found: list[tuple[str, ...]] = []
 
@@ -93,43 +93,43 @@ OPEN = {
     ],
 )
 def test_a_login_in_what_is_not_quite_a_url_is_not_shown(key: str, value: str) -> None:
-    told = problems({key: value} | ({"install": "git"} if key == "gitUrl" else {}))
-    assert told
-    assert "hunter2" not in "".join(told)
+    messages = problems({key: value} | ({"install": "git"} if key == "gitUrl" else {}))
+    assert messages
+    assert "hunter2" not in "".join(messages)
 
 
 @pytest.mark.parametrize("key", OPEN)
 def test_a_secret_that_would_be_used_in_the_open_is_refused_and_not_shown(key: str) -> None:
-    (told,) = told_of({key: OPEN[key]}, [key])
-    assert told.startswith(f"{key} = [secret]: this setting cannot be a secret")
+    (message,) = messages_of({key: OPEN[key]}, [key])
+    assert message.startswith(f"{key} = [secret]: this setting cannot be a secret")
     path = {dict: f"--path '{key}.<part>'", list: f"--path '{key}[0]'"}.get(type(OPEN[key]), key)
-    assert f"Type: pulumi config set {path} <its value> --stack {STACK}" in told
-    assert MARK not in told
+    assert f"Type: pulumi config set {path} <its value> --stack {STACK}" in message
+    assert MARK not in message
 
 
 def test_an_object_says_which_file_shows_what_part_is_the_secret() -> None:
-    (told,) = told_of({"existing": OPEN["existing"]}, ["existing"])
-    assert "existing.<part>" in told
-    assert f"Pulumi.{STACK}.yaml" in told
+    (message,) = messages_of({"existing": OPEN["existing"]}, ["existing"])
+    assert "existing.<part>" in message
+    assert f"Pulumi.{STACK}.yaml" in message
 
 
 def test_all_of_them_are_told_at_once() -> None:
-    assert len(told_of(OPEN, [*OPEN])) == len(OPEN)
+    assert len(messages_of(OPEN, [*OPEN])) == len(OPEN)
 
 
 @pytest.mark.parametrize("key", SECRETS)
 @pytest.mark.parametrize("mode", [{}, {"hosts": "existing", "existing": hosts()}, {"controlPlane": "existing"}])
 def test_a_secret_that_is_set_in_the_open_is_refused_whether_it_is_used_or_not(key: str, mode: dict[str, Any]) -> None:
-    told = told_of({**mode, key: MARK}, [])
-    assert [problem for problem in told if problem.startswith(f"{key} = ")], told
-    assert any(f"pulumi config set --secret {key} --stack {STACK}" in problem for problem in told)
-    assert MARK not in " ".join(told)
+    messages = messages_of({**mode, key: MARK}, [])
+    assert [problem for problem in messages if problem.startswith(f"{key} = ")], messages
+    assert any(f"pulumi config set --secret {key} --stack {STACK}" in problem for problem in messages)
+    assert MARK not in " ".join(messages)
 
 
 def test_a_key_of_another_length_is_refused_for_the_bundled_control_plane_too() -> None:
-    (told,) = problems({"authEncryptionKey": KEY_SECRET}, {"authEncryptionKey": MARK})
-    assert told.startswith("authEncryptionKey = [secret]: must have exactly 32 characters, and has 6")
-    assert MARK not in told
+    (message,) = problems({"authEncryptionKey": KEY_SECRET}, {"authEncryptionKey": MARK})
+    assert message.startswith("authEncryptionKey = [secret]: must have exactly 32 characters, and has 6")
+    assert MARK not in message
 
 
 # Logins in URLs.
@@ -150,22 +150,24 @@ KEYS = ("pipIndexUrl", "wheelhouse", "debianMirror", "gitUrl")
 @pytest.mark.parametrize("url", HIDDEN)
 @pytest.mark.parametrize("key", KEYS)
 def test_a_login_in_a_setting_that_everybody_may_read_is_refused_and_not_shown(key: str, url: str) -> None:
-    told = problems({key: url, **({"install": "git"} if key == "gitUrl" else {})})
-    assert [problem for problem in told if problem.startswith(f"{key} = ")], told
-    assert MARK not in " ".join(told)
+    messages = problems({key: url, **({"install": "git"} if key == "gitUrl" else {})})
+    assert [problem for problem in messages if problem.startswith(f"{key} = ")], messages
+    assert MARK not in " ".join(messages)
 
 
 def test_what_to_type_against_it_is_a_netrc() -> None:
-    (told,) = problems({"pipIndexUrl": HIDDEN[0]})
-    assert "pulumi config set pipIndexUrl <the URL without them> --stack dev" in told
-    assert "pulumi config set --secret netrc --stack dev" in told
-    assert "machine HOST login USER password PASSWORD" in told
+    (message,) = problems({"pipIndexUrl": HIDDEN[0]})
+    assert "pulumi config set pipIndexUrl <the URL without them> --stack dev" in message
+    assert "pulumi config set --secret netrc --stack dev" in message
+    assert "machine HOST login USER password PASSWORD" in message
 
 
 def test_a_login_in_keystones_url_is_refused_and_not_shown() -> None:
-    told = problems({"controlPlane": "existing", "control": {"keystoneUrl": f"https://u:{MARK}@keystone.example:5000"}})
-    assert any(problem.startswith("control.keystoneUrl = ") for problem in told)
-    assert MARK not in " ".join(told)
+    messages = problems(
+        {"controlPlane": "existing", "control": {"keystoneUrl": f"https://u:{MARK}@keystone.example:5000"}}
+    )
+    assert any(problem.startswith("control.keystoneUrl = ") for problem in messages)
+    assert MARK not in " ".join(messages)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +200,9 @@ def test_a_user_without_a_password_is_none_where_a_key_logs_in(url: str) -> None
 def test_a_netrc_that_programs_read_in_different_ways_is_refused_and_not_shown(text: str) -> None:
     assert logins(text) is None
     if text:
-        (told,) = problems({"netrc": KEY_SECRET}, {"netrc": text})
-        assert told.startswith("netrc = [secret]: logins are written machine HOST login USER password PASSWORD")
-        assert MARK not in told
+        (message,) = problems({"netrc": KEY_SECRET}, {"netrc": text})
+        assert message.startswith("netrc = [secret]: logins are written machine HOST login USER password PASSWORD")
+        assert MARK not in message
 
 
 def test_the_logins_go_into_a_file_of_roots_that_comes_before_the_packages() -> None:
@@ -252,10 +254,10 @@ def test_a_url_with_a_password_that_is_not_encoded_is_refused_and_not_shown(key:
         "control": {"keystoneUrl": "http://10.0.0.1:5000", "manage": ["database", "broker"]},
         **dict.fromkeys((*URLS, "servicePassword", "stackDomainAdminPassword"), KEY_SECRET),
     }
-    (told,) = problems(raw, secrets)
-    assert told.startswith(f"{key} = [secret]: ")
-    assert "percent-encode" in told
-    assert MARK not in told
+    (message,) = problems(raw, secrets)
+    assert message.startswith(f"{key} = [secret]: ")
+    assert "percent-encode" in message
+    assert MARK not in message
 
 
 def test_an_encoded_password_is_taken() -> None:
@@ -270,13 +272,13 @@ def test_an_encoded_password_is_taken() -> None:
 
 @given(st.text(alphabet="s3cr/@#?:,%[]= \n\u0663é", min_size=1, max_size=12), st.sampled_from(["@", ""]))
 @settings(max_examples=300, deadline=None)
-def test_no_part_of_a_password_is_said_to_be_where_the_broker_is(noise: str, at: str) -> None:
-    """Whatever stands in it: the broker's address is told as it was written, or nothing of the URL is."""
+def test_no_part_of_a_password_is_shown_as_the_broker_s_address(noise: str, at: str) -> None:
+    """Whatever stands in it: the message shows the broker's address as written, or nothing of the URL."""
     url = f"rabbit://heat:SECRET{noise}SECRET{at}@mq.example:5672/heat"
     where = heat_conf.broker(url)
     assert "SECRET" not in where
     try:
-        moved = loopback.transport(url, "192.0.2.1")
+        moved = loopback.rewrite_transport_url(url, "192.0.2.1")
     except loopback.UndecidableError as error:
         moved = f"{error}"
         assert "SECRET" not in moved
@@ -292,17 +294,17 @@ def test_no_part_of_a_password_is_said_to_be_where_the_broker_is(noise: str, at:
 )
 def test_an_option_that_nobody_here_knows_and_that_looks_like_a_secret_has_to_be_one(option: str) -> None:
     raw = {"options": {"all": {"my_plugin": {option: MARK}}}, "allowOptions": [f"my_plugin.{option}"]}
-    (told,) = problems(raw)
-    assert told.startswith(f"options.all.my_plugin.{option} = [not a secret]: this is a secret")
-    assert f"pulumi config set --secret --path secretOptions.all.my_plugin.{option}" in told
-    assert MARK not in told
+    (message,) = problems(raw)
+    assert message.startswith(f"options.all.my_plugin.{option} = [not a secret]: this is a secret")
+    assert f"pulumi config set --secret --path secretOptions.all.my_plugin.{option}" in message
+    assert MARK not in message
 
 
 def test_a_token_in_the_query_of_an_options_value_makes_it_a_secret() -> None:
     raw = {"options": {"all": {"my_plugin": {"url": f"https://h/x?api_key={MARK}"}}}, "allowOptions": ["my_plugin.url"]}
-    (told,) = problems(raw)
-    assert "this is a secret" in told
-    assert MARK not in told
+    (message,) = problems(raw)
+    assert "this is a secret" in message
+    assert MARK not in message
 
 
 def test_a_path_a_truth_value_and_keystones_address_are_no_secrets() -> None:

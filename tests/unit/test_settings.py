@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.heat.heat_conf import options
-from components.hosts.containers import addresses, free_subnet, mac_address, machine_routes, overlapping
 from components.hosts.kinds import KINDS
+from components.hosts.subnets import assign_addresses, free_subnet, mac_address, overlapping_routes, parse_routes
 from components.rendering import render
 from components.text import shortened
 from components.timeouts import LINKS
+from components.topology import Kind
 from infra.build import inventory
 from infra.settings import hosts
 from infra.settings import load as settings
@@ -278,18 +279,18 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"timeouts": {"uwsgi": "60"}},
-        "timeouts.uwsgi = 60: must be longer than timeouts.rpcResponse (60 s), or uWSGI breaks off a request that Heat "
+        "timeouts.uwsgi = 60: must be longer than timeouts.rpcResponse (60 s), or uWSGI aborts a request that Heat "
         "is about to answer. Type: pulumi config set --path timeouts.uwsgi 65 --stack dev",
     ),
     (
         {"timeouts": {"uwsgi": 90, "proxyServer": "80"}},
-        "timeouts.proxyServer = 80: must be longer than timeouts.uwsgi (90 s), or HAProxy answers 504 to what Heat is "
-        "about to answer. Type: pulumi config set --path timeouts.proxyServer 95 --stack dev",
+        "timeouts.proxyServer = 80: must be longer than timeouts.uwsgi (90 s), or HAProxy answers 504 to a request "
+        "that Heat is about to answer. Type: pulumi config set --path timeouts.proxyServer 95 --stack dev",
     ),
     (
         {"haproxy": {"timeoutServer": "1m"}},
         "haproxy.timeoutServer = 1m: must be longer than timeouts.uwsgi (65 s, 5 more than timeouts.rpcResponse), or "
-        "HAProxy answers 504 to what Heat is about to answer. "
+        "HAProxy answers 504 to a request that Heat is about to answer. "
         "Type: pulumi config set --path haproxy.timeoutServer 70s --stack dev",
     ),
     (
@@ -300,7 +301,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"timeouts": {"rpcResponse": "100", "apiStop": 90}},
         "timeouts.apiStop = 90: must be longer than timeouts.uwsgi (105 s, 5 more than timeouts.rpcResponse), or "
-        "systemd kills an API that is ending its requests. "
+        "systemd kills an API that is finishing its requests. "
         "Type: pulumi config set --path timeouts.apiStop 115 --stack dev",
     ),
     (
@@ -357,8 +358,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"apiPort": "8014", "cfnPort": "8004"},
-        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs take every 10th port, so theirs would "
-        "meet. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
+        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs use every 10th port, so they would "
+        "collide. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
     ),
     (
         {"apiPort": "65534", "apis": "3"},
@@ -582,7 +583,7 @@ def test_the_guides_hosts_are_a_deployment() -> None:
     assert wanted.addresses == {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
     engines = [process.node for process in wanted.processes if process.kind.value == "heat-engine"]
     assert engines == ["node-b", "node-c", "node-c"]
-    assert wanted.deployment.api_url == "http://10.0.0.1:8004"
+    assert wanted.deployment.urls[Kind.API] == "http://10.0.0.1:8004"
     assert wanted.stats_networks == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 
 
@@ -776,7 +777,7 @@ def test_a_route_of_the_kernel_is_read_as_it_was_written(number: int, prefix: in
     route = ipaddress.IPv4Network((number, prefix), strict=False)
     words = [int(address).to_bytes(4, "little").hex().upper() for address in (route.network_address, route.netmask)]
     table = f"Iface\tDestination\tGateway\n{device}\t{words[0]}\t00000000\t0001\t0\t0\t0\t{words[1]}\t0\t0\t0   \n"
-    assert machine_routes(table) == [(route, device)]
+    assert parse_routes(table) == [(route, device)]
 
 
 # As of a machine with a stack of ours: the bridge, and the route that keeps its packets from leaving while it is down.
@@ -790,7 +791,7 @@ eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 
 
 def test_a_routing_table_is_read_with_the_route_that_leads_nowhere() -> None:
-    assert machine_routes(TABLE) == [
+    assert parse_routes(TABLE) == [
         (network("0.0.0.0/0"), "eth0"),
         (network("10.213.77.0/24"), "podman1"),
         (network("10.213.77.0/24"), "*"),
@@ -799,17 +800,17 @@ def test_a_routing_table_is_read_with_the_route_that_leads_nowhere() -> None:
 
 
 def test_a_machine_without_routes_has_none() -> None:
-    assert machine_routes("") == machine_routes(TABLE.splitlines()[0]) == []
+    assert parse_routes("") == parse_routes(TABLE.splitlines()[0]) == []
 
 
 def test_our_own_bridge_is_no_obstacle_to_the_next_up() -> None:
-    assert overlapping(network("10.213.77.0/24"), machine_routes(TABLE)) == []
-    assert load(STACK, {}, machine_routes(TABLE)) == Settings()
+    assert overlapping_routes(network("10.213.77.0/24"), parse_routes(TABLE)) == []
+    assert load(STACK, {}, parse_routes(TABLE)) == Settings()
 
 
 def test_a_strangers_route_is_one_whether_it_is_wider_or_narrower() -> None:
     routes = [(network("10.213.0.0/16"), "tun0"), (network("10.213.77.128/25"), "br0"), (network("10.0.0.0/16"), "x")]
-    assert overlapping(network("10.213.77.0/24"), routes) == ["10.213.0.0/16 on tun0", "10.213.77.128/25 on br0"]
+    assert overlapping_routes(network("10.213.77.0/24"), routes) == ["10.213.0.0/16 on tun0", "10.213.77.128/25 on br0"]
     assert problems({}, routes) == (
         "subnet = 10.213.77.0/24: this machine has a route to 10.213.0.0/16 on tun0, 10.213.77.128/25 on br0, and the "
         "containers' bridge would take its traffic. Type: pulumi config set subnet 10.192.0.0/24 --stack dev",
@@ -826,9 +827,9 @@ def test_a_setting_that_begins_like_json_and_is_not_is_a_plain_string() -> None:
 
 
 def test_the_default_route_overlaps_nothing_and_neither_do_others_routes_that_lead_nowhere_hide_a_real_one() -> None:
-    assert overlapping(network("10.213.77.0/24"), [(network("0.0.0.0/0"), "eth0")]) == []
+    assert overlapping_routes(network("10.213.77.0/24"), [(network("0.0.0.0/0"), "eth0")]) == []
     wider = [(network("10.213.0.0/16"), "*"), (network("10.213.77.0/24"), "eth0")]
-    assert overlapping(network("10.213.77.0/24"), wider) == ["10.213.0.0/16 on *", "10.213.77.0/24 on eth0"]
+    assert overlapping_routes(network("10.213.77.0/24"), wider) == ["10.213.0.0/16 on *", "10.213.77.0/24 on eth0"]
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 32), st.integers(0, 2**32 - 1), st.integers(8, 28))
@@ -838,7 +839,7 @@ def test_a_subnet_is_free_exactly_when_it_shares_no_address_with_a_route(
     there = ipaddress.IPv4Network((route, route_prefix), strict=False)
     wanted = ipaddress.IPv4Network((subnet, subnet_prefix), strict=False)
     shared = there[0] <= wanted[-1] and wanted[0] <= there[-1]
-    assert bool(overlapping(wanted, [(there, "eth0")])) == shared
+    assert bool(overlapping_routes(wanted, [(there, "eth0")])) == shared
 
 
 @given(st.integers(1, 40), st.integers(16, 27))
@@ -846,13 +847,13 @@ def test_hosts_have_addresses_of_their_own_which_more_hosts_do_not_change(count:
     subnet = network(f"10.0.0.0/{prefix}")
     names = [f"host-{ordinal}" for ordinal in range(count)]
     try:
-        given = addresses(subnet, names)
+        given = assign_addresses(subnet, names)
     except ValueError:
         assert count > subnet.num_addresses - 2 - 10
         return
     assert len({*given.values()}) == count
     assert all(subnet[0] < ipaddress.IPv4Address(address) < subnet[-1] for address in given.values())
-    assert addresses(subnet, names[:-1]).items() <= given.items()
+    assert assign_addresses(subnet, names[:-1]).items() <= given.items()
 
 
 @given(st.sets(st.integers(0, 2**32 - 1), min_size=2, max_size=5))

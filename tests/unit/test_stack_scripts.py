@@ -1,4 +1,4 @@
-"""env.sh, tools/new-stack.sh and tools/stack.sh, run for real in a checkout of their own with a stand-in for Pulumi."""
+"""env.sh, tools/new-stack.sh and tools/stack.sh, run in a checkout of their own with a fake Pulumi CLI."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SALT = "encryptionsalt: v1:fresh=:v1:salt:of=="
 
-# Stands for the CLI, as far as these scripts use it. `stacks/` has the stacks that there are; calls are written down.
-# `init`, `up` and `destroy` write a salt into the stack's file, or into the one that --config-file names.
+# A fake CLI with what these scripts use. `stacks/` has the existing stacks; every call is recorded. `init`, `up` and
+# `destroy` write a salt into the stack's file, or into the file of --config-file.
 PULUMI = f"""#!/bin/sh
 here=CHECKOUT
 directory=.
@@ -55,12 +55,12 @@ class Checkout:
     def sh(
         self, text: str, *, environment: Mapping[str, str] | None = None, terminal: str | None = None
     ) -> tuple[int, str]:
-        """Run shell text there: its status, and all that it said.
+        """Run shell text there. Returns its status and its output.
 
         Args:
             text: for sh.
-            environment: beside PATH.
-            terminal: what is typed, if there is a terminal.
+            environment: in addition to PATH.
+            terminal: what the operator types; None for no terminal.
         """
         clean = {"PATH": "/usr/bin:/bin", "HOME": str(self.directory / "home")} | dict(environment or {})
         master, slave = pty.openpty() if terminal is not None else (None, subprocess.DEVNULL)
@@ -87,14 +87,14 @@ class Checkout:
         return self.sh(f"tools/stack.sh {action} {stack}", environment=environment, terminal=terminal)
 
     def sourced(self, *names: str, before: str = "", environment: Mapping[str, str] | None = None) -> list[str]:
-        """What variables are after env.sh; "-" where one is not set."""
+        """The values of variables after env.sh; "-" if one is not set."""
         shown = "; ".join(f'echo "${{{name}--}}"' for name in names)
         status, said = self.sh(f"set -eu; {before}\n. ./env.sh; {shown}", environment=environment)
         assert status == 0, said
         return said.splitlines()
 
     def calls(self) -> list[str]:
-        """What Pulumi was told to do that changes something."""
+        """The calls of Pulumi that change something."""
         path = self.directory / "calls"
         words = path.read_text().splitlines() if path.exists() else []
         return [call for call in words if call.startswith(("up", "destroy", "stack init", "stack rm", "config set"))]
@@ -105,7 +105,7 @@ class Checkout:
         return path
 
     def make(self, stack: str) -> None:
-        """Have a stack in the state."""
+        """Create a stack in the state."""
         (self.directory / "stacks").mkdir(exist_ok=True)
         (self.directory / "stacks" / stack).touch()
 
@@ -121,7 +121,7 @@ def _checkout(directory: Path) -> Checkout:
     programs = {
         ".tools/pulumi/pulumi": PULUMI.replace("CHECKOUT", str(directory)),
         ".venv/bin/python": f'#!/bin/sh\nexec {shutil.which("python3")} "$@"\n',
-        # No engine has anything of a stack; a test that wants one puts another one there.
+        # No engine has containers of a stack; a test can replace these.
         ".venv/bin/podman": "#!/bin/sh\n",
         ".venv/bin/docker": "#!/bin/sh\n",
         "tools/toolchain.sh": "#!/bin/sh\n",
@@ -147,33 +147,31 @@ def checkout(tmp_path: Path) -> Checkout:
 BACKEND, FILE = "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"
 
 
-def test_state_and_passphrase_are_the_checkouts_where_nothing_else_is_said(checkout: Checkout) -> None:
+def test_state_and_passphrase_are_the_checkouts_by_default(checkout: Checkout) -> None:
     state = checkout.directory / ".state"
     said = checkout.sourced(BACKEND, FILE, "PULUMI_STACK", "PULUMI_HOME", "PULUMI_CREDENTIALS_PATH")
     home = str(checkout.directory / ".tools/pulumi-home")
     assert said == [f"file://{state}", f"{state}/passphrase", "dev", home, "-"]
 
 
-def test_a_backend_of_the_operators_is_kept_and_has_no_passphrase_of_the_checkouts(checkout: Checkout) -> None:
+def test_the_operators_backend_is_kept_without_the_checkouts_passphrase(checkout: Checkout) -> None:
     said = checkout.sourced(BACKEND, FILE, environment={BACKEND: "s3://bucket"})
     assert said == ["s3://bucket", "-"]
 
 
 @pytest.mark.parametrize("backend", ["", "file:///elsewhere"])
 @pytest.mark.parametrize("passphrase", ["a passphrase", ""])
-def test_a_passphrase_of_the_operators_is_kept_even_an_empty_one(
-    checkout: Checkout, backend: str, passphrase: str
-) -> None:
+def test_the_operators_passphrase_is_kept_even_an_empty_one(checkout: Checkout, backend: str, passphrase: str) -> None:
     environment = {"PULUMI_CONFIG_PASSPHRASE": passphrase} | ({BACKEND: backend} if backend else {})
     said = checkout.sourced("PULUMI_CONFIG_PASSPHRASE", FILE, environment=environment)
     assert said == [passphrase, "-"]
 
 
-def test_a_file_with_a_passphrase_of_the_operators_is_kept(checkout: Checkout) -> None:
+def test_the_operators_passphrase_file_is_kept(checkout: Checkout) -> None:
     assert checkout.sourced(FILE, environment={FILE: "/etc/mine"}) == ["/etc/mine"]
 
 
-def test_the_logins_of_a_home_of_the_operators_are_kept(checkout: Checkout, tmp_path: Path) -> None:
+def test_the_logins_in_the_operators_pulumi_home_are_kept(checkout: Checkout, tmp_path: Path) -> None:
     home = tmp_path / "operators-home"
     home.mkdir()
     (home / "credentials.json").write_text('{\n    "current": "https://api.pulumi.com"\n}\n')
@@ -205,7 +203,7 @@ def test_the_stack_is_the_one_that_is_named(checkout: Checkout, environment: dic
     assert checkout.sourced("PULUMI_STACK", before=". ./env.sh", environment=environment) == [stack]
 
 
-def test_a_stack_of_an_earlier_env_sh_is_not_the_operators(checkout: Checkout) -> None:
+def test_a_stack_from_an_earlier_env_sh_is_not_kept(checkout: Checkout) -> None:
     assert checkout.sourced("PULUMI_STACK", before="STACK=mine; . ./env.sh; unset STACK") == ["dev"]
 
 
@@ -222,7 +220,7 @@ def test_two_checkouts_are_not_mixed_up(checkout: Checkout, tmp_path: Path) -> N
         assert found.count("/.tools/pulumi:") == 1
 
 
-def test_what_the_operator_sets_after_env_sh_is_kept_by_the_next_one(checkout: Checkout) -> None:
+def test_a_variable_that_the_operator_sets_after_env_sh_is_kept_by_the_next_one(checkout: Checkout) -> None:
     said = checkout.sourced(BACKEND, FILE, before=f". ./env.sh; export {BACKEND}=s3://bucket")
     assert said == ["s3://bucket", "-"]
 
@@ -235,7 +233,7 @@ def test_sourcing_it_twice_adds_nothing(checkout: Checkout) -> None:
 # --- a new stack ----------------------------------------------------------------------------------------------------
 
 
-def test_a_new_stack_has_a_passphrase_and_leaves_its_file_as_it_is(checkout: Checkout) -> None:
+def test_a_new_stack_gets_a_passphrase_and_its_file_stays_unchanged(checkout: Checkout) -> None:
     path = checkout.directory / "Pulumi.dev.yaml"
     before = path.read_text()
     status, said = checkout.sh("tools/new-stack.sh dev")
@@ -254,7 +252,7 @@ def test_a_new_stack_has_a_passphrase_and_leaves_its_file_as_it_is(checkout: Che
         {BACKEND: "file:///elsewhere", FILE: "/etc/mine"},
     ],
 )
-def test_no_passphrase_is_made_where_the_operator_has_another_way(
+def test_no_passphrase_is_created_if_the_operator_has_another_backend_or_passphrase(
     checkout: Checkout, environment: dict[str, str]
 ) -> None:
     status, said = checkout.sh("tools/new-stack.sh dev", environment=environment)
@@ -262,7 +260,7 @@ def test_no_passphrase_is_made_where_the_operator_has_another_way(
     assert not (checkout.directory / ".state/passphrase").exists()
 
 
-def test_a_secrets_provider_that_the_file_names_is_used(checkout: Checkout) -> None:
+def test_the_secrets_provider_in_the_file_is_used(checkout: Checkout) -> None:
     checkout.file("prod", "secretsprovider: awskms://alias/heat", "config: {}")
     status, said = checkout.sh("tools/new-stack.sh prod")
     assert (status, said) == (0, "")
@@ -271,7 +269,7 @@ def test_a_secrets_provider_that_the_file_names_is_used(checkout: Checkout) -> N
 
 
 @pytest.mark.parametrize("made_anew", [False, True])
-def test_a_salt_of_a_lost_state_is_told_with_what_to_type(checkout: Checkout, made_anew: bool) -> None:
+def test_the_salt_of_a_lost_state_is_reported_with_what_to_type(checkout: Checkout, made_anew: bool) -> None:
     path = checkout.file(
         "prod", "encryptionsalt: v1:old=:v1:x:y", "config:", "  heat-scaleout:sshPrivateKey:", "    secure: v1:a:b"
     )
@@ -281,13 +279,13 @@ def test_a_salt_of_a_lost_state_is_told_with_what_to_type(checkout: Checkout, ma
         (checkout.directory / ".state/passphrase").write_text("0" * 64)
     status, said = checkout.sh("tools/new-stack.sh prod")
     assert status == 1
-    assert "Pulumi.prod.yaml has a salt (encryptionsalt) that does not fit" in said
+    assert "Pulumi.prod.yaml has a salt (encryptionsalt)" in said
     assert "docs/state.md" in said
     assert "    sed -i '/^encryptionsalt:/d' Pulumi.prod.yaml" in said
     assert "line 3:   heat-scaleout:sshPrivateKey:" in said
     assert path.read_text() == before
     assert (checkout.directory / ".state/passphrase").exists() is made_anew
-    # What it says to type helps.
+    # The suggested command helps.
     path.write_text("config: {}\n")
     assert checkout.sh("tools/new-stack.sh prod") == (0, "")
 
@@ -295,7 +293,7 @@ def test_a_salt_of_a_lost_state_is_told_with_what_to_type(checkout: Checkout, ma
 # --- up, down, repair -----------------------------------------------------------------------------------------------
 
 
-def test_the_dev_stack_is_brought_up_and_taken_down_without_a_question(checkout: Checkout) -> None:
+def test_the_dev_stack_needs_no_confirmation(checkout: Checkout) -> None:
     assert checkout.run("up", "dev")[0] == 0
     assert checkout.run("down", "dev")[0] == 0
     up, destroy, gone = (call for call in checkout.calls() if not call.startswith("stack init"))
@@ -306,7 +304,7 @@ def test_the_dev_stack_is_brought_up_and_taken_down_without_a_question(checkout:
 
 @pytest.mark.parametrize("action", ["up", "down", "repair"])
 @pytest.mark.parametrize("environment", [{}, {"YES": "1"}, {"YES": "dev"}, {"YES": "y"}])
-def test_another_stack_is_not_touched_without_a_terminal_or_its_name(
+def test_another_stack_is_not_changed_without_a_terminal_or_its_name(
     checkout: Checkout, action: str, environment: dict[str, str]
 ) -> None:
     checkout.make("prod")
@@ -316,7 +314,7 @@ def test_another_stack_is_not_touched_without_a_terminal_or_its_name(
     assert checkout.calls() == []
 
 
-def test_a_dev_stack_on_other_hosts_than_containers_is_like_any_other(checkout: Checkout) -> None:
+def test_a_dev_stack_on_other_hosts_than_containers_needs_confirmation(checkout: Checkout) -> None:
     checkout.make("dev")
     checkout.file("dev", "config:", "  heat-scaleout:hosts: existing")
     status, said = checkout.run("down", "dev")
@@ -332,7 +330,7 @@ def test_an_update_of_another_stack_shows_a_preview_and_asks(checkout: Checkout)
     assert up.startswith("up --config-file")
 
 
-def test_with_its_name_another_stack_is_updated_without_a_question_and_with_a_preview(checkout: Checkout) -> None:
+def test_with_its_name_another_stack_is_updated_with_a_preview_and_without_a_question(checkout: Checkout) -> None:
     checkout.make("prod")
     assert checkout.run("up", "prod", environment={"YES": "prod"})[0] == 0
     (up,) = checkout.calls()
@@ -340,11 +338,11 @@ def test_with_its_name_another_stack_is_updated_without_a_question_and_with_a_pr
 
 
 @pytest.mark.parametrize("typed", ["", "y", "yes", "dev"])
-def test_another_stack_stays_where_its_name_is_not_typed(checkout: Checkout, typed: str) -> None:
+def test_another_stack_stays_if_its_name_is_not_typed(checkout: Checkout, typed: str) -> None:
     checkout.make("prod")
     status, said = checkout.run("down", "prod", terminal=typed)
     assert status == 1
-    assert "nothing was done" in said
+    assert "Nothing was changed" in said
     assert checkout.calls() == []
 
 
@@ -353,12 +351,14 @@ def test_another_stack_stays_where_its_name_is_not_typed(checkout: Checkout, typ
     [
         (["hosts: existing"], ["The hosts of stack prod stay", "Keystone's users", "record of every stack"]),
         (["hosts: existing", "controlPlane: existing"], ["Database, broker and Keystone stay", "authEncryptionKey"]),
-        (["hosts: existing", "adopt: true"], ["The Heat that was adopted gets its addresses back"]),
-        (["hosts: openstack"], ["The VMs of stack prod go", "record of every stack"]),
-        ([], ["The containers of stack prod go", "Keystone's users"]),
+        (["hosts: existing", "adopt: true"], ["adopted Heat gets its addresses back"]),
+        (["hosts: openstack"], ["The VMs of stack prod are deleted", "record of every stack"]),
+        ([], ["The containers of stack prod are deleted", "Keystone's users"]),
     ],
 )
-def test_before_a_stack_goes_it_is_said_what_is_lost(checkout: Checkout, settings: list[str], told: list[str]) -> None:
+def test_before_a_stack_is_destroyed_the_operator_reads_what_is_lost(
+    checkout: Checkout, settings: list[str], told: list[str]
+) -> None:
     checkout.make("prod")
     checkout.file("prod", "config:", *(f"  heat-scaleout:{setting}" for setting in settings))
     status, said = checkout.run("down", "prod", terminal="prod")
@@ -368,14 +368,14 @@ def test_before_a_stack_goes_it_is_said_what_is_lost(checkout: Checkout, setting
     assert checkout.calls()[0].startswith("destroy --yes")
 
 
-def test_with_its_name_another_stack_is_taken_down_without_a_terminal(checkout: Checkout) -> None:
+def test_with_its_name_another_stack_is_destroyed_without_a_terminal(checkout: Checkout) -> None:
     checkout.make("prod")
     assert checkout.run("down", "prod", environment={"YES": "prod"})[0] == 0
     assert checkout.calls()[0].startswith("destroy --yes")
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_a_protected_stack_stays_and_the_way_to_take_it_down_is_told(checkout: Checkout, stack: str) -> None:
+def test_a_protected_stack_stays_and_the_message_has_the_way_to_destroy_it(checkout: Checkout, stack: str) -> None:
     checkout.make(stack)
     checkout.protect("secret-database-heat", "secret-auth-encryption-key")
     status, said = checkout.run("down", stack, environment={"YES": stack})
@@ -385,14 +385,14 @@ def test_a_protected_stack_stays_and_the_way_to_take_it_down_is_told(checkout: C
     assert checkout.calls() == []
 
 
-def test_a_stack_that_is_not_there_is_not_taken_down(checkout: Checkout) -> None:
+def test_a_missing_stack_is_reported(checkout: Checkout) -> None:
     status, said = checkout.run("down", "prod", environment={"YES": "prod"})
     assert status == 1
     assert "There is no stack prod" in said
     assert checkout.calls() == []
 
 
-def test_containers_that_a_lost_state_has_left_can_be_taken_away(checkout: Checkout) -> None:
+def test_containers_of_a_lost_state_can_be_removed(checkout: Checkout) -> None:
     podman = checkout.directory / ".venv/bin/podman"
     podman.write_text(
         f"""#!/bin/sh
@@ -414,7 +414,7 @@ esac
 
 
 @pytest.mark.parametrize("action", ["up", "down", "repair"])
-def test_what_is_set_in_another_terminal_meanwhile_is_kept_and_no_salt_is(checkout: Checkout, action: str) -> None:
+def test_a_setting_from_another_terminal_is_kept_and_no_salt_is(checkout: Checkout, action: str) -> None:
     checkout.make("dev")
     checkout.file("dev", "config:", "  heat-scaleout:hosts: containers", "  heat-scaleout:generation: 1")
     path = checkout.directory / "Pulumi.dev.yaml"
@@ -425,7 +425,7 @@ def test_what_is_set_in_another_terminal_meanwhile_is_kept_and_no_salt_is(checko
     assert "encryptionsalt" not in path.read_text()
 
 
-def test_a_salt_that_was_there_before_stays(checkout: Checkout) -> None:
+def test_an_existing_salt_stays(checkout: Checkout) -> None:
     assert checkout.sh("tools/new-stack.sh dev") == (0, "")
     path = checkout.file("dev", "encryptionsalt: v1:mine", "config: {}")
     before = path.read_text()
@@ -435,7 +435,7 @@ def test_a_salt_that_was_there_before_stays(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("key", ["secretsprovider: awskms://alias/heat", "encryptedkey: abc"])
-def test_what_another_provider_writes_into_the_file_stays_there(checkout: Checkout, key: str) -> None:
+def test_what_another_secrets_provider_writes_into_the_file_stays(checkout: Checkout, key: str) -> None:
     checkout.make("dev")
     checkout.file("dev", key, "config: {}")
     assert checkout.run("up", "dev")[0] == 0

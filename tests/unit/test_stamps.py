@@ -132,7 +132,7 @@ class Proxy(Front):
         tool(self.path / "bin", "ss", f"echo 'LISTEN 0 4096 10.0.0.1:8004 0.0.0.0:* cgroup:/c/system.slice/{unit}'")
 
     def run(self) -> subprocess.CompletedProcess[str]:
-        return self.sh(render("proxy/run.sh.j2", digest="d", leave_timeout=1, memory="1G"))
+        return self.sh(render("proxy/run.sh.j2", digest="d", old_worker_timeout=1, memory="1G"))
 
 
 @pytest.fixture
@@ -198,6 +198,6 @@ def test_root_writes_and_believes_nothing_in_a_directory_of_another_users() -> N
     """Runtime directories of units with a user of their own, and Heat's: state of root's is elsewhere."""
     for path in [*TEMPLATES.rglob("*"), *PROGRAMS.rglob("*")]:
         if path.is_file() and path.suffix != ".pyc":
-            # By this last line an earlier version's farewell is known to be whole; nothing is done with the path.
+            # This last line marks an earlier version's teardown script as complete. Nothing uses the path.
             text = path.read_text().replace('"the script haproxy-leave: rm -f /run/haproxy/loaded.sha256"', "")
             assert not re.search(r"/run/(%p|\{\{|\$\(echo|haproxy/loaded)", text), path

@@ -1,4 +1,4 @@
-"""tools/toolchain.sh: where it looks, in which order, and what it says when that was in vain. No network is used."""
+"""tools/toolchain.sh: its sources, their order, and the message if all of them fail. No network is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# No release has this version, and no build is prepared for it.
+# No release and no prepared build has this version.
 VERSION = "0.0.1"
 ARM = platform.machine() in {"aarch64", "arm64"}
 CLI = f"pulumi-v{VERSION}-linux-{'arm64' if ARM else 'x64'}.tar.gz"
@@ -44,7 +44,7 @@ def _program(path: Path, text: str) -> Path:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the script with a project around it, on a machine that reaches nothing but a mirror."""
+    """A copy of the script in a project, on a machine that reaches only a mirror."""
 
     directory: Path
     mirror: Path
@@ -52,13 +52,13 @@ class Project:
     def run(
         self, *arguments: str, path: Path | None = None, mirror: bool = True, named: str | None = None
     ) -> tuple[int, str]:
-        """Run the script: its status, and what it said.
+        """Run the script. Returns its status and its messages.
 
         Args:
             arguments: of the script.
             path: a directory that comes first on PATH.
-            mirror: whether there is one.
-            named: the digest of the mirror's list that the operator names; None: the one that the list has.
+            mirror: whether there is a mirror.
+            named: the value of PULUMI_MIRROR_SHA256; None: the digest of the mirror's list.
         """
         sums = self.mirror / "SHA256SUMS"
         if named is None:
@@ -80,7 +80,7 @@ class Project:
         return process.returncode, process.stderr
 
     def put(self, *archives: str) -> None:
-        """Put archives into the mirror, with the inner layout of the releases."""
+        """Put archives into the mirror, with the layout of the releases."""
         for archive in archives:
             names = [f"pulumi/{name}" for name in FILES] if archive == CLI else [f"./{archive.split('-v')[0]}"]
             with tarfile.open(self.mirror / archive, "w:gz") as packed:
@@ -90,12 +90,12 @@ class Project:
         self.sums()
 
     def sums(self) -> None:
-        """List the checksums of what is in the mirror."""
+        """Write the checksums of the mirror's archives."""
         lines = [f"{hashlib.sha256(a.read_bytes()).hexdigest()}  {a.name}\n" for a in self.mirror.glob("*.tar.gz")]
         (self.mirror / "SHA256SUMS").write_text("".join(lines))
 
     def pin(self, archive: str, digest: str = "") -> None:
-        """Have the repository list an archive: with the digest that it has, or another one."""
+        """List an archive in the repository, with its own digest or another one."""
         found = hashlib.sha256((self.mirror / archive).read_bytes()).hexdigest()
         with (self.directory / "tools/offline/official.sha256").open("a") as listed:
             listed.write(f"{digest or found}  {archive}\n")
@@ -126,7 +126,7 @@ def project(tmp_path: Path) -> Project:
     return Project(directory, mirror)
 
 
-def test_everything_comes_from_the_mirror_once(project: Project) -> None:
+def test_everything_is_installed_from_the_mirror_once(project: Project) -> None:
     project.put(CLI, COMMAND)
     status, said = project.run()
     assert (status, said.count("from PULUMI_MIRROR, verified by its SHA256SUMS")) == (0, 2)
@@ -134,14 +134,14 @@ def test_everything_comes_from_the_mirror_once(project: Project) -> None:
     assert project.run(mirror=False) == (0, "")
 
 
-def test_a_cli_on_path_comes_before_the_mirrors(project: Project) -> None:
+def test_a_cli_on_path_is_preferred_to_the_mirror(project: Project) -> None:
     project.put(CLI, COMMAND)
     found = project.on_path(VERSION)
     status, said = project.run(path=found)
     assert (status, f"pulumi {VERSION}: from PATH ({found})" in said) == (0, True)
 
 
-def test_a_cli_of_another_version_on_path_is_passed_over(project: Project) -> None:
+def test_a_cli_of_another_version_on_path_is_ignored(project: Project) -> None:
     project.put(CLI, COMMAND)
     found = project.on_path("3.0.0")
     assert "from PATH" not in project.run(path=found)[1]
@@ -160,7 +160,7 @@ def _leave_out(project: Project) -> None:
 @pytest.mark.parametrize(
     ("harm", "complaint"), [(_damage, f"{CLI} does not match its checksum"), (_leave_out, f"does not list {CLI}")]
 )
-def test_a_checksum_that_does_not_fit_ends_it(
+def test_a_wrong_or_missing_checksum_is_refused(
     project: Project, harm: Callable[[Project], None], complaint: str
 ) -> None:
     project.put(CLI, COMMAND)
@@ -182,7 +182,7 @@ def test_a_mirror_without_a_list_of_checksums_is_refused(project: Project) -> No
 
 
 @pytest.mark.parametrize("named", ["", "0" * 64])
-def test_a_list_that_the_operator_has_not_named_proves_nothing(project: Project, named: str) -> None:
+def test_a_list_without_the_operators_digest_is_refused(project: Project, named: str) -> None:
     project.put(CLI, COMMAND)
     status, said = project.run(named=named)
     assert status != 0
@@ -207,7 +207,7 @@ def test_the_repository_lists_the_cli_that_requirements_txt_pins() -> None:
         assert re.search(rf"(?m)^[0-9a-f]{{64}}  pulumi-v{re.escape(version)}-linux-{platform_name}\.tar\.gz$", listed)
 
 
-# Stands for `python3 -c … URL FILE`: the official places have what is in the mirror, under the same names.
+# Replaces `python3 -c … URL FILE`: the official hosts have the mirror's files, under the same names.
 OFFICIAL = """#!/bin/sh
 name=${3##*/}
 case $name in
@@ -223,7 +223,7 @@ def _official(project: Project) -> Path:
     return bin_
 
 
-def test_an_official_download_that_is_not_what_was_pinned_is_refused(project: Project) -> None:
+def test_an_official_download_with_another_digest_than_the_pinned_one_is_refused(project: Project) -> None:
     project.put(CLI, COMMAND)
     project.pin(CLI, digest="0" * 64)
     status, said = project.run(path=_official(project), mirror=False)
@@ -232,7 +232,7 @@ def test_an_official_download_that_is_not_what_was_pinned_is_refused(project: Pr
     assert not (project.directory / ".tools/pulumi").exists()
 
 
-def test_an_official_download_says_what_it_was_verified_by(project: Project) -> None:
+def test_an_official_download_reports_what_verified_it(project: Project) -> None:
     project.put(CLI, COMMAND)
     project.pin(CLI)
     status, said = project.run(path=_official(project), mirror=False)
@@ -241,7 +241,7 @@ def test_an_official_download_says_what_it_was_verified_by(project: Project) -> 
     assert f"pulumi-command {VERSION}: from official download, verified by the release's own checksums alone" in said
 
 
-def test_a_failure_says_what_was_tried_and_what_to_do(project: Project) -> None:
+def test_a_failure_lists_every_source_and_what_to_do(project: Project) -> None:
     status, said = project.run(path=project.on_path("3.0.0"), mirror=False)
     assert status != 0
     tried = re.findall(r"^  - ([^:]*): (.*)", said, re.MULTILINE)
@@ -251,7 +251,7 @@ def test_a_failure_says_what_was_tried_and_what_to_do(project: Project) -> None:
     assert "run this again with PULUMI_MIRROR=that-directory" in said
 
 
-def test_the_stand_in_takes_the_plugins_place_until_there_is_one(project: Project) -> None:
+def test_the_stand_in_replaces_the_plugin_until_there_is_one(project: Project) -> None:
     project.put(CLI)
     status, said = project.run()
     assert status == 0
@@ -267,7 +267,7 @@ def test_the_stand_in_takes_the_plugins_place_until_there_is_one(project: Projec
     assert project.run(mirror=False) == (0, "")
 
 
-def test_the_openstack_plugin_comes_when_it_is_asked_for(project: Project) -> None:
+def test_the_openstack_plugin_is_installed_on_request(project: Project) -> None:
     project.put(CLI, COMMAND, OPENSTACK)
     openstack = project.plugin.parents[1] / f"resource-openstack-v{VERSION}/pulumi-resource-openstack"
     assert (project.run()[0], openstack.exists()) == (0, False)
@@ -282,9 +282,10 @@ def test_there_is_no_stand_in_for_the_openstack_plugin(project: Project) -> None
     assert "run this again with PULUMI_MIRROR=that-directory" in said
 
 
-def test_what_is_built_and_imitated_has_the_pinned_versions() -> None:
+def test_builds_and_stand_in_have_the_pinned_versions() -> None:
     pins = dict(re.findall("^([a-z-]+)==([^ \n]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     module = (ROOT / "tools/offline/pulumi-build/cli/go.mod").read_text()
     assert f"github.com/pulumi/pulumi/pkg/v3 v{pins['pulumi']} " in module
     service = (ROOT / "tools/offline/command_provider/service.py").read_text()
     assert f'VERSION = "{pins["pulumi-command"]}"' in service
+    assert f'requiredPulumiVersion: ">={pins["pulumi"]} <4.0.0"' in (ROOT / "Pulumi.yaml").read_text()

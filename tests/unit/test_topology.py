@@ -8,7 +8,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components import topology
-from components.topology import PORT_STRIDE, Kind, Node, PlacementError, Process, of_kind, on_node, place, spread
+from components.topology import (
+    APIS,
+    PORT_STRIDE,
+    Kind,
+    Node,
+    PlacementError,
+    Process,
+    of_kind,
+    on_node,
+    plan_processes,
+    spread,
+)
 
 TOTALS = st.integers(min_value=0, max_value=40)
 PINNED = st.none() | st.integers(min_value=0, max_value=6)
@@ -17,8 +28,8 @@ PORTS = st.integers(min_value=1024, max_value=40000)
 
 def some_nodes(numbers: list[tuple[int | None, int | None, int | None]]) -> list[Node]:
     return [
-        Node(name=f"node-{place}", address=f"10.0.0.{place}", engines=engines, apis=apis, cfn_apis=cfn_apis)
-        for place, (engines, apis, cfn_apis) in enumerate(numbers, start=2)
+        Node(name=f"node-{place}", address=f"10.0.0.{place}", pinned=dict(zip(Kind, pinned, strict=True)))
+        for place, pinned in enumerate(numbers, start=2)
     ]
 
 
@@ -31,8 +42,7 @@ NODES = (
 
 
 def pinned(nodes: list[Node], kind: Kind) -> list[int | None]:
-    field = {Kind.ENGINE: "engines", Kind.API: "apis", Kind.CFN: "cfn_apis"}[kind]
-    return [getattr(node, field) for node in nodes]
+    return [node.pinned[kind] for node in nodes]
 
 
 @st.composite
@@ -46,14 +56,7 @@ def deployments(draw: st.DrawFn) -> tuple[list[Node], dict[Kind, int], tuple[int
 
 
 def planned(nodes: list[Node], totals: dict[Kind, int], ports: tuple[int, int]) -> tuple[Process, ...]:
-    return place(
-        nodes,
-        engines=totals[Kind.ENGINE],
-        apis=totals[Kind.API],
-        cfn_apis=totals[Kind.CFN],
-        api_port=ports[0],
-        cfn_port=ports[1],
-    )
+    return plan_processes(nodes, counts=totals, ports=dict(zip(APIS, ports, strict=True)))
 
 
 @given(deployments())
@@ -158,27 +161,27 @@ def test_kinds_and_nodes_divide_the_plan(
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 9))
 def test_too_few_in_all_for_the_nodes_own_numbers_is_refused(own: list[int], fewer: int) -> None:
     total = sum(own) - fewer
-    with pytest.raises(PlacementError, match=f"add up to {sum(own)}, more than the {total} in all"):
+    with pytest.raises(PlacementError, match=f"add up to {sum(own)}, more than the total of {total}"):
         spread(total, own)
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 9))
 def test_some_left_over_with_no_node_to_take_them_is_refused(own: list[int], more: int) -> None:
-    with pytest.raises(PlacementError, match=f"no node is free to take the other {more}$"):
+    with pytest.raises(PlacementError, match=f"no node is left for the other {more} "):
         spread(sum(own) + more, own)
 
 
 def test_every_problem_of_a_placement_is_told_at_once() -> None:
     nodes = [
-        Node(name="b", address="10.0.0.2", engines=3, apis=1, cfn_apis=None),
-        Node(name="c", address="10.0.0.3", engines=3, apis=1, cfn_apis=None),
+        Node(name="b", address="10.0.0.2", pinned={Kind.ENGINE: 3, Kind.API: 1}),
+        Node(name="c", address="10.0.0.3", pinned={Kind.ENGINE: 3, Kind.API: 1, Kind.CFN: None}),
     ]
     with pytest.raises(PlacementError) as caught:
-        place(nodes, engines=4, apis=5, cfn_apis=3, api_port=8000, cfn_port=65530)
+        planned(nodes, {Kind.ENGINE: 4, Kind.API: 5, Kind.CFN: 3}, (8000, 65530))
     assert caught.value.problems == (
-        "ports 8000 and 65530 share their last digit: APIs take every 10th port, so theirs would meet",
-        "heat-engine: the nodes' own numbers add up to 6, more than the 4 in all",
-        "heat-api: the nodes' own numbers add up to 2, and no node is free to take the other 3",
+        "ports 8000 and 65530 share their last digit: APIs use every 10th port, so they would collide",
+        "heat-engine: the nodes' fixed numbers add up to 6, more than the total of 4",
+        "heat-api: the nodes' fixed numbers add up to 2, and no node is left for the other 3 of 5",
         "heat-api-cfn: port 65540 on b is beyond 65535",
     )
     assert str(caught.value) == "\n".join(caught.value.problems)
@@ -187,19 +190,12 @@ def test_every_problem_of_a_placement_is_told_at_once() -> None:
 @given(PORTS, st.integers(0, 100))
 def test_apis_whose_ports_would_meet_are_refused(api_port: int, strides: int) -> None:
     with pytest.raises(PlacementError, match="share their last digit"):
-        place(
-            some_nodes([(None, None, None)]),
-            engines=1,
-            apis=1,
-            cfn_apis=1,
-            api_port=api_port,
-            cfn_port=api_port + strides * PORT_STRIDE,
-        )
+        planned(some_nodes([(None, None, None)]), dict.fromkeys(Kind, 1), (api_port, api_port + strides * PORT_STRIDE))
 
 
 def test_a_process_is_called_by_its_node_its_kind_and_its_instance() -> None:
     nodes = some_nodes([(None, None, None)])
-    processes = place(nodes, engines=1, apis=2, cfn_apis=1, api_port=8004, cfn_port=8000)
+    processes = planned(nodes, {Kind.ENGINE: 1, Kind.API: 2, Kind.CFN: 1}, (8004, 8000))
     assert [(process.name, process.unit) for process in processes] == [
         ("node-2-heat-engine-1", "heat-engine@1"),
         ("node-2-heat-api-8004", "heat-api@8004"),

@@ -1,4 +1,4 @@
-"""An existing heat.conf, translated: a test for each rule, and what must hold whatever the file says."""
+"""An existing heat.conf, translated: a test for each rule, and properties of any file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import loopback
+from components import loopback, urls
 from components.adoption.oslo_files import read
-from components.adoption.translation import Fate, Listener, Outcome, Translation, translate
+from components.adoption.report import OptionResult, Outcome
+from components.adoption.translation import Listener, Translation, translate
 from components.heat import heat_conf
 from components.heat.options import Name, catalogue, looks_secret
 from components.rendering import render
@@ -35,8 +36,8 @@ def section(name: str, **options: str) -> str:
     return "\n".join([f"[{name}]", *(f"{option} = {value}" for option, value in options.items()), ""])
 
 
-def fate(translation: Translation, name: Name) -> Fate:
-    (found,) = [fate for fate in translation.fates if fate.name == name]
+def result(translation: Translation, name: Name) -> OptionResult:
+    (found,) = [one for one in translation.results if one.name == name]
     return found
 
 
@@ -71,17 +72,17 @@ def test_the_guides_sample_names_the_control_host_where_it_named_itself() -> Non
         host="a",
         bind_host=EVERY_ADDRESS,
     ) + section("heat_api", bind_port="8004", bind_host="10.0.0.1")
-    told = translated(guide)
-    assert told.problems == ()
-    assert told.public == {}
-    assert told.secret == {
+    translation = translated(guide)
+    assert translation.problems == ()
+    assert translation.public == {}
+    assert translation.secret == {
         "DEFAULT": {"transport_url": "rabbit://stackrabbit:s3cret@10.0.0.1:5672/"},
         "database": {"connection": "mysql+pymysql://heat:heat@10.0.0.1/heat?charset=utf8"},
     }
-    assert told.api == Listener(host="10.0.0.1", port=8004)
-    assert told.cfn == Listener(host=EVERY_ADDRESS, port=8000)
-    assert fate(told, ("DEFAULT", "sql_connection")).targets == (("database", "connection"),)
-    assert fate(told, ("DEFAULT", "host")).outcome is Outcome.DROPPED
+    assert translation.api == Listener(host="10.0.0.1", port=8004)
+    assert translation.cfn == Listener(host=EVERY_ADDRESS, port=8000)
+    assert result(translation, ("DEFAULT", "sql_connection")).targets == (("database", "connection"),)
+    assert result(translation, ("DEFAULT", "host")).outcome is Outcome.DROPPED
 
 
 # Old names.
@@ -127,24 +128,24 @@ RENAMED = [
 @pytest.mark.parametrize("release", RELEASES)
 @pytest.mark.parametrize(("old", "new", "value"), RENAMED, ids=[".".join(row[0]) for row in RENAMED])
 def test_an_old_name_becomes_todays(old: Name, new: Name, value: str, release: str) -> None:
-    told = translated(section(old[0], **{old[1]: value}), release=release)
-    assert told.problems == ()
-    assert everything(told)[new] == value
-    assert fate(told, old).outcome is Outcome.RENAMED
-    assert fate(told, old).targets == (new,)
+    translation = translated(section(old[0], **{old[1]: value}), release=release)
+    assert translation.problems == ()
+    assert everything(translation)[new] == value
+    assert result(translation, old).outcome is Outcome.RENAMED
+    assert result(translation, old).targets == (new,)
 
 
 def test_an_option_under_both_its_names_is_read_under_todays_as_heat_reads_it() -> None:
-    told = translated(
+    translation = translated(
         section("database", sql_connection="mysql+pymysql://a@old/h", connection="mysql+pymysql://a@new/h")
     )
-    assert everything(told) == {("database", "connection"): "mysql+pymysql://a@new/h"}
-    assert fate(told, ("database", "sql_connection")).outcome is Outcome.DROPPED
+    assert everything(translation) == {("database", "connection"): "mysql+pymysql://a@new/h"}
+    assert result(translation, ("database", "sql_connection")).outcome is Outcome.DROPPED
 
 
 def test_an_old_name_in_a_later_file_comes_before_todays_in_an_earlier_one() -> None:
-    told = translated(section("DEFAULT", stack_user_domain_id="a"), section("DEFAULT", stack_user_domain="b"))
-    assert told.public == {"DEFAULT": {"stack_user_domain_id": "b"}}
+    translation = translated(section("DEFAULT", stack_user_domain_id="a"), section("DEFAULT", stack_user_domain="b"))
+    assert translation.public == {"DEFAULT": {"stack_user_domain_id": "b"}}
 
 
 def test_an_old_name_that_the_release_still_has_as_an_option_of_its_own_stays() -> None:
@@ -175,16 +176,16 @@ def test_an_old_name_that_the_release_still_has_as_an_option_of_its_own_stays() 
         ),
     ],
 )
-def test_a_broker_told_in_parts_becomes_one_url(options: dict[str, str], url: str) -> None:
-    told = translated(section("DEFAULT", **options))
-    assert told.problems == ()
-    assert told.secret == {"DEFAULT": {"transport_url": url}}
-    assert {fate.outcome for fate in told.fates} == {Outcome.RENAMED}
+def test_the_old_options_of_a_broker_become_one_url(options: dict[str, str], url: str) -> None:
+    translation = translated(section("DEFAULT", **options))
+    assert translation.problems == ()
+    assert translation.secret == {"DEFAULT": {"transport_url": url}}
+    assert {one.outcome for one in translation.results} == {Outcome.RENAMED}
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters="$'\""), min_size=1))
 def test_whatever_the_brokers_password_it_can_be_read_from_the_url(password: str) -> None:
-    url = loopback.transport_url("us:er", password, ["mq:5672"], "v/h")
+    url = urls.transport_url("us:er", password, ["mq:5672"], "v/h")
     parts = urlsplit(url)
     login, _, server = parts.netloc.rpartition("@")
     user, _, encoded = login.partition(":")
@@ -192,27 +193,27 @@ def test_whatever_the_brokers_password_it_can_be_read_from_the_url(password: str
 
 
 def test_the_rabbit_sections_options_come_before_those_of_default() -> None:
-    told = translated(section("DEFAULT", rabbit_host="one"), section("oslo_messaging_rabbit", rabbit_host="two"))
-    assert told.secret["DEFAULT"]["transport_url"] == "rabbit://guest:guest@two:5672/"
-    assert fate(told, ("DEFAULT", "rabbit_host")).outcome is Outcome.DROPPED
+    translation = translated(section("DEFAULT", rabbit_host="one"), section("oslo_messaging_rabbit", rabbit_host="two"))
+    assert translation.secret["DEFAULT"]["transport_url"] == "rabbit://guest:guest@two:5672/"
+    assert result(translation, ("DEFAULT", "rabbit_host")).outcome is Outcome.DROPPED
 
 
 def test_a_transport_url_comes_before_the_broker_in_parts() -> None:
-    told = translated(section("DEFAULT", rabbit_host="one", transport_url="rabbit://u:p@two:5672/heat"))
-    assert told.secret["DEFAULT"]["transport_url"] == "rabbit://u:p@two:5672/heat"
-    assert fate(told, ("DEFAULT", "rabbit_host")).outcome is Outcome.DROPPED
+    translation = translated(section("DEFAULT", rabbit_host="one", transport_url="rabbit://u:p@two:5672/heat"))
+    assert translation.secret["DEFAULT"]["transport_url"] == "rabbit://u:p@two:5672/heat"
+    assert result(translation, ("DEFAULT", "rabbit_host")).outcome is Outcome.DROPPED
 
 
 def test_another_broker_than_rabbitmq_is_refused_once() -> None:
-    told = translated(section("DEFAULT", rpc_backend="qpid", rabbit_host="one"))
-    assert len(told.problems) == 1
-    assert "only RabbitMQ" in told.problems[0]
-    assert {fate.outcome for fate in told.fates} == {Outcome.REFUSED}
+    translation = translated(section("DEFAULT", rpc_backend="qpid", rabbit_host="one"))
+    assert len(translation.problems) == 1
+    assert "only RabbitMQ" in translation.problems[0]
+    assert {one.outcome for one in translation.results} == {Outcome.REFUSED}
 
 
 def test_rabbitmqs_guest_may_not_come_from_another_host() -> None:
-    told = translated(section("DEFAULT", transport_url="rabbit://guest:guest@localhost:5672/"))
-    assert "guest" in fate(told, ("DEFAULT", "transport_url")).reason
+    translation = translated(section("DEFAULT", transport_url="rabbit://guest:guest@localhost:5672/"))
+    assert "guest" in result(translation, ("DEFAULT", "transport_url")).reason
 
 
 # Loopback addresses.
@@ -252,10 +253,10 @@ LOOPBACK = [
 
 @pytest.mark.parametrize(("group", "option", "old", "new"), LOOPBACK)
 def test_a_loopback_address_becomes_the_control_hosts(group: str, option: str, old: str, new: str) -> None:
-    told = translated(section(group, **{option: old}))
-    assert told.problems == ()
-    assert everything(told)[group, option] == new
-    assert fate(told, (group, option)).outcome is Outcome.REWRITTEN
+    translation = translated(section(group, **{option: old}))
+    assert translation.problems == ()
+    assert everything(translation)[group, option] == new
+    assert result(translation, (group, option)).outcome is Outcome.REWRITTEN
 
 
 @pytest.mark.parametrize(
@@ -271,11 +272,11 @@ def test_a_loopback_address_becomes_the_control_hosts(group: str, option: str, o
         ("DEFAULT", "plugin_dirs", "/usr/lib/heat"),
     ],
 )
-def test_what_only_looks_like_a_loopback_address_stays(group: str, option: str, value: str) -> None:
-    told = translated(section(group, **{option: value}))
-    assert told.problems == ()
-    assert everything(told)[group, option] == value
-    assert fate(told, (group, option)).outcome is Outcome.KEPT
+def test_a_value_that_only_resembles_a_loopback_address_is_kept(group: str, option: str, value: str) -> None:
+    translation = translated(section(group, **{option: value}))
+    assert translation.problems == ()
+    assert everything(translation)[group, option] == value
+    assert result(translation, (group, option)).outcome is Outcome.KEPT
 
 
 def test_an_ipv6_control_host_stands_in_brackets_where_a_port_may_follow() -> None:
@@ -300,37 +301,37 @@ def test_an_ipv6_control_host_stands_in_brackets_where_a_port_may_follow() -> No
         ("database", "connection", "sqlite:////var/lib/heat/heat.sqlite", "SQLite"),
         ("database", "connection", "mysql+pymysql://u:p@localhost/heat?unix_socket=/run/mysqld.sock", "Unix socket"),
         ("database", "connection", "postgresql:///heat", "names no host"),
-        ("database", "connection", "postgresql://u:p@db/heat?host=localhost", "in its host"),
+        ("database", "connection", "postgresql://u:p@db/heat?host=localhost", "its parameter host"),
         ("database", "connection", "mysql+pymysql://u:p@ss@localhost/heat", "percent-encode"),
         ("DEFAULT", "transport_url", "qpid://localhost", "only RabbitMQ"),
-        ("DEFAULT", "transport_url", "localhost:5672", "no URL"),
+        ("DEFAULT", "transport_url", "localhost:5672", "not a broker URL"),
         ("cache", "memcache_servers", "unix:/run/memcached.sock", "Unix socket"),
-        ("cors", "allowed_origin", "http://localhost:8080", "cannot be decided"),
-        ("healthcheck", "allowed_source_ranges", "127.0.0.0/8", "cannot be decided"),
+        ("cors", "allowed_origin", "http://localhost:8080", "contains a loopback address"),
+        ("healthcheck", "allowed_source_ranges", "127.0.0.0/8", "contains a loopback address"),
         ("DEFAULT", "default_publisher_id", "heat.localhost", None),
-        ("DEFAULT", "default_publisher_id", "on localhost", "cannot be decided"),
+        ("DEFAULT", "default_publisher_id", "on localhost", "contains a loopback address"),
     ],
 )
-def test_a_loopback_address_that_cannot_be_decided_is_refused(
+def test_a_loopback_address_of_unknown_meaning_is_refused(
     group: str, option: str, value: str, reason: str | None
 ) -> None:
-    told = translated(section(group, **{option: value}))
+    translation = translated(section(group, **{option: value}))
     if reason is None:
-        assert told.problems == ()
+        assert translation.problems == ()
         return
-    assert [reason in problem for problem in told.problems] == [True]
-    assert everything(told) == {}
-    assert fate(told, (group, option)).outcome is Outcome.REFUSED
-    assert value not in told.problems[0]
+    assert [reason in problem for problem in translation.problems] == [True]
+    assert everything(translation) == {}
+    assert result(translation, (group, option)).outcome is Outcome.REFUSED
+    assert value not in translation.problems[0]
 
 
-def test_a_refused_option_may_be_allowed_by_name_and_stays_as_it_is() -> None:
-    told = translated(section("cors", allowed_origin="http://localhost:8080"), allow=("cors.allowed_origin",))
-    assert told.problems == ()
-    assert told.public == {"cors": {"allowed_origin": "http://localhost:8080"}}
+def test_a_refused_option_may_be_allowed_by_name_and_is_kept() -> None:
+    translation = translated(section("cors", allowed_origin="http://localhost:8080"), allow=("cors.allowed_origin",))
+    assert translation.problems == ()
+    assert translation.public == {"cors": {"allowed_origin": "http://localhost:8080"}}
 
 
-# What is left out.
+# Dropped options.
 
 
 @pytest.mark.parametrize(
@@ -350,40 +351,42 @@ def test_a_refused_option_may_be_allowed_by_name_and_stays_as_it_is() -> None:
         (("DEFAULT", "verbose"), (24, 25, 26, 27)),
     ],
 )
-def test_what_a_release_no_longer_knows_is_told_and_left_out(name: Name, gone_in: tuple[int, ...]) -> None:
+def test_an_option_that_the_release_no_longer_knows_is_dropped_and_reported(
+    name: Name, gone_in: tuple[int, ...]
+) -> None:
     for release in (24, 25, 26, 27):
-        told = translated(section(name[0], **{name[1]: "x"}), release=str(release))
-        assert told.problems == ()
+        translation = translated(section(name[0], **{name[1]: "x"}), release=str(release))
+        assert translation.problems == ()
         outcome = Outcome.DROPPED if release in gone_in else Outcome.KEPT
-        assert fate(told, name).outcome is outcome, release
-        assert (name in everything(told)) is (outcome is Outcome.KEPT)
+        assert result(translation, name).outcome is outcome, release
+        assert (name in everything(translation)) is (outcome is Outcome.KEPT)
         if outcome is Outcome.DROPPED:
-            assert f"Heat {release} does not know it" in fate(told, name).reason
+            assert f"Heat {release} does not know it" in result(translation, name).reason
 
 
 @pytest.mark.parametrize(
     "option", ["host", "environment_dir", "template_dir", "log_dir", "log-file", "logdir", "use_syslog"]
 )
-def test_what_this_program_sets_itself_is_left_out(option: str) -> None:
-    told = translated(section("DEFAULT", **{option: "x"}))
-    assert everything(told) == {}
-    assert "this program sets it itself" in fate(told, ("DEFAULT", option)).reason
+def test_an_option_that_this_program_sets_is_dropped(option: str) -> None:
+    translation = translated(section("DEFAULT", **{option: "x"}))
+    assert everything(translation) == {}
+    assert "this program sets it itself" in result(translation, ("DEFAULT", option)).reason
 
 
-def test_what_the_api_servers_had_for_themselves_belongs_to_uwsgi() -> None:
+def test_the_options_of_the_old_api_servers_belong_to_uwsgi() -> None:
     for release in RELEASES:
-        told = translated(section("heat_api", workers="4", backlog="4096"), release=release)
-        assert everything(told) == {}
-        assert {fate.reason for fate in told.fates} == {"belongs to uWSGI now"}
+        translation = translated(section("heat_api", workers="4", backlog="4096"), release=release)
+        assert everything(translation) == {}
+        assert {one.reason for one in translation.results} == {"belongs to uWSGI now"}
 
 
-def test_an_api_that_spoke_tls_is_refused() -> None:
-    told = translated(section("heat_api", cert_file="/etc/c.pem"))
-    assert "TLS" in told.problems[0]
+def test_an_api_that_used_tls_is_refused() -> None:
+    translation = translated(section("heat_api", cert_file="/etc/c.pem"))
+    assert "TLS" in translation.problems[0]
     assert translated(section("heat_api", cert_file="/c"), allow=("heat_api.cert_file",)).problems == ()
 
 
-def test_no_workers_said_as_many_as_cores_and_is_left_out_as_newer_releases_refuse_it() -> None:
+def test_zero_workers_meant_the_default_and_is_dropped_as_newer_releases_refuse_it() -> None:
     assert everything(translated(section("DEFAULT", num_engine_workers="0"))) == {}
     assert translated(section("DEFAULT", num_engine_workers="3")).public == {"DEFAULT": {"num_engine_workers": "3"}}
 
@@ -392,41 +395,41 @@ def test_no_workers_said_as_many_as_cores_and_is_left_out_as_newer_releases_refu
 
 
 def test_the_apis_addresses_become_the_proxys() -> None:
-    told = translated(
+    translation = translated(
         section("heat_api", bind_host="10.0.0.1", bind_port="18004") + section("heat_api_cfn", bind_host="::")
     )
-    assert told.api == Listener(host="10.0.0.1", port=18004)
-    assert told.cfn == Listener(host="::", port=8000)
-    assert everything(told) == {}
+    assert translation.api == Listener(host="10.0.0.1", port=18004)
+    assert translation.cfn == Listener(host="::", port=8000)
+    assert everything(translation) == {}
 
 
-def test_an_api_that_only_its_own_host_could_reach_is_where_the_control_host_is() -> None:
+def test_an_api_on_a_loopback_address_moves_to_the_control_hosts_address() -> None:
     assert translated(section("heat_api", bind_host="127.0.0.1")).api == Listener(host=A, port=8004)
 
 
-def test_an_address_in_default_is_that_of_both_apis_unless_they_have_their_own() -> None:
-    told = translated(section("DEFAULT", bind_host="10.0.0.9") + section("heat_api_cfn", bind_host="10.0.0.8"))
-    assert (told.api.host, told.cfn.host) == ("10.0.0.9", "10.0.0.8")
+def test_an_address_in_default_is_for_both_apis_unless_they_have_their_own() -> None:
+    translation = translated(section("DEFAULT", bind_host="10.0.0.9") + section("heat_api_cfn", bind_host="10.0.0.8"))
+    assert (translation.api.host, translation.cfn.host) == ("10.0.0.9", "10.0.0.8")
     again = translated(section("heat_api_cfn", bind_host="10.0.0.8"), section("DEFAULT", bind_host="10.0.0.9"))
     assert (again.api.host, again.cfn.host) == ("10.0.0.9", "10.0.0.8")
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", ""])
-def test_a_port_that_is_none_is_refused(port: str) -> None:
-    assert "a port is" in translated(section("heat_api", bind_port=port)).problems[0]
+def test_an_invalid_port_is_refused(port: str) -> None:
+    assert "must be a port" in translated(section("heat_api", bind_port=port)).problems[0]
 
 
 # Unknown options.
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_an_unknown_option_is_refused_with_what_may_be_meant(release: str) -> None:
-    told = translated(
+def test_an_unknown_option_is_refused_with_a_similar_name(release: str) -> None:
+    translation = translated(
         section("DEFAULT", num_engine_worker="4") + section("database", transport_url="x"), release=release
     )
-    assert everything(told) == {}
-    assert "did you mean num_engine_workers?" in told.problems[0]
-    assert "it belongs to [DEFAULT]" in told.problems[1]
+    assert everything(translation) == {}
+    assert "did you mean num_engine_workers?" in translation.problems[0]
+    assert "it belongs to [DEFAULT]" in translation.problems[1]
 
 
 def test_an_unknown_option_may_be_allowed_by_name() -> None:
@@ -436,53 +439,53 @@ def test_an_unknown_option_may_be_allowed_by_name() -> None:
 
 
 @pytest.mark.parametrize("option", ["api_key", "private_key", "colour", "API_KEY"])
-def test_what_nobody_here_knows_is_a_secret(option: str) -> None:
+def test_an_allowed_option_that_no_release_knows_is_a_secret(option: str) -> None:
     conf = section("my_plugin", **{option: "hunter2-hunter2", "repeats": f"${option}"})
-    told = translated(conf, allow=(f"my_plugin.{option}", "my_plugin.repeats"))
-    assert told.secret == {"my_plugin": {option: "hunter2-hunter2", "repeats": "hunter2-hunter2"}}
-    assert not told.public
-    assert "hunter2" not in repr(told)
+    translation = translated(conf, allow=(f"my_plugin.{option}", "my_plugin.repeats"))
+    assert translation.secret == {"my_plugin": {option: "hunter2-hunter2", "repeats": "hunter2-hunter2"}}
+    assert not translation.public
+    assert "hunter2" not in repr(translation)
 
 
-def test_a_file_that_an_allowed_option_names_is_brought_along() -> None:
-    told = translated(section("my_plugin", key_file="/etc/heat/plugin.pem"), allow=("my_plugin.key_file",))
-    assert told.files == {("my_plugin", "key_file"): "/etc/heat/plugin.pem"}
-    assert told.public == {"my_plugin": {"key_file": "/etc/heat/plugin.pem"}}
+def test_a_file_that_an_allowed_option_names_is_listed() -> None:
+    translation = translated(section("my_plugin", key_file="/etc/heat/plugin.pem"), allow=("my_plugin.key_file",))
+    assert translation.files == {("my_plugin", "key_file"): "/etc/heat/plugin.pem"}
+    assert translation.public == {"my_plugin": {"key_file": "/etc/heat/plugin.pem"}}
 
 
-def test_what_is_allowed_must_be_an_options_name() -> None:
+def test_an_allowed_option_must_have_a_section() -> None:
     with pytest.raises(ValueError, match=re.escape("section.option")):
         translated("", allow=("colour",))
 
 
-def test_options_of_a_login_are_known_by_its_type() -> None:
+def test_the_auth_type_decides_which_options_a_login_has() -> None:
     conf = section("keystone_authtoken", auth_type="v3applicationcredential", application_credential_secret="abc")
-    told = translated(conf)
-    assert told.problems == ()
-    assert told.secret == {"keystone_authtoken": {"application_credential_secret": "abc"}}
+    translation = translated(conf)
+    assert translation.problems == ()
+    assert translation.secret == {"keystone_authtoken": {"application_credential_secret": "abc"}}
     assert translated(section("keystone_authtoken", application_credential_secret="abc")).problems != ()
 
 
-def test_a_login_may_stand_in_a_section_of_its_own() -> None:
-    told = translated(
+def test_a_login_may_have_its_own_section() -> None:
+    translation = translated(
         section("keystone_authtoken", auth_section="ks") + section("ks", auth_type="password", username="heat")
     )
-    assert told.problems == ()
-    assert told.public["ks"] == {"auth_type": "password", "username": "heat"}
+    assert translation.problems == ()
+    assert translation.public["ks"] == {"auth_type": "password", "username": "heat"}
 
 
 # Keystone's old login.
 
 
 def test_a_login_from_before_there_were_domains_is_completed() -> None:
-    told = translated(
+    translation = translated(
         section(
             "keystone_authtoken", auth_host="127.0.0.1", auth_port="5000", auth_protocol="http", admin_user="heat",
             admin_password="pw", admin_tenant_name="service", auth_uri="http://localhost:5000/v2.0",
         )
     )  # fmt: skip
-    assert told.problems == ()
-    assert told.public["keystone_authtoken"] == {
+    assert translation.problems == ()
+    assert translation.public["keystone_authtoken"] == {
         "auth_url": "http://10.0.0.1:5000",
         "www_authenticate_uri": "http://10.0.0.1:5000/v3",
         "username": "heat",
@@ -491,20 +494,20 @@ def test_a_login_from_before_there_were_domains_is_completed() -> None:
         "user_domain_id": "default",
         "project_domain_id": "default",
     }
-    assert told.secret["keystone_authtoken"] == {"password": "pw"}
-    assert ("keystone_authtoken", "auth_type") in {fate.name for fate in told.added}
+    assert translation.secret["keystone_authtoken"] == {"password": "pw"}
+    assert ("keystone_authtoken", "auth_type") in {one.name for one in translation.added}
 
 
 def test_an_identity_uri_comes_before_its_parts() -> None:
-    told = translated(section("keystone_authtoken", identity_uri="http://localhost:35357", auth_host="other"))
-    assert told.public == {"keystone_authtoken": {"auth_url": "http://10.0.0.1:35357"}}
-    assert fate(told, ("keystone_authtoken", "auth_host")).outcome is Outcome.DROPPED
+    translation = translated(section("keystone_authtoken", identity_uri="http://localhost:35357", auth_host="other"))
+    assert translation.public == {"keystone_authtoken": {"auth_url": "http://10.0.0.1:35357"}}
+    assert result(translation, ("keystone_authtoken", "auth_host")).outcome is Outcome.DROPPED
 
 
-def test_old_names_that_do_not_fit_the_logins_type_are_refused_and_completed_by_nothing() -> None:
-    told = translated(section("keystone_authtoken", auth_type="v3token", admin_password="pw", token="t"))
-    assert "[keystone_authtoken] admin_password" in told.problems[0]
-    assert told.added == ()
+def test_old_names_that_the_auth_type_does_not_have_are_refused_and_nothing_is_added() -> None:
+    translation = translated(section("keystone_authtoken", auth_type="v3token", admin_password="pw", token="t"))
+    assert "[keystone_authtoken] admin_password" in translation.problems[0]
+    assert translation.added == ()
     assert "does not have" in translated(section("keystone_authtoken", auth_type="x", auth_host="ks")).problems[0]
 
 
@@ -519,10 +522,12 @@ LOGIN = section(
 @pytest.mark.parametrize(
     "uri", ["http://localhost:5000/v3/ec2tokens", "http://127.0.0.1:5000/v2.0", "http://[::1]:5000/"]
 )
-def test_the_cfn_api_gets_a_whole_login_as_keystone_checks_signatures_for_services_only(uri: str, release: str) -> None:
-    told = translated(LOGIN + section("ec2authtoken", auth_uri=uri), release=release)
-    assert told.problems == ()
-    assert told.public["ec2authtoken"] == {
+def test_the_cfn_api_gets_a_complete_login_as_keystone_checks_signatures_for_services_only(
+    uri: str, release: str
+) -> None:
+    translation = translated(LOGIN + section("ec2authtoken", auth_uri=uri), release=release)
+    assert translation.problems == ()
+    assert translation.public["ec2authtoken"] == {
         "auth_type": "password",
         "auth_url": "http://ks:5000/v3",
         "username": "heat",
@@ -531,16 +536,16 @@ def test_the_cfn_api_gets_a_whole_login_as_keystone_checks_signatures_for_servic
         "project_domain_name": "Default",
         "endpoint_override": "http://10.0.0.1:5000",
     }
-    assert told.secret["ec2authtoken"] == {"password": "pw"}
+    assert translation.secret["ec2authtoken"] == {"password": "pw"}
 
 
-def test_the_cfn_apis_login_is_refused_where_there_is_none_to_take() -> None:
-    assert "a whole login" in translated(section("ec2authtoken", auth_uri="http://ks:5000/v3")).problems[0]
+def test_the_cfn_apis_url_is_refused_without_a_login_to_copy() -> None:
+    assert "a complete login" in translated(section("ec2authtoken", auth_uri="http://ks:5000/v3")).problems[0]
 
 
-def test_a_login_that_the_cfn_api_has_stays() -> None:
-    told = translated(LOGIN + section("ec2authtoken", auth_type="password", username="ec2"))
-    assert told.public["ec2authtoken"] == {"auth_type": "password", "username": "ec2"}
+def test_the_cfn_apis_own_login_is_kept() -> None:
+    translation = translated(LOGIN + section("ec2authtoken", auth_type="password", username="ec2"))
+    assert translation.public["ec2authtoken"] == {"auth_type": "password", "username": "ec2"}
 
 
 # Reading.
@@ -565,50 +570,50 @@ def test_files_are_read_as_oslo_config_reads_them() -> None:
     assert entries["DEFAULT", "debug"].where == "two:2"
 
 
-def test_of_an_option_that_stands_several_times_the_last_counts() -> None:
-    told = translated(
+def test_the_last_value_of_an_option_counts() -> None:
+    translation = translated(
         section("DEFAULT", debug="true") + section("DEFAULT", debug="false"), section("DEFAULT", debug="x")
     )
-    assert told.public == {"DEFAULT": {"debug": "x"}}
-    assert len(told.fates) == 1
+    assert translation.public == {"DEFAULT": {"debug": "x"}}
+    assert len(translation.results) == 1
 
 
 def test_an_option_that_may_be_repeated_keeps_all_its_values() -> None:
     conf = "[oslo_messaging_notifications]\ndriver = log\ndriver = messagingv2\n"
-    told = translated(section("DEFAULT", notification_driver="noop"), conf)
-    assert told.public == {"oslo_messaging_notifications": {"driver": "noop\nlog\nmessagingv2"}}
-    assert written(told)[0].count("driver = ") == 3
+    translation = translated(section("DEFAULT", notification_driver="noop"), conf)
+    assert translation.public == {"oslo_messaging_notifications": {"driver": "noop\nlog\nmessagingv2"}}
+    assert written(translation)[0].count("driver = ") == 3
 
 
 def test_a_list_over_several_lines_becomes_one_line_and_another_value_is_refused() -> None:
-    told = translated("[DEFAULT]\ndefault_log_levels = a=INFO,\n  b=WARN\n")
-    assert told.public == {"DEFAULT": {"default_log_levels": "a=INFO, b=WARN"}}
+    translation = translated("[DEFAULT]\ndefault_log_levels = a=INFO,\n  b=WARN\n")
+    assert translation.public == {"DEFAULT": {"default_log_levels": "a=INFO, b=WARN"}}
     assert "several lines" in translated("[DEFAULT]\nstack_domain_admin = a\n  b\n").problems[0]
 
 
-def test_references_are_put_in_place() -> None:
-    told = translated(
+def test_references_are_resolved() -> None:
+    translation = translated(
         section("DEFAULT", region_name_for_services="West", stack_domain_admin="$region_name_for_services-admin")
         + section("keystone_authtoken", region_name="${DEFAULT.region_name_for_services}", username="pay$$5")
         + section("trustee", username="$keystone_authtoken.username", user_id="\\$x")
     )
-    assert told.public["DEFAULT"]["stack_domain_admin"] == "West-admin"
-    assert told.public["keystone_authtoken"] == {"region_name": "West", "username": "pay$5"}
-    assert told.public["trustee"] == {"username": "pay$5", "user_id": "$x"}
-    assert "username = pay$$5" in written(told)[0]
+    assert translation.public["DEFAULT"]["stack_domain_admin"] == "West-admin"
+    assert translation.public["keystone_authtoken"] == {"region_name": "West", "username": "pay$5"}
+    assert translation.public["trustee"] == {"username": "pay$5", "user_id": "$x"}
+    assert "username = pay$$5" in written(translation)[0]
 
 
 def test_a_loopback_address_behind_a_reference_is_found() -> None:
-    told = translated(
+    translation = translated(
         section("cache", redis_server="localhost")
         + section("profiler", connection_string="redis://$cache.redis_server")
     )
-    assert told.public["profiler"]["connection_string"] == "redis://10.0.0.1"
+    assert translation.public["profiler"]["connection_string"] == "redis://10.0.0.1"
 
 
 def test_a_reference_to_an_option_of_the_same_section_means_that_one_even_where_it_is_not_set() -> None:
-    told = translated(section("DEFAULT", host="a") + section("trustee", user_id="$username", username="u"))
-    assert told.public["trustee"]["user_id"] == "u"
+    translation = translated(section("DEFAULT", host="a") + section("trustee", user_id="$username", username="u"))
+    assert translation.public["trustee"]["user_id"] == "u"
     unset = translated(
         section("DEFAULT", username="a") + section("trustee", user_id="$username"), allow=("DEFAULT.username",)
     )
@@ -616,40 +621,40 @@ def test_a_reference_to_an_option_of_the_same_section_means_that_one_even_where_
 
 
 @pytest.mark.parametrize("value", ["a$nothing", "${DEFAULT.nothing}", "$stack_domain_admin"])
-def test_a_reference_that_leads_nowhere_is_refused_without_showing_it(value: str) -> None:
-    told = translated(section("DEFAULT", stack_domain_admin=value))
-    assert "after a $" in told.problems[0]
-    assert "nothing" not in told.problems[0]
+def test_a_reference_to_an_unset_option_is_refused_and_not_shown(value: str) -> None:
+    translation = translated(section("DEFAULT", stack_domain_admin=value))
+    assert "after a $" in translation.problems[0]
+    assert "nothing" not in translation.problems[0]
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("debug = true\n", "1: debug stands before any [section]"),
-        ("[DEFAULT]\n  more\n", "2: the line continues nothing"),
+        ("debug = true\n", "1: debug is not in a [section]"),
+        ("[DEFAULT]\n  more\n", "2: the line continues no option"),
         ("[DEFAULT]\nhunter2\n", "2: an option is written name = value"),
         ("[DEFAULT\n", "1: a section is written [name]"),
         ("[DEFAULT]\n= hunter2\n", "2: an option is written name = value"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_line_and_without_its_text(text: str, problem: str) -> None:
-    (told,) = translated(text).problems
-    assert problem in told
-    assert "hunter2" not in told
+def test_a_line_that_cannot_be_read_is_reported_without_its_text(text: str, problem: str) -> None:
+    (message,) = translated(text).problems
+    assert problem in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize("control", ["127.0.0.1", "localhost", "::1", "", "a b"])
-def test_the_control_hosts_address_must_be_one_that_others_reach(control: str) -> None:
+def test_the_control_hosts_address_must_not_be_a_loopback_address(control: str) -> None:
     with pytest.raises(ValueError, match="other hosts reach"):
         translated("", control=control)
 
 
-def test_a_release_that_is_not_in_the_table_is_refused() -> None:
-    with pytest.raises(ValueError, match=re.escape("Heat 23.0.0 is not known here")):
+def test_an_unknown_release_is_refused() -> None:
+    with pytest.raises(ValueError, match=re.escape("Heat 23.0.0 is not supported")):
         translated("", release="23.0.0")
 
 
-def test_what_heat_cannot_do_without_is_told_as_missing() -> None:
+def test_an_option_that_heat_needs_is_reported_as_missing() -> None:
     assert [missing.split(":")[0] for missing in translated("").missing] == [
         "[DEFAULT] transport_url",
         "[database] connection",
@@ -659,17 +664,17 @@ def test_what_heat_cannot_do_without_is_told_as_missing() -> None:
     ]
 
 
-def test_files_of_the_control_host_are_listed_as_each_node_needs_them() -> None:
-    told = translated(
+def test_files_of_the_control_host_are_listed_for_the_nodes() -> None:
+    translation = translated(
         section("oslo_messaging_rabbit", ssl_ca_file="/etc/ca.pem") + section("healthcheck", path="/health")
     )
-    assert told.files == {("oslo_messaging_rabbit", "ssl_ca_file"): "/etc/ca.pem"}
+    assert translation.files == {("oslo_messaging_rabbit", "ssl_ca_file"): "/etc/ca.pem"}
 
 
 # The table.
 
 
-def test_the_table_has_every_release_and_the_options_that_heat_conf_is_made_of() -> None:
+def test_the_catalogue_has_every_release_and_every_option_of_this_program() -> None:
     assert catalogue().releases == RELEASES
     for conf in (CONF, heat_conf.secret_options(SECRETS)):
         text = render("heat/options.conf.j2", purpose="", options=conf)
@@ -689,9 +694,9 @@ def test_the_table_has_every_release_and_the_options_that_heat_conf_is_made_of()
         ("keystone_authtoken", "admin_password"), ("DEFAULT", "qpid_password"), ("DEFAULT", "misspelt_pasword"),
     ],
 )  # fmt: skip
-def test_a_secret_is_no_public_option_and_is_not_shown(group: str, option: str) -> None:
-    told = translated(section(group, **{option: "hunter2hunter2"}))
-    assert "hunter2" not in str(told.public) + shown(told) + repr(told)
+def test_a_secret_is_neither_public_nor_shown(group: str, option: str) -> None:
+    translation = translated(section(group, **{option: "hunter2hunter2"}))
+    assert "hunter2" not in str(translation.public) + shown(translation) + repr(translation)
 
 
 @pytest.mark.parametrize(
@@ -708,29 +713,29 @@ def test_a_secret_is_no_public_option_and_is_not_shown(group: str, option: str) 
         ("hunter2", "***"),
     ],
 )
-def test_a_url_is_shown_without_its_passwords_where_it_is_plain_which_part_they_are(value: str, shown_as: str) -> None:
-    assert loopback.masked(value) == shown_as
+def test_a_url_is_shown_without_its_passwords_or_not_at_all(value: str, shown_as: str) -> None:
+    assert urls.masked(value) == shown_as
 
 
 def test_a_url_with_a_login_is_a_secret_whatever_its_option() -> None:
-    told = translated(section("profiler", connection_string="redis://u:hunter2@db"))
-    assert told.public == {}
-    assert "hunter2" not in shown(told)
+    translation = translated(section("profiler", connection_string="redis://u:hunter2@db"))
+    assert translation.public == {}
+    assert "hunter2" not in shown(translation)
 
 
-def test_a_secret_that_comes_by_reference_stays_one() -> None:
-    told = translated(
+def test_a_secret_behind_a_reference_is_still_a_secret() -> None:
+    translation = translated(
         section("trustee", password="hunter2hunter2") + section("DEFAULT", default_publisher_id="$trustee.password")
     )
-    assert told.public == {}
-    assert "hunter2" not in shown(told)
+    assert translation.public == {}
+    assert "hunter2" not in shown(translation)
 
 
-# What holds for any file.
+# Properties of any file.
 
 
 def shown(translation: Translation) -> str:
-    return str(translation.fates + translation.added) + str(translation.problems + translation.missing)
+    return str(translation.results + translation.added) + str(translation.problems + translation.missing)
 
 
 SECRET = "Zq7" + "x" * 9
@@ -740,7 +745,7 @@ ENCODED = st.sampled_from(["", "%40", "%2F", "."]).map(lambda text: SECRET + tex
 
 
 @st.composite
-def urls(draw: Any) -> str:
+def any_url(draw: Any) -> str:
     host, path = draw(HOSTS), draw(st.sampled_from(["", "/v3", "/v2.0", "/heat?charset=utf8"]))
     return f"http://{host}:5000{path}"
 
@@ -758,7 +763,7 @@ def brokers(draw: Any) -> str:
 
 SERVERS = st.lists(HOSTS, min_size=1, max_size=3).map(lambda hosts: ",".join(f"{host}:11211" for host in hosts))
 WORDS = st.from_regex(r"[A-Za-z0-9_ .=,-]{0,12}", fullmatch=True)
-FREE = st.one_of(WORDS, urls(), SERVERS)
+FREE = st.one_of(WORDS, any_url(), SERVERS)
 SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("database", "connection"): databases(),
     ("DEFAULT", "sql_connection"): databases(),
@@ -767,9 +772,9 @@ SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("DEFAULT", "rabbit_hosts"): HOSTS,
     ("DEFAULT", "rabbit_password"): PASSWORDS,
     ("oslo_messaging_rabbit", "rabbit_password"): PASSWORDS,
-    ("keystone_authtoken", "auth_uri"): urls(),
-    ("keystone_authtoken", "auth_url"): urls(),
-    ("keystone_authtoken", "identity_uri"): urls(),
+    ("keystone_authtoken", "auth_uri"): any_url(),
+    ("keystone_authtoken", "auth_url"): any_url(),
+    ("keystone_authtoken", "identity_uri"): any_url(),
     ("keystone_authtoken", "auth_host"): HOSTS,
     ("keystone_authtoken", "admin_user"): st.just("heat"),
     ("keystone_authtoken", "admin_password"): PASSWORDS,
@@ -777,9 +782,9 @@ SPECIAL: dict[Name, st.SearchStrategy[str]] = {
     ("keystone_authtoken", "memcached_servers"): SERVERS,
     ("keystone_authtoken", "auth_type"): st.just("password"),
     ("keystone_authtoken", "username"): st.just("heat"),
-    ("ec2authtoken", "auth_uri"): urls(),
+    ("ec2authtoken", "auth_uri"): any_url(),
     ("trustee", "password"): PASSWORDS,
-    ("trustee", "auth_url"): urls(),
+    ("trustee", "auth_url"): any_url(),
     ("heat_api", "bind_host"): HOSTS,
     ("heat_api_cfn", "bind_port"): st.sampled_from(["8000", "18000"]),
     ("DEFAULT", "nonsense"): WORDS,
@@ -817,23 +822,26 @@ def test_translating_what_was_translated_changes_nothing(conf: tuple[list[str], 
     once = translated(*texts, release=release)
     twice = translated(*written(once), release=release)
     assert (twice.public, twice.secret) == (once.public, once.secret)
-    assert {fate.outcome for fate in twice.fates} <= {Outcome.KEPT}
+    assert {one.outcome for one in twice.results} <= {Outcome.KEPT}
     assert twice.added == ()
     assert twice.problems == ()
 
 
 @given(ANY)
-def test_every_option_that_is_read_has_one_fate(conf: tuple[list[str], str]) -> None:
+def test_every_option_that_is_read_has_one_result(conf: tuple[list[str], str]) -> None:
     texts, release = conf
-    told = translated(*texts, release=release)
+    translation = translated(*texts, release=release)
     entries, _ = read(dict(enumerate_texts(texts)))
-    assert [fate.name for fate in told.fates] == list(entries)
-    refused = [fate for fate in told.fates if fate.outcome is Outcome.REFUSED]
-    assert bool(refused) is bool(told.problems)
+    assert [one.name for one in translation.results] == list(entries)
+    refused = [one for one in translation.results if one.outcome is Outcome.REFUSED]
+    assert bool(refused) is bool(translation.problems)
     made = {
-        target for fate in told.fates + told.added for target in fate.targets if fate.outcome is not Outcome.DROPPED
+        target
+        for one in translation.results + translation.added
+        for target in one.targets
+        if one.outcome is not Outcome.DROPPED
     }
-    assert made == set(everything(told))
+    assert made == set(everything(translation))
 
 
 def enumerate_texts(texts: list[str]) -> list[tuple[str, str]]:
@@ -843,22 +851,22 @@ def enumerate_texts(texts: list[str]) -> list[tuple[str, str]]:
 @given(ANY)
 def test_no_loopback_address_is_left(conf: tuple[list[str], str]) -> None:
     texts, release = conf
-    told = translated(*texts, release=release)
-    for (group, option), value in everything(told).items():
+    translation = translated(*texts, release=release)
+    for (group, option), value in everything(translation).items():
         row = catalogue().options.get((group, option))
         if (looks_secret(option) or (row and row.secret)) and option not in URLS:
-            continue  # A password is no address, whatever it says.
+            continue  # A password is not an address.
         assert not re.search(r"(?i)127\.0\.|localhost|::1", value)
-    assert not loopback.is_loopback(told.api.host.replace(EVERY_ADDRESS, ""))
+    assert not loopback.is_loopback(translation.api.host.replace(EVERY_ADDRESS, ""))
 
 
 @given(ANY)
 def test_no_secret_is_shown(conf: tuple[list[str], str]) -> None:
     texts, release = conf
-    told = translated(*texts, release=release)
-    assert SECRET not in shown(told)
-    assert SECRET not in str(told.public)
-    assert SECRET not in repr(told)
+    translation = translated(*texts, release=release)
+    assert SECRET not in shown(translation)
+    assert SECRET not in str(translation.public)
+    assert SECRET not in repr(translation)
 
 
 # The command.
@@ -876,7 +884,7 @@ def conf(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_prints_a_file_that_it_would_print_again(conf: Path, tmp_path: Path) -> None:
+def test_the_command_translates_its_own_output_to_itself(conf: Path, tmp_path: Path) -> None:
     done = run("--control", A, str(conf))
     assert done.returncode == 0, done.stderr
     assert "connection = mysql+pymysql://heat:hunter2@10.0.0.1/heat\n" in done.stdout
@@ -886,14 +894,14 @@ def test_the_command_prints_a_file_that_it_would_print_again(conf: Path, tmp_pat
     assert run("--control", A, str(again)).stdout == done.stdout
 
 
-def test_the_command_shows_what_becomes_of_each_option_without_its_secrets(conf: Path) -> None:
+def test_the_command_shows_each_result_without_secrets(conf: Path) -> None:
     done = run("--control", A, "--diff", str(conf))
     assert done.returncode == 0
     assert "[DEFAULT] sql_connection = mysql://heat:***@localhost/heat → [database] connection" in done.stdout
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_the_command_fails_and_prints_no_file_where_an_option_is_refused(conf: Path) -> None:
+def test_the_command_fails_and_prints_no_file_if_an_option_is_refused(conf: Path) -> None:
     with conf.open("a") as file:
         file.write("enginez = 4\n")
     done = run("--control", A, str(conf))
@@ -912,18 +920,18 @@ SMALL = ROOT / "tests/e2e/single_machine/heat.conf"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["heat.conf"], "usage: make translate"),
         (["--control", A], "usage: make translate"),
         (["--control", A, "/dev/zero"], "/dev/zero: must be a file"),
         (["--control", A, "/nowhere/heat.conf"], "/nowhere/heat.conf: there is no such file"),
         (["--control", "localhost", str(SMALL)], "other hosts reach"),
-        (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not known here"),
+        (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not supported"),
     ],
 )
-def test_the_command_says_what_is_wrong_with_its_arguments(arguments: list[str], says: str) -> None:
+def test_the_command_reports_a_wrong_argument(arguments: list[str], message: str) -> None:
     done = run(*arguments)
     assert done.returncode != 0
-    assert says in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

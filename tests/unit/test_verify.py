@@ -1,4 +1,4 @@
-"""`make verify`: what should be on each host, by the stack's state, and what its script says of a host that differs."""
+"""`make verify`: what each host should have according to the stack's state, and the report of a host that differs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def resource(name: str, kind: str, **more: Any) -> dict[str, Any]:
 
 
 def exported(run: Run | None = None) -> dict[str, Any]:
-    """A stack's state as Pulumi exports it, with what the program registers."""
+    """A stack's exported state, with the resources that the program registers."""
     run = run or cached()
     resources = [
         resource(
@@ -54,10 +54,15 @@ def exported(run: Run | None = None) -> dict[str, Any]:
         for item in run.remote
     ]
     stack = resource("dev", "pulumi:pulumi:Stack", outputs={"processes": run.outputs["processes"]})
-    return {"deployment": {"resources": [stack, *resources]}}
+    components = [
+        resource(item.name, item.type, outputs=run.components.get(item.name, {}))
+        for item in run.registered
+        if item.type.startswith("heat:")
+    ]
+    return {"deployment": {"resources": [stack, *components, *resources]}}
 
 
-def test_every_file_that_the_program_puts_on_a_host_is_expected_there_as_it_was_put() -> None:
+def test_every_file_that_the_program_puts_on_a_host_is_expected_there() -> None:
     hosts = expected(exported())
     run = cached()
     assert set(hosts) == {"front", "node-1", "node-2"}
@@ -66,8 +71,8 @@ def test_every_file_that_the_program_puts_on_a_host_is_expected_there_as_it_was_
     own = [
         path for path in found if re.fullmatch(r"/etc/heat/processes/[^/]+/.+|/etc/systemd/system/.+@\d+.service", path)
     ]
-    # Beside them the hand that puts them there, and the copies that the processes run with.
-    # The firewall's script has two more of its own.
+    # In addition the program that installs them, and the copies that the processes read. The firewall's script installs
+    # two more.
     assert len(found) - len(own) == len(put) + len(hosts) + 2 * len(hosts)
     assert own
     for item in put:
@@ -75,7 +80,7 @@ def test_every_file_that_the_program_puts_on_a_host_is_expected_there_as_it_was_
         assert digest in {file.digest for file in hosts[run.host_of(item)].files}, item.name
 
 
-def test_a_secret_file_is_expected_with_its_owner_and_its_content_is_not_told() -> None:
+def test_a_secret_file_is_expected_with_its_owner_and_without_its_content() -> None:
     node = expected(exported())["node-1"]
     (found,) = [file for file in node.files if file.path == "/etc/heat/secrets.conf"]
     assert (found.mode, found.owner) == ("0640", "root:heat")
@@ -85,7 +90,7 @@ def test_a_secret_file_is_expected_with_its_owner_and_its_content_is_not_told() 
     assert not [word for word in words if word in script(node)]
 
 
-def test_the_copies_that_a_process_runs_with_are_expected_to_be_what_was_put() -> None:
+def test_the_copies_that_a_process_reads_are_expected_to_equal_their_sources() -> None:
     files = {file.path: file for file in expected(exported())["node-1"].files}
     own = files["/etc/heat/processes/heat-engine@1/secrets.conf"]
     assert own == File(path=own.path, mode="0640", owner="root:heat", digest=files["/etc/heat/secrets.conf"].digest)
@@ -93,7 +98,7 @@ def test_the_copies_that_a_process_runs_with_are_expected_to_be_what_was_put() -
     assert unit.digest == files["/etc/systemd/system/heat-api@.service"].digest
 
 
-def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on() -> None:
+def test_every_planned_process_is_expected_and_each_service_of_the_control_plane() -> None:
     hosts = expected(exported())
     assert {unit.name for unit in hosts["front"].units} == {
         "haproxy.service", "mariadb.service", "rabbitmq-server.service", "memcached.service", "keystone.service",
@@ -104,12 +109,12 @@ def test_every_process_of_the_plan_is_expected_and_each_service_that_it_leans_on
     assert Unit(name="heat-api@8004", stamp="/run/heat-scaleout/heat-api@8004/read") in hosts["node-1"].units
 
 
-def test_the_shipped_hand_is_the_one_of_the_checkout() -> None:
+def test_the_program_on_the_host_is_expected_to_be_the_checkouts() -> None:
     (hand,) = [file for file in expected(exported())["front"].files if file.path == "/usr/local/sbin/heat-scaleout"]
     assert hand.digest == hashlib.sha256(render("hosts/heat-scaleout.sh").encode()).hexdigest()
 
 
-def test_the_firewall_s_rules_and_its_unit_are_expected_as_its_script_has_them() -> None:
+def test_the_firewalls_rules_and_its_unit_are_expected_as_its_script_installs_them() -> None:
     host = expected(exported())["front"]
     text = cached().by_name["front-firewall"].text()
     files = {file.path: file for file in host.files}
@@ -125,7 +130,7 @@ def test_the_firewall_s_rules_and_its_unit_are_expected_as_its_script_has_them()
     assert "nft list chain inet heat_scaleout input" in script(host)
 
 
-def test_a_timer_that_is_put_in_place_is_expected_to_run() -> None:
+def test_a_timer_is_expected_to_run() -> None:
     state = exported()
     create = "sudo -n heat-scaleout put /etc/systemd/system/tidy.timer 0644 root:root # generation 2"
     inputs = {"connection": {}, "create": create, "stdin": "x"}
@@ -133,12 +138,20 @@ def test_a_timer_that_is_put_in_place_is_expected_to_run() -> None:
     assert Unit(name="tidy.timer", stamp="") in expected(state)["node-1"].units
 
 
-def test_a_stack_without_hosts_is_told_so() -> None:
-    with pytest.raises(ValueError, match="pulumi up has not been run"):
+def test_a_state_of_an_earlier_version_is_refused_with_what_to_type() -> None:
+    state = exported()
+    (node,) = [item for item in state["deployment"]["resources"] if item["urn"].endswith("::node-2")]
+    node["outputs"] = {}
+    with pytest.raises(ValueError, match=r"an earlier version.*type: pulumi up"):
+        expected(state)
+
+
+def test_a_stack_without_hosts_is_refused_with_what_to_type() -> None:
+    with pytest.raises(ValueError, match=r"no hosts.*type: pulumi up"):
         expected({"deployment": {"resources": [resource("dev", "pulumi:pulumi:Stack")]}})
 
 
-# The script, run here on files of ours, with a stand-in for systemd.
+# The script, run here on files of the test, with a fake systemctl.
 
 
 @pytest.fixture
@@ -147,7 +160,7 @@ def owner() -> str:
     return f"{pwd.getpwuid(here.st_uid).pw_name}:{grp.getgrgid(here.st_gid).gr_name}"
 
 
-def told(
+def report(
     tmp_path: Path,
     *files: File,
     units: tuple[Unit, ...] = (),
@@ -159,6 +172,7 @@ def told(
         tool(tmp_path, "nft", nft)
     text = render(
         "scripts/verify.sh.j2",
+        kinds=["heat-engine", "heat-api", "heat-api-cfn"],
         files=files,
         units=units,
         processes=[unit.name for unit in units],
@@ -188,19 +202,19 @@ def test_the_script_passes_shellcheck(tmp_path: Path) -> None:
         shellcheck(tmp_path / name)
 
 
-def test_files_that_are_as_they_were_put_are_not_told(tmp_path: Path, owner: str) -> None:
-    assert told(tmp_path, made(tmp_path / "it's a file", "text\n", owner)) == []
+def test_unchanged_files_are_not_reported(tmp_path: Path, owner: str) -> None:
+    assert report(tmp_path, made(tmp_path / "it's a file", "text\n", owner)) == []
 
 
-def test_a_changed_a_lost_and_an_opened_file_are_each_told(tmp_path: Path, owner: str) -> None:
+def test_a_changed_file_a_lost_file_and_an_opened_file_are_each_reported(tmp_path: Path, owner: str) -> None:
     names = ("changed", "lost", "opened")
     changed, lost, opened = (made(tmp_path / name, "text\n", owner) for name in names)
     Path(changed.path).write_text("texts\n")
     Path(lost.path).unlink()
     Path(opened.path).chmod(0o644)
-    assert told(tmp_path, changed, lost, opened) == [
+    assert report(tmp_path, changed, lost, opened) == [
         (changed.path, "has been changed"),
-        (lost.path, "is lost"),
+        (lost.path, "is missing"),
         (opened.path, f"is 644 {owner}, not 640 {owner}"),
     ]
 
@@ -216,7 +230,7 @@ esac
 
 
 def unit(tmp_path: Path) -> Unit:
-    """A unit that has read a file, which is as it was then."""
+    """A unit that has read a file, which has not changed since."""
     read = tmp_path / "heat.conf"
     read.write_text("[DEFAULT]\n")
     stamp = tmp_path / "read"
@@ -224,8 +238,8 @@ def unit(tmp_path: Path) -> Unit:
     return Unit(name="heat-engine@1", stamp=str(stamp))
 
 
-def test_a_unit_that_runs_with_the_files_that_are_there_is_not_told(tmp_path: Path) -> None:
-    assert told(tmp_path, units=(unit(tmp_path),), systemctl=RUNS) == []
+def test_a_unit_that_runs_with_the_current_files_is_not_reported(tmp_path: Path) -> None:
+    assert report(tmp_path, units=(unit(tmp_path),), systemctl=RUNS) == []
 
 
 @pytest.mark.parametrize(
@@ -236,37 +250,36 @@ def test_a_unit_that_runs_with_the_files_that_are_there_is_not_told(tmp_path: Pa
         ("echo no", "echo yes", "runs with an old unit file"),
     ],
 )
-def test_a_unit_that_is_not_as_it_was_left_is_told(tmp_path: Path, was: str, now: str, what: str) -> None:
-    assert told(tmp_path, units=(unit(tmp_path),), systemctl=RUNS.replace(was, now)) == [("heat-engine@1", what)]
+def test_a_disabled_stopped_or_outdated_unit_is_reported(tmp_path: Path, was: str, now: str, what: str) -> None:
+    assert report(tmp_path, units=(unit(tmp_path),), systemctl=RUNS.replace(was, now)) == [("heat-engine@1", what)]
 
 
-def test_a_process_that_has_read_another_file_than_there_is_is_told_with_the_file(tmp_path: Path) -> None:
+def test_a_process_that_has_read_an_older_file_is_reported_with_the_file(tmp_path: Path) -> None:
     one = unit(tmp_path)
     (tmp_path / "heat.conf").write_text("[DEFAULT]\nx = 1\n")
     what = f"was started with another {tmp_path}/heat.conf"
-    assert told(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", what)]
+    assert report(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", what)]
 
 
-def test_a_process_whose_files_are_not_known_is_told(tmp_path: Path) -> None:
+def test_a_process_whose_files_are_unknown_is_reported(tmp_path: Path) -> None:
     one = unit(tmp_path)
     Path(one.stamp).unlink()
-    assert told(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", "runs with files that are not known")]
+    assert report(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", "runs with files that are not known")]
 
 
-def test_a_process_that_nobody_planned_is_told(tmp_path: Path) -> None:
+def test_an_unplanned_process_is_reported(tmp_path: Path) -> None:
     more = RUNS.replace('echo "heat-engine', "echo 'heat-api@8014.service loaded active running x'; echo \"heat-engine")
-    assert told(tmp_path, units=(unit(tmp_path),), systemctl=more) == [("heat-api@8014", "runs, and is not planned")]
+    assert report(tmp_path, units=(unit(tmp_path),), systemctl=more) == [("heat-api@8014", "runs, and is not planned")]
 
 
-def test_an_answer_that_breaks_off_is_not_taken_for_a_healthy_host() -> None:
-    with pytest.raises(ValueError, match="did not say all"):
+def test_an_incomplete_report_does_not_count_as_a_healthy_host() -> None:
+    with pytest.raises(ValueError, match="incomplete"):
         problems("/etc/heat/heat.conf\tis lost")
 
 
-# And the way back.
+# Every kind of host, and repair.
 
 
-# Each kind of host.
 SAMPLES: dict[str, Callable[..., Run]] = {
     "containers": cached,
     "existing": functools.partial(cached, hosts="existing", sshPrivateKey=KEY, existing=existing_hosts()),
@@ -275,7 +288,7 @@ SAMPLES: dict[str, Callable[..., Run]] = {
 
 
 @pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
-def test_hosts_of_every_kind_are_looked_at(sample: Callable[..., Run]) -> None:
+def test_hosts_of_every_kind_are_compared(sample: Callable[..., Run]) -> None:
     hosts = expected(exported(sample()))
     assert "front" in hosts
     assert all(host.files and host.units for host in hosts.values())
@@ -291,19 +304,19 @@ def test_another_generation_has_every_command_run_again_and_changes_nothing_else
         assert other.text() == one.text(), one.name
 
 
-def test_a_host_that_does_not_answer_is_named_while_it_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_host_that_does_not_answer_is_named_while_the_run_waits(capsys: pytest.CaptureFixture[str]) -> None:
     hosts = {name: verify.Expected(connection={"host": f"10.0.0.{at}"}) for at, name in enumerate(("front", "node-1"))}
 
-    async def ask(host: verify.Expected) -> list[tuple[str, str]]:
-        # One says nothing until it has been named.
+    async def compare(host: verify.Expected) -> list[tuple[str, str]]:
+        # This host does not answer until it has been named.
         while host is hosts["node-1"] and "node-1" not in said:
             await asyncio.sleep(0.01)
             said.append(capsys.readouterr().err.partition(" ")[0])
         return [("a file", host.connection["host"])]
 
     said: list[str] = []
-    with mock.patch.object(verify, "ask", ask), mock.patch.object(verify, "_NAMED_AFTER", 0.05):
-        answers = asyncio.run(asyncio.wait_for(verify.ask_all(hosts), 30))
+    with mock.patch.object(verify, "compare", compare), mock.patch.object(verify, "_NAMED_AFTER", 0.05):
+        answers = asyncio.run(asyncio.wait_for(verify.compare_all(hosts), 30))
     assert answers == [[("a file", "10.0.0.0")], [("a file", "10.0.0.1")]]
     assert "node-1" in said
     assert "front" not in said
@@ -312,9 +325,9 @@ def test_a_host_that_does_not_answer_is_named_while_it_is_waited_for(capsys: pyt
 RULE = "ip daddr 10.0.0.1 tcp dport @ports ip saddr != @hosts ip saddr != @leaving reject with tcp reset"
 
 
-def test_a_firewall_that_somebody_else_has_emptied_is_told(tmp_path: Path) -> None:
-    assert told(tmp_path, nft=f"[ $5 = input ] && echo '{RULE}'") == []
+def test_an_emptied_firewall_is_reported(tmp_path: Path) -> None:
+    assert report(tmp_path, nft=f"[ $5 = input ] && echo '{RULE}'") == []
     for gone in ("exit 1", "echo 'chain input { }'", "echo 'tcp dport @ports accept'"):
-        ((thing, what),) = told(tmp_path, nft=gone)
+        ((thing, what),) = report(tmp_path, nft=gone)
         assert thing == "table inet heat_scaleout of nftables"
-        assert "is lost" in what
+        assert "is missing" in what

@@ -1,1 +1,1 @@
-"""An OpenStack cloud in one container, for the tests of `hosts: openstack`. The program imports nothing of it."""
+"""An OpenStack cloud in one container, for the tests of `hosts: openstack`. The program does not import it."""

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The way out of the cloud's networks: br-public takes the container's own address and interface, so that floating IPs
-# are neighbours of the machine on the container's bridge. Runs at each start of the container.
+# Connect the cloud's networks to the machine: br-public takes over the container's own address and interface, so that
+# floating IPs are neighbours of the machine on the container's bridge. Runs at each start of the container.
 set -eu
 [ ! -e /sys/class/net/br-public ] || exit 0
 address=$(ip -4 -o address show dev eth0 | sed -n 's/.* inet \([^ ]*\) .*/\1/p')

@@ -1,7 +1,7 @@
-"""What is in the cloud: services, users, flavors, the image, the external network, made where they are missing.
+"""Create the contents of the cloud if they are missing: services, users, flavors, the image, the external network.
 
-`identity` is what the services themselves need, before they start; `resources` is what a project finds; `clear` takes
-away what a project's member has made. Logs in by the cloud's clouds.yaml.
+`identity` creates what the services need before they start, `resources` what a project's member needs. `wait` waits for
+the services. `clear` deletes what a project's member has created. The logins come from the cloud's clouds.yaml.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import keystoneauth1.exceptions
 import openstack
 from openstack import exceptions
 
-# A connection of openstacksdk, or what it finds: of neither it says the type.
+# A connection of openstacksdk, or an object that it returns; the library has no types for either.
 _Sdk: TypeAlias = Any
 
-# Each service's user has the name of the service. Path and port: where its API is.
+# Each service's user has the name of the service. The values: the service's type, and the port and path of its API.
 _SERVICES = {
     "glance": ("image", ":9292"),
     "placement": ("placement", ":8778"),
@@ -29,18 +29,18 @@ _SERVICES = {
     "neutron": ("network", ":9696"),
     "octavia": ("load-balancer", ":9876"),
 }
-# Memory in MiB, and the root disk in GiB: the image's own size, for then nothing has to be made larger.
+# Memory in MiB, and the root disk in GiB: the size of the image, so that no disk has to grow.
 _DISK = 5
 _FLAVORS = {"heat.front": 4096, "heat.node": 2048}
 IMAGE = "debian-12"
 NETWORK = "public"
 PROJECT = "heat"
-# What the member of a project is there, and what Octavia wants of one who has load balancers.
+# The roles of a project's member; Octavia requires the second one for load balancers.
 _MEMBER = ("member", "load-balancer_member")
 
 
 def identity(cloud: _Sdk, host: str, password: str) -> None:
-    """Keystone's part: the services' users and addresses, an ordinary project and its member."""
+    """Create the services' users and endpoints in Keystone, an ordinary project and its member."""
     keystone = cloud.identity
     domain = keystone.find_domain("default")
     roles = {
@@ -68,7 +68,7 @@ def identity(cloud: _Sdk, host: str, password: str) -> None:
 
 
 def resources(cloud: _Sdk, subnet: ipaddress.IPv4Network, image: Path) -> None:
-    """What a project finds in the cloud: flavors, the image, the network that floating IPs are of."""
+    """Create what projects use: flavors, the image, the network of the floating IPs."""
     for name, memory in _FLAVORS.items():
         if not cloud.compute.find_flavor(name):
             cloud.compute.create_flavor(name=name, ram=memory, vcpus=1, disk=_DISK)
@@ -83,7 +83,7 @@ def resources(cloud: _Sdk, subnet: ipaddress.IPv4Network, image: Path) -> None:
         provider_physical_network=NETWORK,
     )
     if not cloud.network.find_subnet(NETWORK):
-        # The container's own bridge: its gateway is the machine, and the containers' addresses come before these.
+        # The container's own bridge: its gateway is the machine, and containers have lower addresses than these.
         cloud.network.create_subnet(
             name=NETWORK,
             network_id=network.id,
@@ -96,7 +96,7 @@ def resources(cloud: _Sdk, subnet: ipaddress.IPv4Network, image: Path) -> None:
 
 
 def _made(cloud: _Sdk) -> Iterator[tuple[str, _Sdk]]:
-    """What there is in the project that somebody has made, with its kind; what holds others comes after them."""
+    """What exists in the project, with its kind; a resource comes before those that it depends on."""
     mine = {"project_id": cloud.current_project_id}
     for balancer in cloud.load_balancer.load_balancers(**mine):
         yield "load balancer", balancer
@@ -111,7 +111,7 @@ def _made(cloud: _Sdk) -> Iterator[tuple[str, _Sdk]]:
         ("key pair", cloud.compute.keypairs()),
         ("server group", cloud.compute.server_groups()),
     ):
-        # Every project has a group of its own from the beginning, and the cloud's own ports go with what they are for.
+        # Every project has a default group, and the cloud deletes its own ports with the resources that they serve.
         yield from ((kind, it) for it in found if it.name != "default" and not _clouds_own(it))
 
 
@@ -120,12 +120,12 @@ def _clouds_own(thing: _Sdk) -> bool:
 
 
 def leftovers(cloud: _Sdk) -> list[str]:
-    """What there is in the project that somebody has made, as "port heat-dev-front"."""
+    """What exists in the project, such as "port heat-dev-front"."""
     return [f"{kind} {thing.name or thing.id}" for kind, thing in _made(cloud)]
 
 
 def clear(cloud: _Sdk) -> None:
-    """Take all of it away that somebody has made in the project."""
+    """Delete everything that exists in the project."""
     for kind, thing in _made(cloud):
         match kind:
             case "load balancer":
@@ -154,12 +154,12 @@ def clear(cloud: _Sdk) -> None:
 
 
 def verdicts(cloud: _Sdk) -> Iterator[str]:
-    """What is not at work yet, of Nova's services, Neutron's agents and Octavia's API."""
+    """What does not work yet of Nova's services, Neutron's agents and Octavia's API."""
     services = {service.binary: service.state for service in cloud.compute.services()}
     for binary in ("nova-conductor", "nova-scheduler", "nova-compute"):
         if services.get(binary) != "up":
             yield f"{binary} is {services.get(binary, 'not there')}"
-    # It has nobody who would tell that the worker is at work; what is asked of it waits at the broker.
+    # Octavia does not report whether its worker runs; requests to the worker wait at the broker.
     list(cloud.load_balancer.load_balancers())
     agents = {agent.binary: agent.is_alive for agent in cloud.network.agents()}
     for name in ("linuxbridge", "l3", "dhcp", "metadata"):
@@ -168,10 +168,10 @@ def verdicts(cloud: _Sdk) -> Iterator[str]:
 
 
 def wait(cloud: _Sdk, seconds: float) -> None:
-    """Wait until all is at work.
+    """Wait until everything works.
 
     Raises:
-        SystemExit: not in time; with what is missing.
+        SystemExit: not in time; the message says what is missing.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -182,12 +182,12 @@ def wait(cloud: _Sdk, seconds: float) -> None:
         if not missing:
             return
         if time.monotonic() > deadline:
-            raise SystemExit(f"cloud: not at work within {seconds:.0f} s: {'; '.join(missing)}")
+            raise SystemExit(f"cloud: not ready within {seconds:.0f} s: {'; '.join(missing)}")
         time.sleep(1)
 
 
 def main() -> None:
-    """Make what the command names."""
+    """Run the part that the command names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["identity", "resources", "wait", "clear"])
     parser.add_argument("--clouds", required=True, help="the clouds.yaml")

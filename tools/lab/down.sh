@@ -1,6 +1,6 @@
 #!/bin/sh
-# Take the cloud away, with all that was made in it: what `make cloud-down` does, and `make down`. Its image's file stays
-# in .state/cache, from which the next `make cloud` has it back.
+# Remove the cloud and everything in it: what `make cloud-down` runs, and `make down`. The file of its image stays in
+# .state/cache, from which the next `make cloud` loads it.
 set -eu
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/lab/lab.inc.sh

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the path of the image that the cloud's instances boot, in the form that Glance takes. Made of the containers'
-# base image and tools/lab/guest.sh, and kept in .state/cache.
+# Print the path of the image that the cloud's instances boot, in a format for Glance. It is built from the containers'
+# base image with tools/lab/guest.sh, and kept in .state/cache.
 #
 #   tools/lab/guest-image.sh "$(tools/lab/image.sh)"
 set -eu
@@ -21,14 +21,14 @@ builder=$cloud-guest-$$
 
 build() {
     trap 'discard "$engine" "$builder"; discard "$engine" "$builder-disk"; rm -f "$file.tar" "$file.new"' EXIT
-    # Another stack that went since has taken it along.
+    # Another stack may have removed it since.
     base_image >/dev/null
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$builder" $flags "$base" >/dev/null
     $engine exec -i "$builder" sh -s <tools/lab/guest.sh
-    # By a file: podman's export into a pipe that nobody reads any more never ends, and all of podman waits for it.
+    # Through a file: podman's export into a pipe without a reader never ends, and blocks all of podman.
     $engine export "$builder" --output "$file.tar"
-    # A file system without partitions: what an instance that is a container mounts.
+    # A file system without partitions: an instance that is a container mounts it.
     # shellcheck disable=SC2086 # words
     $engine run -i --rm --name "$builder-disk" --network none $flags --systemd=false \
         --entrypoint '["sh", "-ec"]' "$image" "
@@ -41,5 +41,5 @@ build() {
     mv "$file.new" "$file"
 }
 
-[ -f "$file" ] || { echo "cloud: making the instances' image, once" >&2; build >&2; }
+[ -f "$file" ] || { echo "cloud: building the image of the instances, once" >&2; build >&2; }
 echo "$file"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Prints four lines: the engine, the image of the cloud's container, the flags to run it with, the base image. Made of the containers'
-# base image and the packages of tools/lab/packages.sh, and kept in a file as that one is: minutes once, seconds later.
+# Print four lines: the engine, the image of the cloud's container, the flags to run it with, the base image. The image is
+# the containers' base image with the packages of tools/lab/packages.sh. It is kept in a file: building it takes minutes,
+# loading it seconds.
 set -eu
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/lab/lab.inc.sh
@@ -20,7 +21,7 @@ builder=$cloud-build-$$
 
 build() {
     trap 'discard "$engine" "$builder"' EXIT
-    # The engine's own network: the cloud's may not be there yet.
+    # The engine's default network: the cloud's network may not exist yet.
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$builder" $flags "$base" >/dev/null
     $engine exec "$builder" sh -c 'timeout 60 systemctl is-system-running --wait >/dev/null 2>&1 || true' </dev/null
@@ -32,7 +33,7 @@ build() {
 }
 
 if ! $engine image inspect "$image" >/dev/null 2>&1; then
-    [ -f "$tarball" ] || { echo "cloud: installing OpenStack into an image, once: some minutes" >&2; build >&2; }
+    [ -f "$tarball" ] || { echo "cloud: installing OpenStack into an image, once. This takes some minutes." >&2; build >&2; }
     $engine import --change 'CMD ["/sbin/init"]' --change 'STOPSIGNAL SIGRTMIN+3' "$tarball" "$image" >/dev/null
 fi
 echo "$engine"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Stands before libvirt's own program, which runs an instance: called with --name NAME and more. Where cgroups are of
-# both versions, libvirt leaves an instance in its own cgroup of those trees in which systemd follows its services; the
-# instances' systemds would be in each other's way there.
+# Wraps libvirt's program that runs an instance; libvirt calls it with --name NAME and more. On a machine with cgroups of
+# both versions, libvirt leaves an instance in libvirt's own cgroup of those trees in which systemd tracks its services, and
+# the instances' systemds would disturb each other.
 set -eu
 for tree in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
     [ -d "$tree" ] || continue

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs in the cloud's container before it goes: gives back what is the machine's. Its loop devices would keep the disks
-# of instances that are gone.
+# Runs in the cloud's container before its removal: releases the machine's loop devices, which would otherwise keep the
+# disks of deleted instances.
 set -u
 systemctl stop nova-compute
 for domain in $(virsh --connect lxc:/// list --name); do

@@ -1,7 +1,7 @@
-"""Prints a script of the containers' hosts, for the lab to use the same base image and flags as they do.
+"""Print a script of the container hosts, so that the lab uses the same base image and flags.
 
-`image` finds or makes the base image and prints the engine and its name; `flags ENGINE IMAGE` prints with which flags a
-container of it runs systemd.
+The script of `image` finds or builds the base image and prints the engine and the image's name. The script of
+`flags ENGINE IMAGE` prints the flags with which a container of that image runs systemd.
 """
 
 from __future__ import annotations

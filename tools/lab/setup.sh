@@ -1,12 +1,12 @@
 #!/bin/sh
-# Runs in the cloud's container, with its files beside it: "identity" sets Keystone up, "services" all the rest.
-# The one password of the lab comes on stdin.
+# Runs in the cloud's container, with its files beside it: "identity" sets up Keystone, "services" everything else.
+# The lab has one password, which comes on stdin.
 set -eu
 cd "$(dirname "$0")"
 IFS= read -r password
 address=$(ip -4 -o address show dev br-public 2>/dev/null | sed -n 's/.* inet \([^/]*\).*/\1/p')
 
-# fill OWNER FILE TARGET: a file with the lab's values in it, for its owner alone. The password goes by stdin.
+# fill OWNER FILE TARGET: install a file with the lab's values, readable by its owner only. The password goes by stdin.
 fill() {
     printf 's|@password@|%s|g\ns|@address@|%s|g\ns|@mtu@|%s|g\n' "$password" "$address" "$mtu" |
         sed -f - "etc/$2" | install -m 0640 -o root -g "$1" /dev/stdin "$3"
@@ -19,10 +19,10 @@ identity() {
     install -m 0644 etc/cloud-bridge.service /etc/systemd/system/
     install -m 0644 etc/mariadb.cnf /etc/mysql/mariadb.conf.d/90-cloud.cnf
     install -m 0644 etc/rabbitmq.conf etc/rabbitmq-env.conf /etc/rabbitmq/
-    # Few processes of each API are enough here. Those of Nova and Neutron have one thread: they are written for
-    # eventlet's, and some requests are never answered where uWSGI has several. Neutron's is one process as well: a new one
-    # fails at a port that is the first thing it is asked for. A kernel without AppArmor has no profiles; and a client must
-    # know that its connection ends with the answer.
+    # Few processes of each API are enough here. Nova and Neutron have one thread per process: their APIs are written for
+    # eventlet, and with several uWSGI threads some requests are never answered. Neutron has one process: a new one fails if
+    # its first request creates a port. A kernel without AppArmor has no profiles. The header tells clients that the
+    # connection ends with the response.
     while read -r ini processes threads; do
         sed -i "s/^processes = .*/processes = $processes/; s/^threads = .*/threads = $threads/
             s/^plugins = python3,apparmor\$/plugins = python3/; /^apparmor-profile/d; /^add-header/d
@@ -55,7 +55,7 @@ END
     url=http://$address:5000/v3
     OS_BOOTSTRAP_PASSWORD=$password keystone-manage bootstrap --bootstrap-region-id RegionOne \
         --bootstrap-public-url "$url" --bootstrap-internal-url "$url" --bootstrap-admin-url "$url"
-    # Written by root, but the service's own.
+    # root wrote these files; they belong to the service.
     chown -R keystone:keystone /var/log/keystone
     systemctl enable --quiet keystone
     systemctl restart keystone
@@ -106,7 +106,7 @@ services() {
     systemctl restart --no-block $SERVICES
 }
 
-# What it tells on the way is of interest only where it fails.
+# Its progress messages matter only if it fails.
 nova_manage() {
     runuser -u nova -- nova-manage "$@" 2>/tmp/nova-manage.log || { tail -n 20 /tmp/nova-manage.log >&2; return 1; }
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
-# An OpenStack cloud in one container, for the tests of `hosts: openstack`: what `make cloud` does. Kept between runs; a
-# second run starts what was stopped. Nothing of the machine is changed but for that container and its bridge.
+# Start an OpenStack cloud in one container, for the tests of `hosts: openstack`: what `make cloud` runs. The cloud is kept
+# between runs, and a second run starts it again. Only that container and its bridge are added to the machine.
 #
-# Leaves .state/cloud/clouds.yaml with two logins: `lab`, an ordinary project's member, and `lab-admin`.
+# Writes .state/cloud/clouds.yaml with two logins: `lab`, a member of an ordinary project, and `lab-admin`.
 set -eu
 cd "$(dirname "$0")/../.."
 # shellcheck source=tools/lab/lab.inc.sh
@@ -34,7 +34,7 @@ password=$(cat "$state/password")
 $sudo ip route replace $blackhole
 for kind in network container; do
     ! $engine "$kind" inspect "$cloud" >/dev/null 2>&1 || owned "$engine" "$kind" || {
-        echo "cloud: a $kind $cloud exists that this checkout did not make: take it down there (make cloud-down)" >&2
+        echo "cloud: another checkout has created the $kind $cloud. To remove it, type there: make cloud-down" >&2
         exit 1
     }
 done
@@ -51,9 +51,9 @@ $engine network inspect "$cloud" >/dev/null 2>&1 || {
 if $engine container inspect "$cloud" >/dev/null 2>&1; then
     $engine start "$cloud" >/dev/null
 else
-    # It makes bridges, network namespaces, loop devices and containers of its own. For these libvirt wants cgroups as
-    # it finds them on a machine: a namespace of them, and nothing mounted over them. Some fifteen services and the
-    # instances get more of a busy processor than one host does.
+    # The cloud creates its own bridges, network namespaces, loop devices and containers. For the containers libvirt needs
+    # cgroups as on a machine: in a namespace, with nothing mounted over them. Some fifteen services and the instances get
+    # a larger share of a busy processor than one host does.
     flags=$(printf '%s' "$flags" | sed 's| --cgroupns=host --volume [^ ]*| --cgroupns=private|')
     # shellcheck disable=SC2086 # words
     $engine run -d --name "$cloud" --hostname cloud --label heat-scaleout="$PWD" --network "$cloud" --ip "$address" \
@@ -62,15 +62,15 @@ else
             exec /sbin/init' >/dev/null
 fi
 if ! inside test -e /opt/cloud/complete </dev/null; then
-    say "setting it up"
+    say "setting up Keystone"
     tar -C tools/lab -c bridge.sh setup.sh libvirt_lxc.sh etc | inside sh -c 'mkdir -p /opt/cloud && tar -C /opt/cloud -x'
     setup identity
-    say "Keystone"
+    say "creating users, then databases and services"
     contents identity --host "$address"
     setup services
-    say "databases and services"
+    say "waiting for the services"
     contents wait
-    say "all are at work"
+    say "creating flavors, image and network"
     inside runuser -u nova -- nova-manage cell_v2 discover_hosts </dev/null 2>/dev/null
     contents resources --subnet "$subnet" --image "$guest"
     inside touch /opt/cloud/complete </dev/null

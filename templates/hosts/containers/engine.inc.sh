@@ -1,6 +1,6 @@
 {% include "hosts/containers/sudo.inc.sh" %}
 
-# Which container engine this machine has, as words to put before its arguments.
+# find_engine: print the command line of this machine's container engine, without arguments.
 find_engine() {
     for candidate in podman docker; do
         if command -v "$candidate" >/dev/null && $sudo "$candidate" info >/dev/null 2>&1; then

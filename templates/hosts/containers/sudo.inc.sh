@@ -1,3 +1,3 @@
-# Rootful: systemd in the containers wants cgroups, and the bridge wants addresses that the machine can reach.
+# Containers run as root: their systemd needs cgroups, and this machine needs a route to the bridge.
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'

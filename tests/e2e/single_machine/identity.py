@@ -1,4 +1,4 @@
-"""What Heat needs in Keystone, made by hand: python identity.py KEYSTONE ADDRESS."""
+"""Create what Heat needs in Keystone, as an operator does by hand: python identity.py KEYSTONE ADDRESS."""
 
 import sys
 from typing import Any
@@ -19,7 +19,7 @@ cloud = openstack.connect(
     load_yaml_config=False,
     load_envvars=False,
 )
-identity: Any = cloud.identity  # openstacksdk's types are its own
+identity: Any = cloud.identity  # openstacksdk has no usable types
 roles = {role.name: role for role in identity.roles()}
 roles["heat_stack_user"] = identity.create_role(name="heat_stack_user")
 projects = {name: identity.create_project(name=name, domain_id="default") for name in ("service", "demo")}

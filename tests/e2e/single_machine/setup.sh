@@ -1,7 +1,7 @@
 #!/bin/sh
-# OpenStack's Heat on one machine, as an operator puts it there by hand: database, broker, cache and Keystone beside it,
-# heat-api and heat-engine as units of systemd, heat-api-cfn as a process that somebody has started in a shell. Nothing
-# of heat-scaleout has a part in it but the lists of packages, so that both run the same ones.
+# OpenStack's Heat on one machine, as an operator sets it up by hand: with database, broker, cache and Keystone on the same
+# machine, heat-api and heat-engine as systemd units, and heat-api-cfn as a process started from a shell. It uses nothing
+# of heat-scaleout except the lists of packages, so that both run the same versions.
 #
 #   setup.sh ADDRESS    beside it: heat.conf, local.conf, identity.py, keystone.txt and heat.txt
 set -eu
@@ -11,7 +11,7 @@ heat=/opt/heat/27.0.1 keystone=/opt/keystone/30.0.0
 export DEBIAN_FRONTEND=noninteractive UV_NO_CACHE=1 UV_PYTHON_INSTALL_DIR=/opt/uv/python
 export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 
-# venv PREFIX LIST: Python packages, where they are not there yet.
+# venv PREFIX LIST: install Python packages if they are missing.
 venv() {
     [ ! -x "$1/bin/uwsgi" ] || return 0
     /opt/operator-uv/bin/uv --quiet venv "$1"
@@ -32,7 +32,7 @@ fi
 wait "$heat_venv"
 wait "$keystone_venv"
 
-# All of it is reached from other machines too, as devstack has it; Heat itself is told of 127.0.0.1.
+# Other machines can reach all services, as with devstack; Heat itself is configured with 127.0.0.1.
 printf '[mysqld]\nbind-address = 0.0.0.0\nmax_connections = 1000\n' >/etc/mysql/mariadb.conf.d/99-operator.cnf
 sed -i 's/^-l .*/-l 0.0.0.0/' /etc/memcached.conf
 systemctl start rabbitmq-server &
@@ -86,7 +86,7 @@ install -d -o heat -g heat -m 0750 /etc/heat /etc/heat/heat.conf.d /var/log/heat
 install -o root -g heat -m 0640 heat.conf /etc/heat/heat.conf
 install -o root -g heat -m 0640 local.conf /etc/heat/heat.conf.d/50-local.conf
 cp -r "$heat/etc/heat/api-paste.ini" "$heat/etc/heat/environment.d" "$heat/etc/heat/templates" /etc/heat/
-# Rules of the operator's own: the CFN API refuses everybody by itself.
+# The operator's own policy rules: without them the CFN API refuses everybody.
 cat >/etc/heat/policy.yaml <<'END_OF_POLICY'
 "cloudformation:ListStacks": "role:reader"
 "stacks:index": "role:reader and project_id:%(project_id)s"

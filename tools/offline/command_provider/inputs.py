@@ -1,6 +1,6 @@
 """What the two resources accept: names, types, defaults and what is always secret.
 
-Messages name the real plugin's Go types, because both plugins are to say the same.
+Messages name the real plugin's Go types, because both plugins must report the same errors.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Object:
 
 @dataclass
 class Checked:
-    """What a check came to. With failures, `inputs` are as they were given, but for the marks of secrets."""
+    """The result of a check. With failures, `inputs` are the given ones, except for the marks of secrets."""
 
     inputs: Properties
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -93,17 +93,17 @@ def _command(module: str, **more: Property) -> Object:
 
 LOCAL = _command("local", interpreter=Property(type=_STRINGS), dir=Property(type=_STRING))
 REMOTE = _command("remote", connection=Property(type=_CONNECTION, required=True, secret=True))
-# A change of these makes a new resource. The SDK adds what is inside them, `triggers[*]`, to each resource.
+# A change of these replaces the resource. The SDK adds their elements, `triggers[*]`, for each resource.
 REPLACING = ("triggers",)
 
-# What the real plugin has and this one has not.
+# What the real plugin has and the stand-in does not.
 _MISSING = ("assetPaths", "archivePaths")
 
 
 def check(accepted: Object, inputs: Properties) -> Checked:
     """Check inputs, and fill in defaults and secrets."""
     if accepted is LOCAL and (missing := [name for name in _MISSING if name in inputs]):
-        why = "The stand-in for the command plugin does not have it; PULUMI_MIRROR can name the real one"
+        why = "The stand-in for the command plugin does not support it. Set PULUMI_MIRROR to use the real plugin"
         return Checked(_with_secrets(accepted, inputs), [(name, why) for name in missing])
     failures = list(_failures(accepted, inputs))
     if failures:
@@ -112,7 +112,7 @@ def check(accepted: Object, inputs: Properties) -> Checked:
 
 
 def decode_error(accepted: Object, outputs: Mapping[str, Property], state: Properties) -> str | None:
-    """What is wrong with a resource's state, if anything is. A state from elsewhere may be anything."""
+    """What is wrong with a resource's state, or None. A state from another plugin may hold anything."""
     known = Object(module=accepted.module, name="CommandOutputs", properties={**accepted.properties, **outputs})
     failures = list(_failures(known, state))
     return _listing(failures) if failures else None

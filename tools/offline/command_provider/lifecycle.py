@@ -28,7 +28,7 @@ class Resource:
     run: Run
 
     async def create(self, inputs: Properties, operation: Operation | None) -> Properties:
-        """Make the resource. Without an operation it is a preview, and nothing is run."""
+        """Create the resource. Without an operation it is a preview, and no command runs."""
         if operation is None:
             return {**inputs, "stdout": _UNKNOWN, "stderr": _UNKNOWN}
         return await self._state(inputs, inputs.get("create"), Outputs(), operation)

@@ -39,7 +39,7 @@ class Operation:
         self._lines: asyncio.Queue[engine_pb2.LogRequest] = asyncio.Queue()
 
     def stop(self, reason: str) -> None:
-        """Ask whatever runs to end."""
+        """Ask the running command to end."""
         self.reason = self.reason or reason
         self.stopped.set()
 
@@ -50,7 +50,7 @@ class Operation:
         self.go_on()
 
     def go_on(self) -> None:
-        """Fail where the operation was stopped."""
+        """Fail if the operation was stopped."""
         if self.stopped.is_set():
             raise CommandError(self.reason)
 
@@ -59,11 +59,11 @@ class Operation:
         self._log(engine_pb2.INFO, message, ephemeral=True)
 
     def warning(self, message: str) -> None:
-        """Tell the user."""
+        """Show a message to the user."""
         self._log(engine_pb2.WARNING, message)
 
     def error(self, message: str) -> None:
-        """Tell the user, and make the run fail."""
+        """Show an error to the user, and make the run fail."""
         self._log(engine_pb2.ERROR, message)
 
     def _log(self, severity: engine_pb2.LogSeverity.ValueType, message: str, *, ephemeral: bool = False) -> None:
@@ -75,13 +75,13 @@ class Operation:
         """Send what is logged, in order, until cancelled."""
         while True:
             line = await self._lines.get()
-            # An engine that has gone needs no log.
+            # The engine has exited and needs no log.
             with contextlib.suppress(grpc.RpcError):
                 await self._send(line)
             self._lines.task_done()
 
     async def log_sent(self) -> None:
-        """Wait until all that was logged is with the engine."""
+        """Wait until the engine has received everything that was logged."""
         await self._lines.join()
 
 
@@ -112,7 +112,7 @@ class Operations:
             sender.cancel()
 
     def cancel(self) -> None:
-        """Stop all operations, and whatever is begun after this."""
+        """Stop all operations, and those that start later."""
         self._cancelled = True
         for operation in self._running:
             operation.stop(_CANCELED)
@@ -132,7 +132,7 @@ class Transcript:
         self._line = b""
 
     def add(self, stream: str, chunk: bytes) -> None:
-        """Take what came in on one of the two streams."""
+        """Add what one of the two streams received."""
         self._streams[stream] += chunk
         self._both += chunk
         if stream in self._logged:
@@ -141,7 +141,7 @@ class Transcript:
                 self._operation.status(_text(line.removesuffix(b"\r")))
 
     def end(self) -> None:
-        """No more will come."""
+        """Note that both streams have ended."""
         if self._line:
             self._operation.status(_text(self._line))
 
@@ -167,7 +167,7 @@ _LOGGED: dict[str | None, tuple[str, ...]] = {
 
 
 def previous_in_environment(inputs: Properties, previous: Outputs) -> dict[str, str]:
-    """The environment variables with the output of the run before, as far as they are wanted and not empty."""
+    """The environment variables with the output of the previous run, if they are enabled and not empty."""
     if inputs.get("addPreviousOutputInEnv") is False:
         return {}
     variables = {"PULUMI_COMMAND_STDOUT": previous.stdout, "PULUMI_COMMAND_STDERR": previous.stderr}

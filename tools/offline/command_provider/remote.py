@@ -5,7 +5,7 @@ run at once without a thread each, and every wait has an end that can be set. It
 and known hosts are all left out: a connection has what the resource says, and nothing of the user's.
 """
 
-# asyncssh names what it calls, and gives it more than is wanted.
+# asyncssh names the callbacks and their arguments, of which some are unused here.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tools.offline.command_provider.properties import Properties
 
 # Between attempts: it grows by half each time, up to the limit.
 _FIRST_PAUSE, _PAUSE_GROWTH, _LONGEST_PAUSE = 0.1, 1.5, 5.0
-# The real plugin gives a server that takes a connection and then says nothing all the time in the world.
+# The real plugin waits without limit for a server that accepts a connection and then sends nothing.
 _HANDSHAKE_SECONDS = 120
 _KEEPALIVE_SECONDS, _KEEPALIVES = 15, 9
 _WINDOW, _PACKET = 2 << 20, 32 << 10
@@ -129,7 +129,7 @@ class _Session(asyncssh.SSHClientSession[bytes]):
             self.closed.set_result(None)
 
     def ending(self) -> str:
-        """How the command ended. Empty where it ended well."""
+        """How the command ended; empty if it succeeded."""
         if self._status == 0:
             # Stdin that did not fit on the way to a command that does not read it.
             return "EOF" if self._unread else ""
@@ -185,7 +185,7 @@ async def _connect(connection: Properties, operation: Operation) -> asyncssh.SSH
 
 
 async def _dial(operation: Operation, what: str, limit: int, attempt: Callable[[], Awaitable[_Dialled]]) -> _Dialled:
-    """Connect, and try again up to `limit` times where that fails; -1 is without limit."""
+    """Connect, and retry up to `limit` times; -1 means no limit."""
     pause = _FIRST_PAUSE
     failed = 0
     while True:
@@ -216,7 +216,7 @@ class _Endpoint:
 
     @classmethod
     async def of(cls, settings: Properties) -> _Endpoint:
-        """Take settings; an SSH agent that does not answer is an error here, and not one to retry."""
+        """Take settings. An SSH agent that does not answer is an error here and is not retried."""
         endpoint = cls(settings)
         path = settings.get("agentSocketPath") or os.environ.get("SSH_AUTH_SOCK")
         if path:
@@ -336,7 +336,7 @@ async def _tcp(host: str, port: int, timeout: float | None) -> socket.socket:
             place = f"[{address[0]}]:{port}" if family == socket.AF_INET6 else f"{address[0]}:{port}"
             first = first or f"dial tcp {place}: {reason}"
         else:
-            # A host that vanishes under a silent command is noticed after two and a half minutes, as Go notices it.
+            # A host that disappears during a silent command is noticed after two and a half minutes, as with Go.
             for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
                 connection.setsockopt(socket.IPPROTO_TCP, option, _KEEPALIVE_SECONDS)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVES)

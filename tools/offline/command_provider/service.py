@@ -23,8 +23,8 @@ from tools.offline.command_provider.lifecycle import RESOURCES, Resource, new_id
 from tools.offline.command_provider.operation import CommandError, Operation, Operations
 from tools.offline.command_provider.properties import from_wire, to_wire
 
-# The version of the plugin that this stands in for, and the one of its framework, which it keeps in the state of
-# the provider: a stack that goes from one plugin to the other is to see no change.
+# The version of the plugin that this stand-in replaces, and that of its framework, which the plugin stores in the
+# provider's state: a stack that changes from one plugin to the other must see no difference.
 VERSION = "1.2.1"
 _FRAMEWORK = {"__pulumi-go-provider-version": "1.2.0"}
 
@@ -43,7 +43,7 @@ class Provider:
         self._connect(engine)
 
     def _connect(self, engine: str) -> None:
-        # The engine is on this machine, whatever proxy the environment names.
+        # The engine is on this machine: no proxy of the environment applies.
         self.channel = grpc.aio.insecure_channel(engine, options=[("grpc.enable_http_proxy", 0)])
         self._engine = engine_pb2_grpc.EngineStub(self.channel)
 
@@ -56,7 +56,7 @@ class Provider:
         return self._operations.begin(request.urn, self._log, request.timeout)
 
     async def GetPluginInfo(self, request: empty_pb2.Empty, context: _Context) -> plugin_pb2.PluginInfo:
-        """Tell the version."""
+        """Report the version."""
         return plugin_pb2.PluginInfo(version=VERSION)
 
     async def Attach(self, request: plugin_pb2.PluginAttach, context: _Context) -> empty_pb2.Empty:
@@ -77,7 +77,7 @@ class Provider:
     async def Configure(
         self, request: provider_pb2.ConfigureRequest, context: _Context
     ) -> provider_pb2.ConfigureResponse:
-        """Tell what the protocol may use."""
+        """Report which features of the protocol are supported."""
         return provider_pb2.ConfigureResponse(
             acceptSecrets=True, supportsPreview=True, acceptResources=True, acceptOutputs=True
         )
@@ -95,7 +95,7 @@ class Provider:
         return provider_pb2.CheckResponse(inputs=to_wire(checked.inputs), failures=failures)
 
     async def Diff(self, request: provider_pb2.DiffRequest, context: _Context) -> provider_pb2.DiffResponse:
-        """Tell what an update would change."""
+        """Report what an update would change."""
         await _resource(request.urn, context)
         state = from_wire(request.olds)
         news = from_wire(request.news)
@@ -110,7 +110,7 @@ class Provider:
         )
 
     async def Create(self, request: provider_pb2.CreateRequest, context: _Context) -> provider_pb2.CreateResponse:
-        """Make a resource."""
+        """Create a resource."""
         resource = await _resource(request.urn, context)
         given = from_wire(request.properties)
         if request.preview:
@@ -121,7 +121,7 @@ class Provider:
         return provider_pb2.CreateResponse(id=new_id(request.urn), properties=to_wire(state))
 
     async def Read(self, request: provider_pb2.ReadRequest, context: _Context) -> provider_pb2.ReadResponse:
-        """Repeat what is known: nothing can be read back."""
+        """Return the known state: nothing can be read back."""
         await _resource(request.urn, context)
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
@@ -182,7 +182,7 @@ def _handlers(provider: Provider) -> grpc.GenericRpcHandler:
 
 
 async def serve(engine: str) -> None:
-    """Serve until the engine has gone, which usually ends this process long before it is noticed here."""
+    """Serve until the engine exits. Usually the engine ends this process long before that is noticed here."""
     provider = Provider(engine)
     server = grpc.aio.server(
         options=[

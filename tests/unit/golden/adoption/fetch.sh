@@ -1,4 +1,4 @@
-# The further files that Heat is configured to read here.
+# Read the files that the adopted heat.conf names.
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/original.py fetch <<'END_OF_SPEC'
 {

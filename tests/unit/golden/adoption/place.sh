@@ -1,5 +1,5 @@
-# The files that an adopted heat.conf names, such as certificates and policies: each by a name of its own for each of
-# its contents, so that what reads it is started anew when it changes. Those of before stay until then.
+# Install the files that an adopted heat.conf names, such as certificates and policies. Another content makes another
+# path, so that processes restart when a file changes. The earlier files stay until then.
 set -eu
 umask 077
 group=root
@@ -7,7 +7,7 @@ if getent group heat >/dev/null; then group=heat; fi
 for above in /etc/heat /etc/heat/adopted; do
     [ -e "$above" ] || [ -L "$above" ] || continue
     if [ -L "$above" ] || [ "$(stat -c %u "$above")" != 0 ]; then
-        echo "$above on $(hostname) is a link, or belongs to $(stat -c %U "$above"), who could lead elsewhere what is put there; type there, as root: chown -h root $above" >&2
+        echo "$above on $(hostname) is a link, or belongs to $(stat -c %U "$above"), who could redirect the files that are put there. Type on that host, as root: chown -h root $above" >&2
         exit 1
     fi
 done

@@ -1,4 +1,4 @@
-# Keystone knows Heat.
+# Register Heat in Keystone.
 set -eu
 exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/identity.py <<'END_OF_SPEC'
 {

@@ -1,8 +1,8 @@
-# Put the software of the control plane on its host: Debian's packages and, beside them, Keystone from PyPI.
-# Nothing is started here: each part starts with its own files, not with defaults that listen on every address.
+# Install the software of the control plane: packages of the distribution, and Keystone from PyPI.
+# No service starts here: each starts later with its own files, and not with defaults that listen on every address.
 set -eu
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do
@@ -19,12 +19,12 @@ packages() {
         return 1
     }
 }
-# No logins are known any more.
+# The logins were removed from the settings.
 rm -f /etc/heat-scaleout/.netrc
-# python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
-# system's is too old for what is installed.
+# python_packages PREFIX: install uv, and create a virtual environment at PREFIX. Python is the system's, or uv installs
+# one if the system's is too old.
 python_packages() {
-    # A company's own certificates are in the system's bundle, not in the ones that pip and uv bring along.
+    # A company's own certificates are in the system's bundle, not in the bundles of pip and uv.
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
     fi
@@ -32,7 +32,7 @@ python_packages() {
     uv=/opt/uv/0.13.9/bin/uv
     if [ ! -x "$uv" ]; then
         python3 -m venv /opt/uv/0.13.9
-        # uv verifies the digests of everything else, so its own is verified first.
+        # uv verifies the digests of all other packages, so pip verifies uv's own.
         /opt/uv/0.13.9/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
             --require-hashes --only-binary :all: -r /dev/stdin <<'END_OF_UV'
 uv==0.13.9 \
@@ -60,13 +60,13 @@ END_OF_UV
     [ -x "$1/bin/python" ] || "$uv" --quiet venv --allow-existing --python '>=3.11,<3.14' "$1"
 }
 
-# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
-# Does nothing when it was made from the same list before.
+# locked_venv PREFIX LOCK: create a virtual environment at PREFIX with exactly the packages in LOCK, and verify their
+# digests. Does nothing if LOCK has not changed.
 locked_venv() {
     prefix=$1 lock=$2
     cmp -s "$lock" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
-    # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
+    # Compile now: Heat's user may not write here, and would compile everything at every start.
     "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }
@@ -80,7 +80,7 @@ getent passwd keystone-proxy >/dev/null || useradd --system --gid keystone-proxy
 install -d -m 0750 -o root -g keystone /etc/keystone /etc/keystone/keystone.conf.d
 install -d -m 0700 -o keystone -g keystone /etc/keystone/fernet-keys /etc/keystone/credential-keys
 
-# While packages are installed, and no longer, what they would start is not started.
+# During the installation of packages, and no longer, their services do not start.
 policy=/usr/sbin/policy-rc.d
 work=$(mktemp -d)
 clean_up() {
@@ -101,12 +101,12 @@ END_OF_POLICY
 fi
 
 packages python3-venv
-# Beside the packages, not after them: one waits for the disk while the other waits for the network.
+# In parallel with the packages: one waits for the disk while the other waits for the network.
 locked_venv /opt/keystone/30.0.0 /opt/keystone/requirements-30.0.0.txt >"$work/keystone.log" 2>&1 &
 keystone=$!
 dpkg-query -W -f '${db:Status-Status}\n' haproxy 2>/dev/null | grep -qx installed || own_haproxy=no
 packages mariadb-server rabbitmq-server memcached haproxy iproute2
-# Keystone's proxy is a unit of its own. The package's unit is started by the proxy of Heat's APIs, where there is one.
+# Keystone's proxy is a separate unit. The package's unit is for the proxy of Heat's APIs, which starts it.
 [ -z "${own_haproxy:-}" ] || systemctl --quiet disable haproxy.service
 if ! wait "$keystone"; then
     echo "Keystone 30.0.0 cannot be installed:" >&2

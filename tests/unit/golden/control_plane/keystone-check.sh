@@ -1,4 +1,4 @@
-# Keystone knows Heat.
+# Check that Heat is registered in Keystone.
 set -eu
 exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/keystone_check.py <<'END_OF_SPEC'
 {

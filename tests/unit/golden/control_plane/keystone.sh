@@ -1,5 +1,5 @@
 #!/bin/sh
-# Keystone: its keys, its schema, its first administrator, then the service itself and the proxy in front of it.
+# Keystone: keys, schema and first administrator, then the service and the proxy in front of it.
 set -eu
 
 url=http://10.0.0.1:5000/v3
@@ -10,11 +10,11 @@ password=s3cr3t.keystone-admin...........
 address=10.0.0.1
 port=5000
 
-# What the scripts of this directory share. The files that this one is about: 469f8633307420fbad0f8b5feba80a45d445cf02cec38d6901ddc88e75dd20bb
+# Functions for the scripts of this directory. This script's files: a40f78f19833dce06aa044c0490fb98b5fb345d47a710ede60a95eba094477a8
 
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
+# stamps UNIT FILE …: record the digests of the files that UNIT reads, at each start of the unit, also after a reboot.
+# systemd writes them to /run/heat-scaleout/UNIT/read, which only root can read. $on_reload is "yes" for a unit that
+# reads its files again at a reload.
 stamps() {
     stamped=$1
     shift
@@ -30,7 +30,7 @@ stamps() {
 }
 
 # say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
-# $log_file for a service that writes one.
+# $log_file if the service writes one.
 say_why() {
     unit=$1
     shift
@@ -39,22 +39,22 @@ say_why() {
         printf 'The last lines of %s:\n' "$unit"
         journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
         if [ -n "${log_file:-}" ]; then
-            # By the user whose directory it is in: to root a link there would show any file.
+            # By the directory's owner: as root, a link in the directory could show any file.
             runuser -u "$(stat -c %U "${log_file%/*}")" -- tail -n 20 "$log_file" 2>&1 || true
         fi
     } >&2
     exit 1
 }
 
-# converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
-# only $reload_for, a further file. $started says what was done.
+# converge_service UNIT FILE...: enable the unit, and run it with its current files. A running unit is restarted only if
+# the contents of its files have changed since its last start, and reloaded if only $reload_for, a further file, has
+# changed. $started is "yes" after a start or a restart.
 converge_service() {
     unit=$1
     shift
     on_reload=${reload_for:+yes}
     stamps "${unit%.service}" "$@" ${reload_for:+"$reload_for"}
-    # One that was started by an earlier version of this program has its stamp there.
+    # The stamp of a unit that an earlier version of this program has started.
     earlier=/var/lib/heat-scaleout/started/$unit
     contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
@@ -74,17 +74,17 @@ converge_service() {
     fi
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
-    # shellcheck disable=SC2034 # not every script asks
+    # shellcheck disable=SC2034 # not every script reads it
     started=yes
 }
-# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
-# (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
-# also where root may not see whose process holds it, as in a container.
+# holder ADDRESS PORT UNIT: print the process, other than UNIT's own, that listens on UNIT's port, such as "nginx
+# (process 812)", or nothing if the port is free. A socket reports the control group that created it, and thus its unit,
+# even where root cannot see its process, as in a container.
 holder() {
     ss -Hltnp --cgroup "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
         while read -r socket; do
             case "$socket " in
-            # A user may make control groups below an own one, called at will.
+            # Users may create control groups with any name below their own.
             *" cgroup:"*"/user.slice/"*) ;;
             *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;;
             esac
@@ -103,14 +103,14 @@ give_up_dump() {
     exit 1
 }
 
-# dump_database DATABASE: have all of a database in a compressed file that only root can read, and its path in $dump.
-# Restored by: zcat FILE | mariadb. Running services go on meanwhile, as it is taken in one transaction.
+# dump_database DATABASE: dump a database into a compressed file that only root can read, and set $dump to its path.
+# Restored by: zcat FILE | mariadb. The dump is one transaction, so running services continue meanwhile.
 dump_database() {
     dumps=/var/lib/heat-scaleout/dumps
     mkdir -p "$dumps"
     chmod 0700 "$dumps"
     dump=$dumps/$1-$(date -u +%Y%m%dT%H%M%SZ).sql.gz
-    # What the tables take, which is more than their compressed dump, and 100 MB that stay free.
+    # The size of the tables, which is more than their compressed dump, and 100 MB that stay free.
     kilobytes=$(mariadb --batch --skip-column-names --execute "SELECT CEIL(COALESCE(SUM(data_length + index_length), 0) / 1024)
         FROM information_schema.tables WHERE table_schema = '$1'")
     free=$(df --output=avail --block-size=1K "$dumps" | tail -n 1 | tr -d ' ')
@@ -119,25 +119,25 @@ dump_database() {
     fi
     rm -f "$dumps"/.partial*
     partial=$(mktemp "$dumps/.partial.XXXXXX")
-    # With the statements that drop the database and make it anew: what a later schema added is gone after a restore.
+    # With the statements that drop and remake the database, so that a restore removes what a later schema has added.
     {
         mariadb-dump --single-transaction --quick --hex-blob --routines --triggers --add-drop-database \
             --databases "$1" || echo failed >"$partial.failed"
     } | gzip >"$partial"
     if [ -e "$partial.failed" ] || ! zcat "$partial" | tail -n 1 | grep -q '^-- Dump completed'; then
         rm -f "$partial" "$partial.failed"
-        give_up_dump "The database $1 needs a dump before its schema is upgraded. mariadb-dump failed on $(hostname), for the reason above."
+        give_up_dump "The database $1 needs a dump before its schema is upgraded. mariadb-dump failed on $(hostname); its error is above."
     fi
     sync "$partial"
     mv "$partial" "$dump"
-    # The newest 5 are kept.
+    # Keep the newest 5 dumps.
     find "$dumps" -maxdepth 1 -name "$1-*.sql.gz" | sort -r | tail -n +6 | while read -r old; do rm -f "$old"; done
 }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# manage NAME ARGUMENT...: keystone-manage as Keystone's own user, its output in a file to be shown on failure.
+# manage NAME ARGUMENT...: run keystone-manage as Keystone's own user, with its output in a file for failures.
 manage() {
     log=$work/$1
     shift
@@ -151,16 +151,16 @@ give_up() {
     exit 1
 }
 
-# A schema that is behind is upgraded below, and has no way back but a dump. A new database has nothing to be dumped.
+# An older schema is upgraded below, and only a dump can undo that. A new database needs no dump.
 tables=$(mariadb --batch --skip-column-names --execute "SELECT COUNT(*) FROM information_schema.tables
     WHERE table_schema = 'keystone'")
 dump=
 if [ "$tables" -gt 0 ] && ! manage check db_sync --check; then
     dump_database keystone
-    echo "The schema of Keystone's database is upgraded to that of release 30.0.0. A dump of what was before, on $(hostname): $dump"
+    echo "The schema of Keystone's database is upgraded to release 30.0.0. A dump of the database before the upgrade, on $(hostname): $dump"
 fi
 
-# Together, as each spends its time on loading Keystone. db_sync changes nothing when the schema is up to date.
+# In parallel, because each command spends its time on loading Keystone. db_sync changes nothing in a current schema.
 manage sync db_sync &
 sync=$!
 fernet=
@@ -173,7 +173,7 @@ if [ ! -e /etc/keystone/credential-keys/0 ]; then
     manage credential credential_setup --keystone-user keystone --keystone-group keystone &
     credential=$!
 fi
-wait "$sync" || give_up sync "Keystone cannot bring its database's schema up to date${dump:+; as it was before, it is in $dump, and docs/restore.md says how to restore it}:"
+wait "$sync" || give_up sync "Keystone cannot upgrade its database's schema${dump:+. A dump of the database before is in $dump. To restore it, follow docs/restore.md}:"
 if [ -n "$fernet" ]; then
     wait "$fernet" || give_up fernet "Keystone cannot make the keys of its tokens:"
 fi
@@ -189,8 +189,8 @@ fi
 ) &
 bootstrap=$!
 systemctl daemon-reload
-# Keystone listened on this address itself before it had a proxy: it stops and lets go of the address. Connections are
-# refused until the proxy runs. From then on requests wait in the proxy until Keystone is back.
+# Before it had a proxy, Keystone itself listened on this address. It must stop to free the address. Connections are
+# refused until the proxy runs; then requests wait in the proxy until Keystone runs again.
 if ! systemctl --quiet is-active keystone-proxy.service; then
     if systemctl --quiet is-active keystone.service && [ -n "$(holder "$address" "$port" keystone-proxy)" ]; then
         systemctl stop keystone.service

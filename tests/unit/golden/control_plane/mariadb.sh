@@ -1,8 +1,8 @@
 #!/bin/sh
-# MariaDB with the databases of the control plane, each with a user of its own that may touch nothing else.
+# MariaDB with the databases of the control plane, each with its own user, who has no other rights.
 #
-# Heat's tables take the character set of their database: utf8mb4. Keystone's migrations make their tables utf8mb3 (they
-# say "utf8"), so its database is utf8mb3 from the start: foreign keys do not hold between two character sets.
+# Heat's tables inherit the character set of their database: utf8mb4. Keystone's migrations make utf8mb3 tables ("utf8"),
+# so its database is utf8mb3 from the start: foreign keys do not work between two character sets.
 set -eu
 
 address=10.0.0.1
@@ -22,11 +22,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES, TR
     ON `keystone`.* TO "keystone"@"10.0.0.1";
 '
 
-# What the scripts of this directory share. The files that this one is about: 3cf556bc9fcd9453501324769185f43555503c0b9c2a85c2ea025be04d12cb36
+# Functions for the scripts of this directory. This script's files: 3cf556bc9fcd9453501324769185f43555503c0b9c2a85c2ea025be04d12cb36
 
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
+# stamps UNIT FILE …: record the digests of the files that UNIT reads, at each start of the unit, also after a reboot.
+# systemd writes them to /run/heat-scaleout/UNIT/read, which only root can read. $on_reload is "yes" for a unit that
+# reads its files again at a reload.
 stamps() {
     stamped=$1
     shift
@@ -42,7 +42,7 @@ stamps() {
 }
 
 # say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
-# $log_file for a service that writes one.
+# $log_file if the service writes one.
 say_why() {
     unit=$1
     shift
@@ -51,22 +51,22 @@ say_why() {
         printf 'The last lines of %s:\n' "$unit"
         journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
         if [ -n "${log_file:-}" ]; then
-            # By the user whose directory it is in: to root a link there would show any file.
+            # By the directory's owner: as root, a link in the directory could show any file.
             runuser -u "$(stat -c %U "${log_file%/*}")" -- tail -n 20 "$log_file" 2>&1 || true
         fi
     } >&2
     exit 1
 }
 
-# converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
-# only $reload_for, a further file. $started says what was done.
+# converge_service UNIT FILE...: enable the unit, and run it with its current files. A running unit is restarted only if
+# the contents of its files have changed since its last start, and reloaded if only $reload_for, a further file, has
+# changed. $started is "yes" after a start or a restart.
 converge_service() {
     unit=$1
     shift
     on_reload=${reload_for:+yes}
     stamps "${unit%.service}" "$@" ${reload_for:+"$reload_for"}
-    # One that was started by an earlier version of this program has its stamp there.
+    # The stamp of a unit that an earlier version of this program has started.
     earlier=/var/lib/heat-scaleout/started/$unit
     contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
@@ -86,21 +86,21 @@ converge_service() {
     fi
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
-    # shellcheck disable=SC2034 # not every script asks
+    # shellcheck disable=SC2034 # not every script reads it
     started=yes
 }
-# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+# limit_memory UNIT SIZE: apply the limit in a unit's drop-in to the running unit, without a restart.
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
-    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    # set-property writes another file of the unit, which systemd has not read yet.
     systemctl daemon-reload
 }
 
 converge_service mariadb.service /etc/mysql/mariadb.conf.d/99-heat-scaleout.cnf
 limit_memory mariadb.service 4G
 
-# Nobody without a name, and root from this host alone.
+# No anonymous users, and root only from this host.
 strays=$(
     mariadb --batch --skip-column-names <<'SQL'
 SELECT CONCAT('DROP USER ', QUOTE(user), '@', QUOTE(host), ';') FROM mysql.user
@@ -108,10 +108,10 @@ WHERE user = '' OR (user = 'root' AND host NOT IN ('localhost', '127.0.0.1', '::
 SQL
 )
 printf 'SET sql_mode = "";\n%s\n%s\n' "$strays" "$sql" | mariadb || say_why mariadb.service \
-    "MariaDB refuses to make the databases or their users."
+    "MariaDB cannot make the databases or their users."
 
 log_in() {
-    # The password is in the environment of root's own process, which root alone can read.
+    # The password is in the environment of root's process, which only root can read.
     MYSQL_PWD=$2 mariadb --no-defaults --protocol tcp --host "$address" --port "$port" --user "$1" \
         --execute 'SELECT 1' "$3" >/dev/null || say_why mariadb.service \
         "User $1 cannot log in to MariaDB at $address:$port and use the database $3."

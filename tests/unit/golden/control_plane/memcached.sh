@@ -1,16 +1,16 @@
 #!/bin/sh
-# memcached, proven to answer at the address that the nodes use: without it every request costs a call of Keystone, and
-# nothing says so.
+# memcached, tested at the address that the nodes use: without memcached every request costs a call of Keystone, and no
+# log mentions it.
 set -eu
 
 address=10.0.0.1
 port=11211
 
-# What the scripts of this directory share. The files that this one is about: c0f99ae030ec4f0e939748653f6c9cf7201b66f297faf98a8e1c9ed55618f503
+# Functions for the scripts of this directory. This script's files: c0f99ae030ec4f0e939748653f6c9cf7201b66f297faf98a8e1c9ed55618f503
 
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
+# stamps UNIT FILE …: record the digests of the files that UNIT reads, at each start of the unit, also after a reboot.
+# systemd writes them to /run/heat-scaleout/UNIT/read, which only root can read. $on_reload is "yes" for a unit that
+# reads its files again at a reload.
 stamps() {
     stamped=$1
     shift
@@ -26,7 +26,7 @@ stamps() {
 }
 
 # say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
-# $log_file for a service that writes one.
+# $log_file if the service writes one.
 say_why() {
     unit=$1
     shift
@@ -35,22 +35,22 @@ say_why() {
         printf 'The last lines of %s:\n' "$unit"
         journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
         if [ -n "${log_file:-}" ]; then
-            # By the user whose directory it is in: to root a link there would show any file.
+            # By the directory's owner: as root, a link in the directory could show any file.
             runuser -u "$(stat -c %U "${log_file%/*}")" -- tail -n 20 "$log_file" 2>&1 || true
         fi
     } >&2
     exit 1
 }
 
-# converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
-# only $reload_for, a further file. $started says what was done.
+# converge_service UNIT FILE...: enable the unit, and run it with its current files. A running unit is restarted only if
+# the contents of its files have changed since its last start, and reloaded if only $reload_for, a further file, has
+# changed. $started is "yes" after a start or a restart.
 converge_service() {
     unit=$1
     shift
     on_reload=${reload_for:+yes}
     stamps "${unit%.service}" "$@" ${reload_for:+"$reload_for"}
-    # One that was started by an earlier version of this program has its stamp there.
+    # The stamp of a unit that an earlier version of this program has started.
     earlier=/var/lib/heat-scaleout/started/$unit
     contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
@@ -70,21 +70,21 @@ converge_service() {
     fi
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
-    # shellcheck disable=SC2034 # not every script asks
+    # shellcheck disable=SC2034 # not every script reads it
     started=yes
 }
-# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+# limit_memory UNIT SIZE: apply the limit in a unit's drop-in to the running unit, without a restart.
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
-    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    # set-property writes another file of the unit, which systemd has not read yet.
     systemctl daemon-reload
 }
 
 converge_service memcached.service /etc/memcached.conf
 limit_memory memcached.service 512M
 
-python3 -I - "$address" "$port" <<'PYTHON' || say_why memcached.service "memcached at $address:$port does not keep a value."
+python3 -I - "$address" "$port" <<'PYTHON' || say_why memcached.service "memcached at $address:$port does not store a value."
 import contextlib
 import socket
 import sys

@@ -1,9 +1,9 @@
 #!/bin/sh
-# RabbitMQ with Heat's virtual hosts and user, and without the user everybody knows.
+# RabbitMQ with Heat's virtual hosts and user, and without the well-known user guest.
 #
-# The policy "heat-orphans" (in definitions.json) removes the queues that an engine leaves behind: each of its worker
-# processes has some named by a new id at every start. A queue expires when it has had no consumer for half an hour, as
-# oslo.messaging's own reply queues do; a live engine consumes all of its queues.
+# The policy "heat-orphans" (in definitions.json) removes the queues of engines that are gone: each worker process has
+# some, with a new id in their names at every start. A queue expires after half an hour without a consumer, like
+# oslo.messaging's own reply queues. A live engine consumes all of its queues.
 set -eu
 
 user=heat
@@ -12,11 +12,11 @@ definitions=/etc/rabbitmq/definitions.json
 mapper=/etc/systemd/system/epmd.socket.d/heat-scaleout.conf
 log_file=/var/log/rabbitmq/rabbit@localhost.log
 
-# What the scripts of this directory share. The files that this one is about: cd876c776f93f65f97d5cef4a1596d2836046e64309c8c2ec1340ef3899a658b
+# Functions for the scripts of this directory. This script's files: cd876c776f93f65f97d5cef4a1596d2836046e64309c8c2ec1340ef3899a658b
 
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
+# stamps UNIT FILE …: record the digests of the files that UNIT reads, at each start of the unit, also after a reboot.
+# systemd writes them to /run/heat-scaleout/UNIT/read, which only root can read. $on_reload is "yes" for a unit that
+# reads its files again at a reload.
 stamps() {
     stamped=$1
     shift
@@ -32,7 +32,7 @@ stamps() {
 }
 
 # say_why UNIT MESSAGE...: end with a message for the operator and the last lines of the unit's journal, and of
-# $log_file for a service that writes one.
+# $log_file if the service writes one.
 say_why() {
     unit=$1
     shift
@@ -41,22 +41,22 @@ say_why() {
         printf 'The last lines of %s:\n' "$unit"
         journalctl --unit "$unit" --lines 20 --no-pager --output short-iso 2>&1 || true
         if [ -n "${log_file:-}" ]; then
-            # By the user whose directory it is in: to root a link there would show any file.
+            # By the directory's owner: as root, a link in the directory could show any file.
             runuser -u "$(stat -c %U "${log_file%/*}")" -- tail -n 20 "$log_file" 2>&1 || true
         fi
     } >&2
     exit 1
 }
 
-# converge_service UNIT FILE...: have the unit enabled and running with what its files say now. A running unit is
-# restarted only when the contents of its files differ from those it was last started with, and reloaded where that is
-# only $reload_for, a further file. $started says what was done.
+# converge_service UNIT FILE...: enable the unit, and run it with its current files. A running unit is restarted only if
+# the contents of its files have changed since its last start, and reloaded if only $reload_for, a further file, has
+# changed. $started is "yes" after a start or a restart.
 converge_service() {
     unit=$1
     shift
     on_reload=${reload_for:+yes}
     stamps "${unit%.service}" "$@" ${reload_for:+"$reload_for"}
-    # One that was started by an earlier version of this program has its stamp there.
+    # The stamp of a unit that an earlier version of this program has started.
     earlier=/var/lib/heat-scaleout/started/$unit
     contents=$(sha256sum "$@" ${reload_for:+"$reload_for"})
     started=no
@@ -76,18 +76,18 @@ converge_service() {
     fi
     systemctl reset-failed "$unit" 2>/dev/null || true
     systemctl restart "$unit" 2>/dev/null || say_why "$unit" "$unit does not start."
-    # shellcheck disable=SC2034 # not every script asks
+    # shellcheck disable=SC2034 # not every script reads it
     started=yes
 }
-# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+# limit_memory UNIT SIZE: apply the limit in a unit's drop-in to the running unit, without a restart.
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
-    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    # set-property writes another file of the unit, which systemd has not read yet.
     systemctl daemon-reload
 }
 
-# Where the port mapper is a unit of its own, it may be there already, for every address.
+# If the port mapper is a separate unit, it may run already, on every address.
 if systemctl --quiet is-enabled epmd.socket 2>/dev/null; then
     systemctl daemon-reload
     if ! ss -Hltn 'sport = :4369' | grep -q '127\.0\.0\.1:4369'; then
@@ -99,8 +99,8 @@ fi
 converge_service rabbitmq-server.service /etc/rabbitmq/rabbitmq.conf /etc/rabbitmq/rabbitmq-env.conf "$mapper"
 limit_memory rabbitmq-server.service 2G
 
-# A broker that was started now has read them. One that runs takes them over without a restart, whatever has become of its
-# users. rabbitmqctl's own look at a password is of no use: that of RabbitMQ 4 waits for ever for one on a pipe.
+# A broker that has just started has read the definitions. A running broker imports them without a restart, whatever its
+# users are. rabbitmqctl cannot check a password: with RabbitMQ 4 the command waits for ever for a password on a pipe.
 [ "$started" = yes ] || rabbitmqctl --quiet import_definitions "$definitions" >/dev/null ||
     say_why rabbitmq-server.service "RabbitMQ refuses $definitions."
 if rabbitmqctl --quiet --no-table-headers list_users | cut -f 1 | grep -qx guest; then

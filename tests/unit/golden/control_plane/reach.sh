@@ -1,4 +1,4 @@
-# Heat's database, broker and cache let it in.
+# Check that Heat's database, broker and cache accept its logins.
 set -eu
 exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/reach.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
-# Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: d5a77786385f42196f36175a39847b7f5799d72a6831d699b529b84d947f8dfe
+# Check that every process of this node is healthy.
+# The plan and its files: f49a52c8b7a73ca84d9c50bd0ba7a7516cb7c836aa57dadd33140a63a70e7751
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -125,7 +125,7 @@ systemctl is-active --quiet heat-engine@1 || unwell heat-engine@1 "it is not run
 well heat-engine@1 node-2-heat-engine-1 '' 10
 systemctl is-active --quiet heat-api@8004 || unwell heat-api@8004 "it is not running"
 well heat-api@8004 node-2-heat-api-8004 8004 10
-returned heat-api@8004 -20s 120 || unwell heat-api@8004 "the proxy does not find it well, or does not ask it"
+returned heat-api@8004 -20s 120 || unwell heat-api@8004 "the proxy does not count it as healthy, or does not check it"
 systemctl is-active --quiet heat-api-cfn@8000 || unwell heat-api-cfn@8000 "it is not running"
 well heat-api-cfn@8000 node-2-heat-api-cfn-8000 8000 10
-returned heat-api-cfn@8000 -20s 120 || unwell heat-api-cfn@8000 "the proxy does not find it well, or does not ask it"
+returned heat-api-cfn@8000 -20s 120 || unwell heat-api-cfn@8000 "the proxy does not count it as healthy, or does not check it"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# check-options FILE: refuse options that this release of Heat does not know, which it would ignore without a word.
+# check-options FILE: refuse options that this release of Heat does not know. Heat would ignore them silently.
 set -u
 if told=$(/opt/heat/27.0.1/bin/oslo-config-validator --opt-data /opt/heat/27.0.1/options.json --input-file "$1" 2>&1); then
     exit 0

@@ -1,5 +1,5 @@
-# Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 7faeeeaf03697707752354377e04699b7eabb5cd4a9347675fda5d4ceaebd8e2
+# Check that every process of this node is healthy.
+# The plan and its files: 2f3fb6c898a6b5fd16fcbc81ea8ae695f9cbf97ebf16ea30d0b8ea27910da893
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -34,12 +34,12 @@ systemctl is-active --quiet heat-api@8004 || unwell heat-api@8004 "it is not run
 well heat-api@8004 node-1-heat-api-8004 8004 10
 systemctl is-active --quiet heat-api-cfn@8000 || unwell heat-api-cfn@8000 "it is not running"
 well heat-api-cfn@8000 node-1-heat-api-cfn-8000 8000 10
-# What the engines share: as many consumers as there are workers in all. There may be more for a moment: the engines of
-# a host that is on its way out are there until the end of the up.
+# The queues that all engines share must have a consumer for each worker. They may have more for a while: the engines of a
+# host that leaves the deployment run until the end of the up.
 told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py 30 /etc/heat/heat.conf /etc/heat/secrets.conf -- engine=2+ engine_worker=2+ heat-engine-listener=2+ 2>&1) || {
-    echo "the engines on the broker are fewer than planned: $told" >&2
+    echo "The broker has fewer engines than planned: $told" >&2
     exit 1
 }
 if [ -n "$told" ]; then
-    echo "$told: of a host that is leaving, or a stranger's; rabbitmqctl list_consumers -p VHOST shows from where"
+    echo "$told: of a host that leaves the deployment, or of another program. rabbitmqctl list_consumers -p VHOST shows their addresses."
 fi

@@ -1,5 +1,5 @@
-# Every process of this node does its work, and nothing else of Heat runs here.
-# The plan and its files: 29488c4a4cc1fe5da6614a8ffce02aa202d1de74281a6370307cd1cf0463b1b1
+# Check that every process of this node is healthy.
+# The plan and its files: 7afeadf97013e9f0b1cccf2286a002f438e8272c3d88c1d6e727bb51264c3315
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

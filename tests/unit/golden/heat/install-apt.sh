@@ -1,7 +1,7 @@
-# Heat as the distribution packages it, with links to it below a prefix of ours.
+# Heat from the distribution's packages, with links to it below our prefix.
 set -eu
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do
@@ -18,7 +18,7 @@ packages() {
         return 1
     }
 }
-# No logins are known any more.
+# The logins were removed from the settings.
 rm -f /etc/heat-scaleout/.netrc
 # installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
 # and a word on what there is now, for the program.
@@ -28,10 +28,10 @@ installed() {
     /opt/heat/apt/bin/python /usr/local/lib/heat-scaleout/installed.py /opt/heat/apt/options.json
 }
 
-# The packages have units of their own, which may not start here: the processes of Heat are those of the plan.
+# The packages' own units must not start here: only planned processes of Heat run.
 for unit in heat-engine heat-api heat-api-cfn; do
     if systemctl is-active --quiet "$unit.service"; then
-        echo "$unit.service of the distribution runs on $(hostname), beside what is planned there; type there, as root: systemctl disable --now $unit" >&2
+        echo "$unit.service of the distribution runs on $(hostname) and is not planned. Type there, as root: systemctl disable --now $unit" >&2
         exit 1
     fi
     [ "$(systemctl is-enabled "$unit.service" 2>/dev/null)" = masked ] || systemctl --quiet mask "$unit.service" 2>/dev/null
@@ -39,7 +39,7 @@ done
 packages heat-engine heat-api heat-api-cfn uwsgi-plugin-python3 python3-pymysql python3-pymemcache python3-memcache \
     python3-openstacksdk curl iproute2
 
-# The package gives its configuration to Heat's user, who could then lead elsewhere what root writes there.
+# The package makes Heat's user the owner of its configuration. That user could redirect root's writes there.
 chown -h root:heat /etc/heat
 chmod 0750 /etc/heat
 
@@ -50,7 +50,7 @@ for program in heat-engine heat-api heat-api-cfn heat-wsgi-api heat-wsgi-api-cfn
 done
 ln -sfn /usr/bin/python3 "$bin/python"
 ln -sfn /etc/heat /opt/heat/apt/etc/heat
-# The distribution's uWSGI loads its Python as a plugin, which is called after the version.
+# The distribution's uWSGI loads Python as a plugin, which has the version in its name.
 plugin=$(python3 -c 'import sys; print("python%d%d" % sys.version_info[:2])')
 printf '#!/bin/sh\nexec /usr/bin/uwsgi-core --plugin %s "$@"\n' "$plugin" >"$bin/uwsgi.new"
 chmod 0755 "$bin/uwsgi.new"

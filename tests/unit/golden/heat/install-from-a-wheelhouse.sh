@@ -1,7 +1,7 @@
-# Heat from PyPI, in a virtual environment of its own for each release, so that releases live side by side.
+# Heat from PyPI, in a separate virtual environment for each release, so that releases exist side by side.
 set -eu
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do
@@ -18,25 +18,25 @@ packages() {
         return 1
     }
 }
-# No logins are known any more.
+# The logins were removed from the settings.
 rm -f /etc/heat-scaleout/.netrc
-# python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
-# system's is too old for what is installed.
+# python_packages PREFIX: install uv, and create a virtual environment at PREFIX. Python is the system's, or uv installs
+# one if the system's is too old.
 python_packages() {
-    # A company's own certificates are in the system's bundle, not in the ones that pip and uv bring along.
+    # A company's own certificates are in the system's bundle, not in the bundles of pip and uv.
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
     fi
     export PIP_FIND_LINKS=/srv/wheels UV_FIND_LINKS=/srv/wheels
     [ -d /srv/wheels ] || { echo 'there is no directory /srv/wheels (wheelhouse)'" on $(hostname)" >&2; exit 1; }
-    # uv takes this as an argument only.
+    # uv accepts this as an argument only.
     export PIP_NO_INDEX=1
     no_index=--no-index
     export UV_NO_CACHE=1 UV_PYTHON_INSTALL_DIR=/opt/uv/python
     uv=/opt/uv/0.13.9/bin/uv
     if [ ! -x "$uv" ]; then
         python3 -m venv /opt/uv/0.13.9
-        # uv verifies the digests of everything else, so its own is verified first.
+        # uv verifies the digests of all other packages, so pip verifies uv's own.
         /opt/uv/0.13.9/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
             --require-hashes --only-binary :all: -r /dev/stdin <<'END_OF_UV'
 uv==0.13.9 \
@@ -64,13 +64,13 @@ END_OF_UV
     [ -x "$1/bin/python" ] || "$uv" --quiet venv --allow-existing --python '>=3.11,<3.14' "$1"
 }
 
-# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
-# Does nothing when it was made from the same list before.
+# locked_venv PREFIX LOCK: create a virtual environment at PREFIX with exactly the packages in LOCK, and verify their
+# digests. Does nothing if LOCK has not changed.
 locked_venv() {
     prefix=$1 lock=$2
     cmp -s "$lock" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
-    # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
+    # Compile now: Heat's user may not write here, and would compile everything at every start.
     "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }

@@ -1,7 +1,7 @@
-# Heat from a clone of its source, in a virtual environment of its own for each of its refs.
+# Heat from a clone of its source, in a separate virtual environment for each ref.
 set -eu
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do
@@ -18,12 +18,12 @@ packages() {
         return 1
     }
 }
-# No logins are known any more.
+# The logins were removed from the settings.
 rm -f /etc/heat-scaleout/.netrc
-# python_packages PREFIX: have uv, and a virtual environment at PREFIX. Python comes from the system, and by uv where the
-# system's is too old for what is installed.
+# python_packages PREFIX: install uv, and create a virtual environment at PREFIX. Python is the system's, or uv installs
+# one if the system's is too old.
 python_packages() {
-    # A company's own certificates are in the system's bundle, not in the ones that pip and uv bring along.
+    # A company's own certificates are in the system's bundle, not in the bundles of pip and uv.
     if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
     fi
@@ -31,7 +31,7 @@ python_packages() {
     uv=/opt/uv/0.13.9/bin/uv
     if [ ! -x "$uv" ]; then
         python3 -m venv /opt/uv/0.13.9
-        # uv verifies the digests of everything else, so its own is verified first.
+        # uv verifies the digests of all other packages, so pip verifies uv's own.
         /opt/uv/0.13.9/bin/python -m pip --quiet --disable-pip-version-check --no-input install \
             --require-hashes --only-binary :all: -r /dev/stdin <<'END_OF_UV'
 uv==0.13.9 \
@@ -59,18 +59,18 @@ END_OF_UV
     [ -x "$1/bin/python" ] || "$uv" --quiet venv --allow-existing --python '>=3.11,<3.14' "$1"
 }
 
-# locked_venv PREFIX LOCK: a virtual environment at PREFIX with exactly the packages of LOCK, their digests verified.
-# Does nothing when it was made from the same list before.
+# locked_venv PREFIX LOCK: create a virtual environment at PREFIX with exactly the packages in LOCK, and verify their
+# digests. Does nothing if LOCK has not changed.
 locked_venv() {
     prefix=$1 lock=$2
     cmp -s "$lock" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
-    # Byte code now: the user that runs it may not write here, and would compile all of it at every start.
+    # Compile now: Heat's user may not write here, and would compile everything at every start.
     "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }
-# constrained_venv PREFIX WANTED CONSTRAINTS: a virtual environment at PREFIX with the packages that WANTED names and what
-# they need, in versions that CONSTRAINTS allows. Does nothing when it was made for the same before.
+# constrained_venv PREFIX WANTED CONSTRAINTS: create a virtual environment at PREFIX with the requirements in WANTED and
+# their dependencies, in versions that CONSTRAINTS allows. Does nothing if WANTED has not changed.
 constrained_venv() {
     prefix=$1 wanted=$2 constraints=$3
     cmp -s "$wanted" "$prefix/requirements.txt" && return 0
@@ -91,7 +91,7 @@ installed() {
 packages git python3-venv curl iproute2
 source=/opt/heat/git-stable-2026.1/source
 if [ ! -d "$source" ]; then
-    # All of it: Heat's version is made of its tags and of how many commits there are since.
+    # A full clone: Heat's version comes from its tags and the number of commits since.
     rm -rf "$source.new"
     told=$(
         GIT_TERMINAL_PROMPT=0 git clone --quiet --no-checkout -- https://opendev.org/openstack/heat "$source.new" 2>&1

@@ -1,5 +1,5 @@
-# Engines that do not understand one another are not on one vhost of the broker, not even while one replaces the other:
-# what the one sends and the other fetches is lost. The file that names the vhost: 02c8c875e57d4e5b716e524fb0bc5366923e525872310ff8e1557041b2aee9b5
+# Engines with different versions of their messages must not share a vhost of the broker, not even while one replaces the
+# other: an engine that fetches a message of another version loses it. The file that names the vhost: 403680b9eb4de6e7b65731d9f18e4d1f21331a8668a7a3f23ff840f7e7136c66
 set -eu
 # broker SECRETS: where an engine that reads this file is connected. Another login leads to the same queues.
 broker() {
@@ -12,9 +12,9 @@ for unit in $(systemctl list-units --plain --no-legend --state=active 'heat-engi
     [ "$prefix" != /opt/heat/27.0.1 ] || continue
     told=$("$prefix/bin/python" /usr/local/lib/heat-scaleout/installed.py "$prefix/options.json")
     spoken=$(echo "$told" | sed -n 's/.*"engine_worker": "\([^"]*\)".*/\1/p')
-    [ "$spoken" = 1.9 ] || mixed="$mixed $unit ($prefix, messages $spoken)"
+    [ "$spoken" = 1.9 ] || mixed="$mixed $unit ($prefix, version $spoken)"
 done
 if [ -n "$mixed" ]; then
-    echo "on node-1 run$mixed, on the vhost where engines of /opt/heat/27.0.1 (messages 1.9) are to be. They would lose each other's messages, and with them the stacks that they work on. Make another vhost at the broker, then type: pulumi config set --secret transportUrl, and at its prompt the URL with that vhost" >&2
+    echo "node-1 runs$mixed on the vhost planned for engines of /opt/heat/27.0.1 (version 1.9). Engines of different versions lose each other's messages, and their stacks stay in progress. "'Make another vhost at the broker. Then type: pulumi config set --secret transportUrl, and at its prompt the URL with that vhost.' >&2
     exit 1
 fi

@@ -1,6 +1,6 @@
 # Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: f320a6a3eb20bad8e86b69d83956ba10c7a47b3f541329adf4ad347713c2398e
+# Its files: b52d117abe54869cf813f119853fb9d6e766e42d516115202d2571614db8c81c
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
@@ -122,14 +122,14 @@ returned() {
         sleep 0.2
     done
 }
-# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
-# (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
-# also where root may not see whose process holds it, as in a container.
+# holder ADDRESS PORT UNIT: print the process, other than UNIT's own, that listens on UNIT's port, such as "nginx
+# (process 812)", or nothing if the port is free. A socket reports the control group that created it, and thus its unit,
+# even where root cannot see its process, as in a container.
 holder() {
     ss -Hltnp --cgroup "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
         while read -r socket; do
             case "$socket " in
-            # A user may make control groups below an own one, called at will.
+            # Users may create control groups with any name below their own.
             *" cgroup:"*"/user.slice/"*) ;;
             *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;;
             esac

@@ -82,5 +82,5 @@ planned=' heat-engine@1 heat-api@8004 heat-api-cfn@8000 '
     echo "stopped $unit"
 done
 
-# The firewall has kept what was left from before: a779cb652420e429af78736f5131653f3db9edd7e5a7fc251b5d6067ad8344db
+# The firewall has kept what was left from before: 4503a1a6e564660083ed475d92205432688870efcf4fb7ec85c8a6d23a46a708
 systemctl reload-or-restart heat-scaleout-firewall.service

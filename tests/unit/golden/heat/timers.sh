@@ -1,9 +1,9 @@
-# The caretaker's timers that are planned for this node run, and no others are left.
-# Its files: d5244cdff4b9d67ef99065234da0c91d1e89d89205cfbe2f65155b7f0534bed9
+# Start the caretaker's planned timers on this node, and remove all others.
+# Its files: f64e18de2060330c191d58fe98b49f8a7cf3a321c49d2fe68487f34668aef319
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
-# A timer that runs takes another time from its file with this. One that is started anew may go off at once.
+# A running timer takes new times from its file by this. A restarted timer might elapse at once.
 systemctl daemon-reload
 systemctl --quiet enable --now heat-caretaker@rescue.timer
 systemctl --quiet enable --now heat-caretaker@clean.timer

@@ -1,25 +1,39 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: ea3c9923683585218a90347d0b079fb75da45db3af20f55e1431a1b54f56f80b
+# What this check covers: 3f98756f390057a9617ced425d16f7662a007fa3c0272093a6793252fc13342a
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
-  "api": {
-    "backends": {
-      "node-1-8004": "heat-api@8004 on node-1 (10.0.0.11)",
-      "node-2-8004": "heat-api@8004 on node-2 (10.0.0.12)"
+  "apis": [
+    {
+      "backends": {
+        "node-1-8004": "heat-api@8004 on node-1 (10.0.0.11)",
+        "node-2-8004": "heat-api@8004 on node-2 (10.0.0.12)"
+      },
+      "listener": "rest_api_proxy",
+      "probe": {
+        "contains": "\"stacks\"",
+        "path": "/v1/{project}/stacks?limit=1",
+        "status": 200,
+        "token": true
+      },
+      "url": "http://10.0.0.5:8004"
     },
-    "listener": "rest_api_proxy",
-    "url": "http://10.0.0.5:8004"
-  },
+    {
+      "backends": {
+        "node-1-8000": "heat-api-cfn@8000 on node-1 (10.0.0.11)",
+        "node-2-8000": "heat-api-cfn@8000 on node-2 (10.0.0.12)"
+      },
+      "listener": "cfn_api_proxy",
+      "probe": {
+        "contains": "IncompleteSignature",
+        "path": "/v1/",
+        "status": 400,
+        "token": false
+      },
+      "url": "http://10.0.0.5:8000"
+    }
+  ],
   "ca": "",
-  "cfn": {
-    "backends": {
-      "node-1-8000": "heat-api-cfn@8000 on node-1 (10.0.0.11)",
-      "node-2-8000": "heat-api-cfn@8000 on node-2 (10.0.0.12)"
-    },
-    "listener": "cfn_api_proxy",
-    "url": "http://10.0.0.5:8000"
-  },
   "keystone_url": "http://10.0.0.10:5000",
   "login": {
     "domain": "Default",

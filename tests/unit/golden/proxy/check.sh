@@ -1,25 +1,39 @@
 # Both APIs answer through the proxy, from every backend.
-# What has just been changed: d1eae9dd0e96005b6c4bbba133abe6a269e657c9a299884112d6dc6aac8630e4
+# What this check covers: 7e6177e4ea77186cac3e8ec2c7366c0c38727e9cdf779f847b8738e0b6d1c644
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
-  "api": {
-    "backends": {
-      "node-1-8004": "heat-api@8004 on node-1 (10.0.0.2)",
-      "node-2-8004": "heat-api@8004 on node-2 (10.0.0.3)"
+  "apis": [
+    {
+      "backends": {
+        "node-1-8004": "heat-api@8004 on node-1 (10.0.0.2)",
+        "node-2-8004": "heat-api@8004 on node-2 (10.0.0.3)"
+      },
+      "listener": "rest_api_proxy",
+      "probe": {
+        "contains": "\"stacks\"",
+        "path": "/v1/{project}/stacks?limit=1",
+        "status": 200,
+        "token": true
+      },
+      "url": "http://10.0.0.1:8004"
     },
-    "listener": "rest_api_proxy",
-    "url": "http://10.0.0.1:8004"
-  },
+    {
+      "backends": {
+        "node-1-8000": "heat-api-cfn@8000 on node-1 (10.0.0.2)",
+        "node-2-8000": "heat-api-cfn@8000 on node-2 (10.0.0.3)"
+      },
+      "listener": "cfn_api_proxy",
+      "probe": {
+        "contains": "IncompleteSignature",
+        "path": "/v1/",
+        "status": 400,
+        "token": false
+      },
+      "url": "http://10.0.0.1:8000"
+    }
+  ],
   "ca": "",
-  "cfn": {
-    "backends": {
-      "node-1-8000": "heat-api-cfn@8000 on node-1 (10.0.0.2)",
-      "node-2-8000": "heat-api-cfn@8000 on node-2 (10.0.0.3)"
-    },
-    "listener": "cfn_api_proxy",
-    "url": "http://10.0.0.1:8000"
-  },
   "keystone_url": "http://10.0.0.1:5000",
   "login": {
     "domain": "Default",

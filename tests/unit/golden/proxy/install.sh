@@ -1,7 +1,7 @@
-# HAProxy from the distribution, not yet listening anywhere.
+# Install HAProxy from the distribution. It does not listen anywhere yet.
 set -eu
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do
@@ -18,9 +18,9 @@ packages() {
         return 1
     }
 }
-# stamps UNIT FILE …: have systemd write down the digests of the files that UNIT reads, at each of its starts, whoever
-# starts it and when: also after a restart of the host. They are in /run/heat-scaleout/UNIT/read, for root alone.
-# $on_reload is "yes" for a unit that takes its files in at a reload too.
+# stamps UNIT FILE …: record the digests of the files that UNIT reads, at each start of the unit, also after a reboot.
+# systemd writes them to /run/heat-scaleout/UNIT/read, which only root can read. $on_reload is "yes" for a unit that
+# reads its files again at a reload.
 stamps() {
     stamped=$1
     shift
@@ -35,8 +35,8 @@ stamps() {
     systemctl daemon-reload
 }
 packages haproxy python3 iproute2
-# In a container systemd may not mount what the distribution's unit wants mounted into HAProxy's root. It is the log
-# device, which this configuration does not use.
+# The distribution's unit mounts the log device into HAProxy's root, which systemd cannot do in a container. This
+# configuration does not use the log device.
 dropin=/etc/systemd/system/haproxy.service.d/no-mounts.conf
 if systemd-detect-virt --quiet --container && [ ! -f "$dropin" ]; then
     mkdir -p "${dropin%/*}"

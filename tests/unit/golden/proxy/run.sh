@@ -1,15 +1,15 @@
-# HAProxy runs with the configuration that is in place, which has passed haproxy -c. Reloaded, never restarted: what is
-# connected stays connected.
-# The configuration: ff8aad8fa4bd2cf436c6aa2bebecd9345f74bb5c2571a760cdf7a049ee3c8fdc
+# Run HAProxy with the configuration in place, which has passed haproxy -c. HAProxy is reloaded and never restarted, so
+# that connections stay open.
+# The configuration: 6e68046928a68087a8a014e876cac86d6f367e50631772ef58ab8aba44909dd7
 set -eu
-# holder ADDRESS PORT UNIT: which process, other than UNIT's own, listens where UNIT is to listen, such as "nginx
-# (process 812)". Prints nothing where the port is free. A socket tells the control group that made it, and so its unit,
-# also where root may not see whose process holds it, as in a container.
+# holder ADDRESS PORT UNIT: print the process, other than UNIT's own, that listens on UNIT's port, such as "nginx
+# (process 812)", or nothing if the port is free. A socket reports the control group that created it, and thus its unit,
+# even where root cannot see its process, as in a container.
 holder() {
     ss -Hltnp --cgroup "sport = :$2" | awk -v own="$1:$2" -v all="0.0.0.0:$2" -v any="*:$2" '$4 == own || $4 == all || $4 == any' |
         while read -r socket; do
             case "$socket " in
-            # A user may make control groups below an own one, called at will.
+            # Users may create control groups with any name below their own.
             *" cgroup:"*"/user.slice/"*) ;;
             *" cgroup:"*"/system.slice/$3.service "* | *" cgroup:"*"/system.slice/"*".slice/$3.service "*) continue ;;
             esac
@@ -22,14 +22,14 @@ holder() {
             fi
         done | head -n 1
 }
-# limit_memory UNIT SIZE: have a running unit keep to a limit that its drop-in says, without a restart.
+# limit_memory UNIT SIZE: apply the limit in a unit's drop-in to the running unit, without a restart.
 limit_memory() {
     systemctl daemon-reload
     systemctl set-property --runtime "$1" "MemoryMax=$2"
-    # What set-property writes is a file of the unit too, newer than what systemd has read of it.
+    # set-property writes another file of the unit, which systemd has not read yet.
     systemctl daemon-reload
 }
-# What HAProxy has read, as of its last start or reload: templates/proxy/install.sh.j2.
+# The digest of what HAProxy read at its last start or reload: templates/proxy/install.sh.j2.
 loaded=/run/heat-scaleout/haproxy/read
 
 failed() {
@@ -38,7 +38,7 @@ failed() {
     exit 1
 }
 
-# workers: HAProxy's, the one with the present configuration last; others before it are on their way out.
+# workers: the PIDs of HAProxy's workers. The last one has the present configuration, and the others are exiting.
 workers() {
     master=$(systemctl show --property MainPID --value haproxy)
     cat "/proc/$master/task/$master/children"
@@ -54,14 +54,14 @@ if ! systemctl is-active --quiet haproxy; then
     systemctl start haproxy || failed "it does not start"
     leaving=
 elif sha256sum --check --status "$loaded" 2>/dev/null; then
-    # Those of a run that was cut off after its reload, if there are any.
+    # Old workers remain if a run was cut off after its reload.
     leaving=$(workers | sed 's/[0-9]* *$//')
 else
     leaving=$(workers)
     systemctl reload haproxy || failed "it does not reload"
 fi
-# The worker before takes one more request on each connection that a client keeps: until it is gone, requests still come
-# to APIs that have left the configuration.
+# The old worker accepts one more request on each connection that a client keeps open. Until it has exited, APIs that are
+# no longer in the configuration still get requests.
 deadline=$(($(date +%s) + 30))
 for worker in $leaving; do
     while [ -e "/proc/$worker" ] && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.2; done

@@ -1,4 +1,4 @@
-# HAProxy for what served the APIs' addresses before.
+# Hand the APIs' addresses over from the original processes to HAProxy.
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/take_over.py take <<'END_OF_SPEC'
 {

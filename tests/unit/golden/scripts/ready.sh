@@ -1,6 +1,6 @@
-# The first thing that runs on a host: see that it can be used, wait until it has booted, and put the other end of the
-# program's hand in place. Runs as the user that logs in, and changes nothing before everything has been looked at.
-# In braces: the shell begins when it has read all of it, and not where a connection was cut.
+# The first script on a host: check the host, wait until it has booted, and install the helper that receives files and
+# scripts. Runs as the login user, and changes nothing before all checks have passed.
+# In braces, so that the shell starts only after it has read the whole script, even if the connection is lost.
 {
 set -eu
 
@@ -17,11 +17,11 @@ if [ "$(id -u)" != 0 ]; then
     if ! command -v sudo >/dev/null; then
         refuse "user $user is not root, and sudo is not installed: log in as root, or install it (apt install sudo)"
     elif ! $root true 2>/dev/null; then
-        refuse "user $user may not become root without a password; type there, as root: echo '$user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/$user"
+        refuse "user $user may not use sudo without a password; type there, as root: echo '$user ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/$user"
     fi
 fi
 
-[ -d /run/systemd/system ] || refuse "systemd, which is to run Heat's processes, does not run there"
+[ -d /run/systemd/system ] || refuse "systemd is not running, and Heat's processes need it"
 
 # shellcheck source=/dev/null
 system=$(. /etc/os-release && echo "${ID-} ${VERSION_ID-}") || system=
@@ -30,28 +30,28 @@ title=$(. /etc/os-release && echo "${PRETTY_NAME-}") || title=
 case "$system" in
 "debian 12" | "debian 13" | "ubuntu 24.04") ;;
 "ubuntu 22.04")
-    # One name at a time: dash looks at the first one only.
+    # One name per command: dash looks at the first one only.
     { command -v python3.11 || command -v python3.12 || command -v python3.13; } >/dev/null ||
-        refuse "Ubuntu 22.04 has Python 3.10, and Heat wants 3.11 or later; type there, as root: apt install python3.11"
+        refuse "Ubuntu 22.04 has Python 3.10, and Heat needs 3.11 or later; type there, as root: apt install python3.11"
     ;;
-*) refuse "it runs ${title:-an unknown system}; wanted are Debian 12 or 13, or Ubuntu 22.04 or 24.04" ;;
+*) refuse "it runs ${title:-an unknown system}; it must run Debian 12 or 13, or Ubuntu 22.04 or 24.04" ;;
 esac
 
-# What a host of ours has installed already is not wanted a second time. One line for each file system.
+# An existing installation does not need the space again. One line per file system.
 if [ ! -d /opt/uv ]; then
     while read -r free mounted; do
-        [ "$free" -ge 2000 ] || refuse "only $free MB are free in $mounted; 2000 MB are wanted for packages, data and logs"
+        [ "$free" -ge 2000 ] || refuse "only $free MB are free in $mounted; packages, data and logs need 2000 MB"
     done <<END_OF_DF
 $(df -Pk /opt /usr /var | awk 'NR > 1 && !seen[$6]++ { print int($4 / 1024), $6 }')
 END_OF_DF
 fi
 
 if [ -n "$problems" ]; then
-    echo 'node-1 (10.0.0.2)'" cannot be used as it is:$problems" >&2
+    echo 'node-1 (10.0.0.2)'" cannot be used:$problems" >&2
     exit 1
 fi
 
-# A VM may still be in its first boot; "degraded" only says that some unit failed, not that this one is not ready.
+# A VM may still be in its first boot. "degraded" means that some unit failed; the host may be ready all the same.
 if command -v cloud-init >/dev/null; then cloud-init status --wait >/dev/null || true; fi
 timeout 300 systemctl is-system-running --wait >/dev/null || true
 
@@ -60,20 +60,21 @@ $root sh -c '
     tmp=$(mktemp /usr/local/sbin/.heat-scaleout.XXXXXX) && cat >"$tmp" && chmod 0755 "$tmp" &&
         mv -f "$tmp" /usr/local/sbin/heat-scaleout' <<'END_OF_HEAT_SCALEOUT'
 #!/bin/sh
-# How heat-scaleout reaches this host: the program sends a file or a script on stdin, and nothing on a command line.
+# The helper through which heat-scaleout copies files to this host and runs scripts on it. Their content comes on stdin,
+# never on a command line.
 #
-#   heat-scaleout put PATH MODE OWNER:GROUP [CHECK …]   put what comes on stdin in place, atomically
-#   heat-scaleout run NAME                              run the script that comes on stdin
+#   heat-scaleout put PATH MODE OWNER:GROUP [CHECK …]   replace a file atomically with the content on stdin
+#   heat-scaleout run NAME                              run the script on stdin
 #
-# The first line of stdin is "heat-scaleout-input BYTES", with the length of what follows. Nothing is done before all of
-# it has arrived: a connection that is cut delivers the beginning of a file or of a script, which looks like a whole one.
-# put: where a CHECK is given, it is called with the path of the new content, and a failing check leaves the old file.
-# Two puts of one PATH never overlap, nor do two runs of one NAME. A run whose connection was lost goes on, and the next
-# one waits for it.
+# The first line of stdin is "heat-scaleout-input BYTES", the length of the rest. Nothing happens before all of it has
+# arrived: a lost connection delivers the beginning of a file or of a script, which looks like a complete one.
+# put: CHECK is called with the path of the new content. If it fails, the old file stays.
+# Two puts of one PATH never overlap, nor do two runs of one NAME. A run whose connection was lost continues, and the
+# next run waits for it.
 set -eu
 umask 077
-# Root's alone, so that nobody else can hold a lock or lead a write elsewhere. Beside it, in directories that others may
-# enter, is what units tell each other: templates/scripts/stamp.inc.sh.
+# Only root may enter $private, so that no other user can hold a lock or redirect a write. $state also has directories
+# that others may enter, in which units record what they read: templates/scripts/stamp.inc.sh.
 state=/run/heat-scaleout
 private=$state/private
 
@@ -84,7 +85,7 @@ fail() {
 
 install -d -m 0755 "$state"
 install -d -m 0700 "$private"
-# What a call that was killed has left.
+# Remove what killed calls left behind.
 for left in "$private"/work.*; do
     caller=${left##*/work.}
     kill -0 "${caller%.*}" 2>/dev/null || rm -rf "$left"
@@ -96,10 +97,10 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# is_earlier_farewell WHAT: whether this is the last script of a host, as an earlier version of the program left it in
-# Pulumi's state: without a first line, and whole by its last one. An upgrade that stops half-way must not keep `destroy`
-# from its end.
-is_earlier_farewell() {
+# is_earlier_teardown WHAT: whether this is the teardown script that an earlier version of the program stored in
+# Pulumi's state. It has no first line, and is complete if it has its last one. `destroy` must work after an interrupted
+# upgrade.
+is_earlier_teardown() {
     case "$1: $(grep . "$work/content" | tail -n 1)" in
     "the script leave: rm -rf /etc/heat/secrets.conf /etc/heat/adopted") ;;
     "the script haproxy-leave: rm -f /run/haproxy/loaded.sha256" | "the script haproxy-leave: END_OF_SPEC") ;;
@@ -107,7 +108,7 @@ is_earlier_farewell() {
     esac
 }
 
-# receive WHAT: have all of stdin in $work/content, or fail.
+# receive WHAT: read all of stdin into $work/content, or fail.
 receive() {
     first=
     whole=no
@@ -115,30 +116,30 @@ receive() {
     length=${first#heat-scaleout-input }
     if [ "$whole" = no ] || [ "$length" = "$first" ]; then
         { printf '%s\n' "$first" && cat; } >"$work/content"
-        if is_earlier_farewell "$1"; then return; fi
-        fail "$1 came to $(hostname) without its first line, which says how long it is: the connection was lost, or another version of heat-scaleout sent it. Nothing was done. Type: pulumi up"
+        if is_earlier_teardown "$1"; then return; fi
+        fail "$1 arrived at $(hostname) without its first line, which has its length: the connection was lost, or another version of heat-scaleout sent it. Nothing was changed. Type: pulumi up"
     fi
     case "$length" in
-    "" | *[!0-9]*) fail "$1 came to $(hostname) with a first line that cannot be read. Nothing was done. Type: pulumi up" ;;
+    "" | *[!0-9]*) fail "$1 arrived at $(hostname) with an invalid first line. Nothing was changed. Type: pulumi up" ;;
     esac
     cat >"$work/content"
     arrived=$(wc -c <"$work/content")
     [ "$arrived" -eq "$length" ] ||
-        fail "$arrived of the $length bytes of $1 came to $(hostname): the connection was lost. Nothing was done. Type: pulumi up"
+        fail "$arrived of the $length bytes of $1 arrived at $(hostname): the connection was lost. Nothing was changed. Type: pulumi up"
 }
 
-# lock NAME SECONDS: hold a lock of this NAME on descriptor 9 until this program ends, or fail after so many seconds.
+# lock NAME SECONDS: hold the lock NAME on descriptor 9 until this program ends, or fail after SECONDS.
 lock() {
     exec 9>"$private/$(printf %s "$1" | tr / _).lock"
     flock -w "$2" 9
 }
 
-# take_back: have Heat's directories be root's. Debian's package of Heat gives the first one to Heat's own user at each of its
-# upgrades, who could then lead what root writes there elsewhere.
+# take_back: make root the owner of Heat's directories. Each upgrade of Debian's Heat package gives the first one to
+# Heat's user, who could then redirect what root writes there.
 take_back() {
     for directory in /etc/heat /etc/heat/processes; do
         [ -d /etc/heat/processes ] || return 0
-        [ ! -L "$directory" ] || fail "$directory on $(hostname) is a link, and another user may have made it. Nothing was done. Look at where it leads, and remove it"
+        [ ! -L "$directory" ] || fail "$directory on $(hostname) is a symbolic link, and another user may have created it. Nothing was changed. Check its target, and remove the link"
         [ "$(stat -c %u "$directory")" = 0 ] || { chown root:heat "$directory" && chmod 0750 "$directory"; }
     done
 }
@@ -149,9 +150,9 @@ put() {
     receive "$path"
     take_back
     if [ $# -gt 0 ]; then
-        "$@" "$work/content" </dev/null || fail "refused as $path on $(hostname): see above; the old file stays"
+        "$@" "$work/content" </dev/null || fail "the check above refused the new $path on $(hostname). The old file stays"
     fi
-    lock "put-$path" 60 || fail "another put of $path has been going on for a minute on $(hostname)"
+    lock "put-$path" 60 || fail "another put of $path has been running for a minute on $(hostname)"
     if [ -f "$path" ] && [ ! -L "$path" ] && cmp -s "$work/content" "$path" &&
         [ "$(stat -c '%a %U:%G' "$path")" = "${mode#0} $owner" ]; then
         echo unchanged
@@ -160,9 +161,9 @@ put() {
     (umask 022 && mkdir -p "$(dirname "$path")")
     staged=$(dirname "$path")/.$(basename "$path").heat-scaleout
     rm -f "$staged"
-    # A new file, or none (noclobber), and from then on by its descriptor alone: a service's own user, who may write to
-    # the directory, cannot have it written elsewhere by a link. Owner and mode come first: the content is never readable
-    # by others, not even for a moment.
+    # noclobber creates a new file or fails, and all later steps use its descriptor: a service's user who may write to
+    # the directory cannot redirect the write by a link. Owner and mode come first, so that others can never read the
+    # content.
     set -C
     exec 8>"$staged"
     set +C
@@ -179,9 +180,9 @@ put() {
 run() {
     name=$1
     receive "the script $name"
-    lock "run-$name" 900 || fail "another run of $name has been going on for 15 minutes on $(hostname)"
+    lock "run-$name" 900 || fail "another run of $name has been running for 15 minutes on $(hostname)"
     take_back
-    # What it prints goes to a file first: a script whose connection is lost would end at its next word.
+    # Output goes to files first: without a connection, the script would die at its next output.
     status=0
     (umask 022 && exec sh "$work/content" </dev/null >"$work/out" 2>"$work/err" 9>&-) || status=$?
     cat "$work/err" >&2 || true

@@ -1,5 +1,5 @@
-# What is to be done on front when it leaves the deployment: only delete does it. A host that cannot be reached is
-# left as it is: one that is dead must not keep anything else from going.
+# The teardown of front when it leaves the deployment. Only delete runs it. A host that cannot be reached is left
+# unchanged: a dead host must not block the deletion of anything else.
 set -eu
 [ "$1" = delete ] || exit 0
 command -v ssh >/dev/null || { echo "ssh is missing: apt install openssh-client" >&2; exit 1; }
@@ -36,8 +36,8 @@ Host *
 END_OF_CONFIG
 echo "    UserKnownHostsFile $work/known" >>"$work/config"
 
-# reach COMMAND: log in and run it. A private key goes to an agent of this login's own, and onto no disk. The agent ends
-# with this script; where that is killed without a word, the agent sees within seconds that the login is gone.
+# reach COMMAND: log in and run COMMAND. A private key goes to an ssh agent for this login, and to no disk. The agent
+# ends with this script. If the script is killed, the agent notices within seconds that the login has ended.
 reach() {
     [ -n "${PRIVATE_KEY-}" ] || exec ssh -F "$work/config" leaving "$1"
     printf '    IdentityFile none\n    IdentityAgent SSH_AUTH_SOCK\n' >>"$work/config"
@@ -50,22 +50,22 @@ reach() {
 }
 
 status=0
-reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall'"'"' >&2; exit 0; }; heat-scaleout run firewall-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 435
-# The control plane leaves the deployment. What it holds stays, and its cache, which takes anybody, does not run on.
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: when it comes back, its control plane still serves the former nodes. To stop it, type: systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall'"'"' >&2; exit 0; }; heat-scaleout run firewall-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
+heat-scaleout-input 403
+# Teardown of the control plane. Its data stays. Its cache has no authentication, so it is stopped.
 set -eu
 systemctl --quiet disable --now memcached.service 2>/dev/null || true
-# The ports are open again to all that reach the host.
+# Open the ports to every client again.
 systemctl --quiet disable --now heat-scaleout-firewall.service 2>/dev/null || true
 rm -rf /etc/systemd/system/heat-scaleout-firewall.service /etc/heat-scaleout
 systemctl daemon-reload
 
 END_OF_SCRIPT
-# In the background, as a trap has to wait for what runs before it.
+# In the background, because a trap waits for a command in the foreground.
 login=$!
 wait "$login" || status=$?
 login=
 cat "$work/told" >&2
-# ssh's own: no connection, another key, no login.
-[ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: should it come back, its control plane runs on, for the nodes that it had. To stop it, type there: systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall' >&2; exit 0; }
+# Exit status 255 is ssh's own: no connection, another host key, or no login.
+[ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: when it comes back, its control plane still serves the former nodes. To stop it, type: systemctl disable --now keystone-proxy keystone memcached rabbitmq-server mariadb heat-scaleout-firewall' >&2; exit 0; }
 exit "$status"

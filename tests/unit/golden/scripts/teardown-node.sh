@@ -1,5 +1,5 @@
-# What is to be done on node-1 when it leaves the deployment: only delete does it. A host that cannot be reached is
-# left as it is: one that is dead must not keep anything else from going.
+# The teardown of node-1 when it leaves the deployment. Only delete runs it. A host that cannot be reached is left
+# unchanged: a dead host must not block the deletion of anything else.
 set -eu
 [ "$1" = delete ] || exit 0
 command -v ssh >/dev/null || { echo "ssh is missing: apt install openssh-client" >&2; exit 1; }
@@ -36,8 +36,8 @@ Host *
 END_OF_CONFIG
 echo "    UserKnownHostsFile $work/known" >>"$work/config"
 
-# reach COMMAND: log in and run it. A private key goes to an agent of this login's own, and onto no disk. The agent ends
-# with this script; where that is killed without a word, the agent sees within seconds that the login is gone.
+# reach COMMAND: log in and run COMMAND. A private key goes to an ssh agent for this login, and to no disk. The agent
+# ends with this script. If the script is killed, the agent notices within seconds that the login has ended.
 reach() {
     [ -n "${PRIVATE_KEY-}" ] || exec ssh -F "$work/config" leaving "$1"
     printf '    IdentityFile none\n    IdentityAgent SSH_AUTH_SOCK\n' >>"$work/config"
@@ -51,13 +51,13 @@ reach() {
 
 status=0
 reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 4969
-# This host leaves the deployment: every process of Heat here ends what it has begun and stops, and what is secret goes.
-# The caretaker's timers that are planned for this node run, and no others are left.
+heat-scaleout-input 4927
+# This host leaves the deployment: every process of Heat stops gracefully here, and secrets are removed.
+# Start the caretaker's planned timers on this node, and remove all others.
 set -eu
 timers='  '
 
-# A timer that runs takes another time from its file with this. One that is started anew may go off at once.
+# A running timer takes new times from its file by this. A restarted timer might elapse at once.
 systemctl daemon-reload
 for file in /etc/systemd/system/heat-caretaker@*.timer; do
     timer=$(basename "$file")
@@ -151,20 +151,20 @@ planned='  '
 done
 if [ -f /etc/heat/secrets.conf ] && [ -f /usr/local/lib/heat-scaleout/members.py ]; then
     /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/members.py leave node-1 -- /etc/heat/heat.conf /etc/heat/secrets.conf ||
-        echo "the broker still has word that node-1 belongs to the deployment" >&2
+        echo "The broker still lists node-1 as a node of the deployment." >&2
 fi
 rm -rf /etc/heat/secrets.conf /etc/heat/adopted
-# The ports are open again to all that reach the host.
+# Open the ports to every client again.
 systemctl --quiet disable --now heat-scaleout-firewall.service 2>/dev/null || true
 rm -rf /etc/systemd/system/heat-scaleout-firewall.service /etc/heat-scaleout
 systemctl daemon-reload
 
 END_OF_SCRIPT
-# In the background, as a trap has to wait for what runs before it.
+# In the background, because a trap waits for a command in the foreground.
 login=$!
 wait "$login" || status=$?
 login=
 cat "$work/told" >&2
-# ssh's own: no connection, another key, no login.
+# Exit status 255 is ssh's own: no connection, another host key, or no login.
 [ "$status" != 255 ] || { echo 'node-1 (10.0.0.2) is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'heat-*@*'"'"'' >&2; exit 0; }
 exit "$status"

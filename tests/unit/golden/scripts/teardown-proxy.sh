@@ -1,5 +1,5 @@
-# What is to be done on front when it leaves the deployment: only delete does it. A host that cannot be reached is
-# left as it is: one that is dead must not keep anything else from going.
+# The teardown of front when it leaves the deployment. Only delete runs it. A host that cannot be reached is left
+# unchanged: a dead host must not block the deletion of anything else.
 set -eu
 [ "$1" = delete ] || exit 0
 command -v ssh >/dev/null || { echo "ssh is missing: apt install openssh-client" >&2; exit 1; }
@@ -36,8 +36,8 @@ Host *
 END_OF_CONFIG
 echo "    UserKnownHostsFile $work/known" >>"$work/config"
 
-# reach COMMAND: log in and run it. A private key goes to an agent of this login's own, and onto no disk. The agent ends
-# with this script; where that is killed without a word, the agent sees within seconds that the login is gone.
+# reach COMMAND: log in and run COMMAND. A private key goes to an ssh agent for this login, and to no disk. The agent
+# ends with this script. If the script is killed, the agent notices within seconds that the login has ended.
 reach() {
     [ -n "${PRIVATE_KEY-}" ] || exec ssh -F "$work/config" leaving "$1"
     printf '    IdentityFile none\n    IdentityAgent SSH_AUTH_SOCK\n' >>"$work/config"
@@ -51,8 +51,8 @@ reach() {
 
 status=0
 reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 316
-# The proxy leaves its addresses.
+heat-scaleout-input 330
+# Stop HAProxy, so that its addresses are free.
 set -eu
 systemctl --quiet disable --now haproxy
 rm -f /etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf \
@@ -61,11 +61,11 @@ rm -f /etc/systemd/system/haproxy.service.d/heat-scaleout-stamp.conf \
 systemctl daemon-reload
 
 END_OF_SCRIPT
-# In the background, as a trap has to wait for what runs before it.
+# In the background, because a trap waits for a command in the foreground.
 login=$!
 wait "$login" || status=$?
 login=
 cat "$work/told" >&2
-# ssh's own: no connection, another key, no login.
+# Exit status 255 is ssh's own: no connection, another host key, or no login.
 [ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy' >&2; exit 0; }
 exit "$status"

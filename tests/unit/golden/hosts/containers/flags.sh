@@ -6,7 +6,7 @@ log=$(mktemp)
 trap 'remove; rm -f "$log"' EXIT
 
 remove() {
-    # Not "rm -f" alone: it waits for systemd to stop.
+    # Kill first: "rm -f" alone waits for systemd to stop.
     $engine kill "$probe" >/dev/null 2>&1 || true
     $engine rm -f "$probe" >/dev/null 2>&1 || true
 }
@@ -19,11 +19,11 @@ boots() {
             until systemctl is-system-running --wait 2>/dev/null | grep -qE "running|degraded"; do sleep 0.2; done' 2>>"$log"
 }
 
-# systemd must see when nothing of a service is left, to start it again at once and not when its time to stop is over:
-# for that it needs version 2 of cgroups, alone or beside version 1.
+# systemd must notice when the last process of a service has ended, to restart the service at once and not after its
+# stop timeout. This requires cgroups version 2, alone or beside version 1.
 follows() {
     $engine exec "$probe" stat -f -c %T /sys/fs/cgroup /sys/fs/cgroup/unified </dev/null 2>/dev/null | grep -q cgroup2fs || {
-        echo "runs systemd, but does not tell it when a service has ended" >>"$log"
+        echo "runs systemd, but does not notify it when a service has ended" >>"$log"
         return 1
     }
 }
@@ -40,23 +40,23 @@ case "$engine" in
 esac
 cgroups_to_try() {
     echo --cgroupns=private
-    # Both versions at once: version 2 is there, and is what systemd takes to follow its services.
+    # Both versions: systemd uses version 2 to track its services.
     if [ -f /sys/fs/cgroup/unified/cgroup.procs ]; then
         echo '--cgroupns=host --volume /sys/fs/cgroup/unified:/sys/fs/cgroup/unified'
     fi
 }
-# A container may not ask for more files or processes than the kernel grants: from what the engine asks for by itself
-# down to what is enough for a host of Heat.
+# A container must not request more files or processes than the kernel allows. Try the engine's defaults first, and last
+# what a Heat host needs.
 limits_to_try() {
     echo
     echo "--ulimit nofile=$(sed -n 's/^Max open files  *[^ ]*  *\([0-9]*\).*/\1/p' /proc/self/limits) --ulimit nproc=65536"
     echo '--ulimit nofile=16384 --ulimit nproc=32768'
 }
-# A host has a firewall of its own, and its network is its own.
+# Each host has its own firewall in its own network namespace.
 base="$base --cap-add NET_ADMIN"
 tried=
 booted=
-# The least privilege first: SYS_ADMIN only where systemd cannot do without.
+# Least privilege first: SYS_ADMIN only if systemd does not run without it.
 for privilege in '' '--cap-add SYS_ADMIN --security-opt apparmor=unconfined'; do
     for runtime in '' $runtimes; do
         [ -z "$runtime" ] || command -v "$runtime" >/dev/null || continue
@@ -79,7 +79,7 @@ END_OF_CGROUPS
 $(limits_to_try)
 END_OF_LIMITS
     done
-    # Good enough: services that end by themselves are restarted at once.
+    # Good enough: services that exit are restarted at once.
     if [ -n "$booted" ]; then
         echo "$booted"
         exit 0

@@ -1,5 +1,5 @@
 set -eu
-# Rootful: systemd in the containers wants cgroups, and the bridge wants addresses that the machine can reach.
+# Containers run as root: their systemd needs cgroups, and this machine needs a route to the bridge.
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 engine=podman
@@ -14,8 +14,8 @@ owned() {
 create() {
     if exists; then
         owned || {
-            echo "a container $name exists that this checkout did not make." >&2
-            echo "Take it down where it was made (make down), or work under another name: make up STACK=other" >&2
+            echo "a container $name exists that this checkout did not create." >&2
+            echo "Remove it from the checkout that created it (make down), or use another stack name: make up STACK=other" >&2
             exit 1
         }
         $engine start "$name" >/dev/null
@@ -24,11 +24,11 @@ create() {
         $engine run -d --name "$name" --hostname node-1 --label heat-scaleout="$owner" \
             --network heat-sample --ip 10.0.0.2 --mac-address 02:42:0a:00:00:02 --systemd=always localhost/heat-scaleout-bookworm:0123456789ab >/dev/null
     fi
-    # A bridge has the lowest address of its ports, and another one as soon as a container comes or goes: whoever knew it
-    # by the one before does not reach this machine for up to a minute. One that was set stays.
+    # A bridge takes the lowest MAC address of its ports, so it changes when containers start or stop. A neighbour with
+    # the old address would not reach this machine for up to a minute. An address that was set stays.
     bridge=$(ip route get 10.0.0.2 | sed -n 's/.* dev \([^ ]*\).*/\1/p')
     $sudo ip link set dev "$bridge" address "$(cat "/sys/class/net/$bridge/address")"
-    # On stdin, so that the key is on no command line.
+    # On stdin, so that the key appears on no command line.
     printf '%s\n' "$HOST_KEY" | $engine exec -i "$name" sh -c 'umask 077 && cat >/etc/ssh/ssh_host_ed25519_key'
     printf '%s\n' 'ssh-ed25519 AAAAsshkeyAAAAAAAAAAAAAA' | $engine exec -i "$name" sh -c 'umask 077 && mkdir -p /root/.ssh && cat >/root/.ssh/authorized_keys'
     $engine exec "$name" sh -c 'timeout 60 systemctl is-system-running --wait >/dev/null; systemctl restart ssh' </dev/null ||
@@ -37,7 +37,7 @@ create() {
 
 delete() {
     owned || return 0
-    # Killed first: "rm" alone waits for systemd to stop all that runs, and all of it goes anyway.
+    # Kill first: "rm" alone waits for systemd to stop all services, which are deleted anyway.
     $engine kill "$name" >/dev/null 2>&1 || true
     $engine rm -f "$name" >/dev/null
 }

@@ -1,9 +1,9 @@
 set -eu
-# Rootful: systemd in the containers wants cgroups, and the bridge wants addresses that the machine can reach.
+# Containers run as root: their systemd needs cgroups, and this machine needs a route to the bridge.
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 
-# Which container engine this machine has, as words to put before its arguments.
+# find_engine: print the command line of this machine's container engine, without arguments.
 find_engine() {
     for candidate in podman docker; do
         if command -v "$candidate" >/dev/null && $sudo "$candidate" info >/dev/null 2>&1; then

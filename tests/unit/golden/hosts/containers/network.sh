@@ -1,12 +1,13 @@
 set -eu
-# Rootful: systemd in the containers wants cgroups, and the bridge wants addresses that the machine can reach.
+# Containers run as root: their systemd needs cgroups, and this machine needs a route to the bridge.
 sudo=
 [ "$(id -u)" = 0 ] || sudo='sudo -n'
 engine=podman
 name=heat-sample
 subnet=10.0.0.0/24
 owner=/the/checkout
-# Packets to the subnet never leave by the default route, not even while the bridge is down: the highest metric there is.
+# While the bridge is down, packets to the subnet must not leave through the default route. The metric is the highest
+# one.
 blackhole="blackhole $subnet metric 4294967295"
 
 owned() {
@@ -18,11 +19,11 @@ create() {
     $sudo ip route replace $blackhole
     if $engine network inspect "$name" >/dev/null 2>&1; then
         if owned; then return; fi
-        echo "a network $name exists that this checkout did not make." >&2
-        echo "Take it down where it was made (make down), or work under another name: make up STACK=other" >&2
+        echo "a network $name exists that this checkout did not create." >&2
+        echo "Remove it from the checkout that created it (make down), or use another stack name: make up STACK=other" >&2
         exit 1
     fi
-    # Packets larger than the way out allows would be lost where nothing tells their sender.
+    # Without path MTU discovery, packets larger than the default route's MTU would be lost.
     device=$(ip route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
     mtu=$(cat "/sys/class/net/$device/mtu" 2>/dev/null || echo 1500)
     case "$engine" in

@@ -1,8 +1,8 @@
 #!/bin/sh
-# The firewall of front: some of its ports are for the deployment's own hosts alone, now and whenever it boots.
+# The firewall of front: only the deployment's own hosts may connect to some ports, now and after each boot.
 set -eu
-# packages NAME …: make sure that these are installed. The lists are fetched only when something is missing, and one
-# script at a time asks: apt itself waits for its neighbours in one of its two steps only.
+# packages NAME …: install the missing packages. The lists are fetched only if a package is missing. The lock is for
+# both steps: apt itself waits for other processes only in "install".
 packages() {
     missing=
     for package in "$@"; do
@@ -29,8 +29,8 @@ trap 'rm -rf "$work"' EXIT
 packages nftables
 cat >"$work/rules" <<'END_OF_RULES'
 #!/usr/sbin/nft -f
-# Managed by heat-scaleout: changes are overwritten. The deployment's own hosts alone reach these ports of front;
-# others are told at once that the connection is refused. No other port, and nobody else's table, is touched.
+# Managed by heat-scaleout: changes are overwritten. Only the deployment's own hosts may connect to these ports of
+# front. Connections from others are refused at once. Other ports and other tables are not affected.
 table inet heat_scaleout
 delete table inet heat_scaleout
 table inet heat_scaleout {
@@ -42,7 +42,7 @@ table inet heat_scaleout {
         type ipv4_addr
         elements = { 10.0.0.2, 10.0.0.3 }
     }
-    # Hosts that are about to leave: let in until they have ended what they have begun, and for a day at most.
+    # Hosts that leave the deployment. They may connect until their teardown is done, for a day at most.
     set leaving {
         type ipv4_addr
         flags timeout
@@ -57,12 +57,12 @@ table inet heat_scaleout {
 END_OF_RULES
 cat >"$work/unit" <<'END_OF_UNIT'
 [Unit]
-Description=The ports that only hosts of Heat's deployment may reach
+Description=Firewall for ports of the Heat deployment's own hosts
 Wants=network-pre.target
 Before=network-pre.target shutdown.target
 Conflicts=shutdown.target
 DefaultDependencies=no
-# The distribution's own firewall empties all tables when it loads its file.
+# The distribution's firewall flushes all tables when it loads its own file.
 After=nftables.service
 PartOf=nftables.service
 ReloadPropagatedFrom=nftables.service
@@ -104,25 +104,25 @@ UMask=0077
 WantedBy=sysinit.target
 END_OF_UNIT
 
-# As the kernel takes them, and not as they look.
+# The kernel checks the rules.
 if ! told=$(nft -c -f "$work/rules" 2>&1); then
     {
         echo 'front (10.0.0.1) cannot close its ports: nft does not work there:'
         echo "$told" | head -n 5 | sed 's/^/  /'
-        echo "A container needs the capability NET_ADMIN: make it anew with --cap-add NET_ADMIN; one of ours with make down, then make up."
-        echo "Any other host needs its kernel's nf_tables; type there, as root: modprobe nf_tables"
+        echo "A container needs the capability NET_ADMIN: create it again with --cap-add NET_ADMIN. For a dev stack, type: make down, then make up"
+        echo "Any other host needs the kernel module nf_tables; type there, as root: modprobe nf_tables"
     } >&2
     exit 1
 fi
 
-# elements SET: what the running firewall has in a set, one a line.
+# elements SET: print the elements of a set of the running firewall, one per line.
 elements() {
     nft list set inet heat_scaleout "$1" 2>/dev/null | tr '\n' ' ' | sed -n 's/.*elements = {\([^}]*\)}.*/\1/p' |
         tr ',' '\n' | awk '{ print $1 }'
 }
 
-# A host that is no longer planned has work to end, and a port that is no longer planned is still listened on. Both stay
-# as they are until that is over, and the unit is reloaded.
+# A removed host may still finish work, and a process may still listen on a removed port. Keep both until that has ended
+# and the unit is reloaded.
 printf '%s\n' 10.0.0.2 10.0.0.3 >"$work/planned"
 leaving=$({ elements hosts; elements leaving; } | grep -vxF -f "$work/planned" | sort -u | paste -s -d ,) || true
 closing=$(elements ports | paste -s -d ,)
@@ -145,5 +145,5 @@ keep "$work/unit" "$unit"
 systemctl daemon-reload
 systemctl --quiet enable "${unit##*/}"
 systemctl start "${unit##*/}"
-# A network where hosts were, or hosts where one was: the two cannot stand in one set.
+# If networks replace hosts in a set or the reverse: one set cannot hold both.
 nft -f "$work/now" 2>/dev/null || nft -f "$work/rules"

@@ -1,4 +1,4 @@
-# Wait until node-1 has booted: it answers on ssh with the key that it was given. Run on the front host.
+# Wait until node-1 has booted and its sshd has the expected host key. Runs on the front host.
 # The machine: node-1-machine-id
 set -eu
 address=10.0.0.11
@@ -12,12 +12,12 @@ while :; do
     sleep 2
 done
 {
-    echo node-1" ($address) has not come up within 600 s:"
+    echo node-1" ($address) did not boot within 600 s:"
     if [ -z "$found" ]; then
-        echo "nothing answers on port 22 there. What does its console say: openstack console log show heat-sample-node-1"
+        echo "nothing answers on port 22. To see its console, type: openstack console log show heat-sample-node-1"
     else
-        echo "it answers with another host key than the one it was given: cloud-init has not run, or another machine has its address."
-        echo "What does its console say: openstack console log show heat-sample-node-1"
+        echo "it has another host key than the one in its user data: cloud-init has not run, or another machine has its address."
+        echo "To see its console, type: openstack console log show heat-sample-node-1"
     fi
 } >&2
 exit 1
