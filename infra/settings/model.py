@@ -1,4 +1,4 @@
-"""The whole configuration of a stack: all sections, what follows from several of them, and all their rules. Pure.
+"""The whole configuration of a stack: all sections, what follows from several of them, and all their rules.
 
 Each section's file has its fields, its rules and its conversion to what the components take. A section inherits from
 those that its conversion reads. docs/settings.md is generated from the fields.

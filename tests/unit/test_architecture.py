@@ -41,8 +41,15 @@ MODULES = {name_of(path): path for part in ("components", "infra", "programs") f
 
 
 @functools.cache
+class _AtRunTime(ast.NodeTransformer):
+    """Drops the imports that only a type checker sees."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:  # noqa: N802  # ast calls it by this name
+        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+    return ast.fix_missing_locations(_AtRunTime().visit(ast.parse(path.read_text())))
 
 
 def docstring(module: str) -> str:
