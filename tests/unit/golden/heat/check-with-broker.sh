@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 2f3fb6c898a6b5fd16fcbc81ea8ae695f9cbf97ebf16ea30d0b8ea27910da893
+# The plan and its files: b5ad792904e8a61f5d8f440a5ce869163ddf9f8d7f3f8de34af6f654c392b8ea
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 7afeadf97013e9f0b1cccf2286a002f438e8272c3d88c1d6e727bb51264c3315
+# The plan and its files: 4d2ca18523d38fdc0c616366db62f9b9889b681765b441690284abf450e45c7b
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 3f98756f390057a9617ced425d16f7662a007fa3c0272093a6793252fc13342a
+# What this check covers: 30f7c1f71baf3f4cf0dec183a3666a08f56fed80a42e8a4c97d0ae5b2b4c4e3f
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

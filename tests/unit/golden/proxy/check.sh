@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 7e6177e4ea77186cac3e8ec2c7366c0c38727e9cdf779f847b8738e0b6d1c644
+# What this check covers: e5f6ceb94802c0934f180dfb5be334e6325b94cac251b91a906d18255bc19c5a
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
