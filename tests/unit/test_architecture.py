@@ -41,17 +41,8 @@ MODULES = {name_of(path): path for part in ("components", "infra", "programs") f
 
 
 @functools.cache
-class _AtRunTime(ast.NodeTransformer):
-    """Drops the imports that only a type checker sees."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
-
-
 def tree(path: Path) -> ast.Module:
-    found = ast.parse(path.read_text())
-    _AtRunTime().visit(found)
-    return found
+    return ast.parse(path.read_text())
 
 
 def docstring(module: str) -> str:
