@@ -1,4 +1,6 @@
-"""How Heat is installed on a node: from PyPI, from the distribution, or from a clone of its source. Pure.
+"""How Heat is installed on a node: from PyPI, from the distribution, or from a clone of its source.
+
+Pure, but for reading the lists in locks/.
 
 All three give the same layout below one prefix: bin/ has python, uwsgi, heat-engine and every other program, etc/heat
 has the files that Heat ships. So nothing else depends on the method.

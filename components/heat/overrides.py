@@ -1,6 +1,6 @@
 """The operator's own options of heat.conf: for all processes, a node, a kind of process, or one process.
 
-The settings decide which options are allowed. Pure.
+The settings decide which options are allowed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 2f3fb6c898a6b5fd16fcbc81ea8ae695f9cbf97ebf16ea30d0b8ea27910da893
+# The plan and its files: b68bd84b00651c1244979d4c24f82e57b37065fd1d85c31aff3ca1ff54593c50
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

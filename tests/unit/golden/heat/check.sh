@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 7afeadf97013e9f0b1cccf2286a002f438e8272c3d88c1d6e727bb51264c3315
+# The plan and its files: 9ae2240b6045f998835a40ba1c7bf80167cce600e74062e3e9e90794f1431912
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: 2b6da9c17b35b72db72012748e9ddd809ed69b06950e50c43bc3407db4f872bc
+# Its files: b6655022b596a2371b1f6a48e23b84a3485948a3038fe90374ddcd906d552dd0
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 3f98756f390057a9617ced425d16f7662a007fa3c0272093a6793252fc13342a
+# What this check covers: a096ca1037b161ce4aff9edb31e026d229253d96fcbdee2c1502711309e5e967
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

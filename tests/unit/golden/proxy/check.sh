@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 7e6177e4ea77186cac3e8ec2c7366c0c38727e9cdf779f847b8738e0b6d1c644
+# What this check covers: efa39623990fa0ce613f56939feae12a7ebbdd508ccc6575683aedfa8227290c
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

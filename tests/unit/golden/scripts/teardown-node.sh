@@ -51,7 +51,7 @@ reach() {
 
 status=0
 reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 4927
+heat-scaleout-input 4912
 # This host leaves the deployment: every process of Heat stops gracefully here, and secrets are removed.
 # Start the caretaker's planned timers on this node, and remove all others.
 set -eu
