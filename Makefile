@@ -82,6 +82,10 @@ check: venv ## ruff, mypy, shellcheck
 golden: venv ## write the golden files again; read their diff before you commit
 	@$(PYTEST) tests/unit/test_golden.py --update-golden
 
+.PHONY: docs
+docs: venv ## write what is generated from the settings: docs/settings.md, Pulumi.yaml's keys, README.md's table
+	@$(PY) tools/docs.py
+
 .PHONY: options
 options: ## list again which options each release of Heat knows: components/heat/options.txt
 	@tools/heat-options.sh

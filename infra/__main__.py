@@ -1,4 +1,4 @@
-"""Heat, scaled out: hosts, control plane, nodes, proxy, check, as in Heat's guide "Scaling a Deployment"."""
+"""Heat, scaled out as in Heat's guide "Scaling a Deployment": hosts, control plane, nodes, proxy, check."""
 
 import signal
 import sys
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pulumi
 
-# When a resource fails, Pulumi interrupts the program: its message is the one to read, not where Python was just then.
+# Pulumi interrupts the program when a resource fails. Its message is the one to read, not a traceback of this program.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-# Pulumi runs this file from its own directory; the components are beside it.
+# Pulumi runs this file from its own directory; the components are beside that.
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -25,64 +25,62 @@ from infra.build.control_plane import find_control_plane  # noqa: E402
 from infra.build.inventory import find_inventory  # noqa: E402
 from infra.build.nodes import make_nodes  # noqa: E402
 from infra.build.proxy import make_proxy, plan_listeners  # noqa: E402
-from infra.build.watch import look  # noqa: E402
+from infra.build.watch import check_service  # noqa: E402
 from infra.settings import load as configured  # noqa: E402
 
+# The settings, and the plan that follows from them: which process runs where, and what the proxy listens on.
 stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = parse_routes(Path("/proc/net/route").read_text())
 raw, secrets = configured.read(pulumi.Config())
 settings = configured.load(stack, raw, routes, secrets)
-processes, fronted = settings.processes, plan_listeners(settings)
+processes, listeners = settings.processes, plan_listeners(settings)
 
-# Where everything runs: the front host, which has the original addresses, and the Heat nodes.
+# The hosts: the front host, which has the original addresses, and the Heat nodes.
 inventory = find_inventory(settings, stack=stack, root=ROOT)
-# A host that hangs is named, and not just waited for.
 for host in inventory.hosts.values():
     host.warn_if_silent()
 
-# Database, broker, cache and Keystone, behind a firewall; then the firewall of the nodes.
+# The control plane (database, broker, cache, Keystone) behind a firewall; then the firewall of the nodes.
 firewall = HostFirewall("firewall", hosts=inventory.hosts, closed=settings.closed)
 control = find_control_plane(settings, inventory, firewall)
 firewall.close_nodes()
 
-# Heat on every node, from one configuration; its schema and its place in Keystone, once.
+# Heat on every node, with the same configuration. One node upgrades the schema and registers Heat in Keystone.
 nodes = make_nodes(settings, inventory, control)
 first = next(iter(nodes.values()))
-version = common_rpc_version(nodes)
-apart = [require_rpc_version(node, version, remedy=remedies.OTHER_VHOST) for node in nodes.values()]
-synced = sync_schema(first, version, after=[*apart, *control.prepare(first)], dump=control.dump)
+rpc_version = common_rpc_version(nodes)
+compatible = [require_rpc_version(node, rpc_version, remedy=remedies.OTHER_VHOST) for node in nodes.values()]
+synced = sync_schema(first, rpc_version, after=[*compatible, *control.prepare(first)], dump=control.dump)
 ready = [synced, control.register(first)]
 ready.append(first.publish_membership(list(nodes), after=ready))
 
-# Start what is planned, then tell the proxy, then stop what is no longer planned.
+# Start the planned processes, then configure the proxy, then stop the processes that are no longer planned.
 running = run_in_batches(nodes, processes, after=ready, batch=settings.rolling_batch)
-leaving = [
+on_destroy = [
     stop_on_destroy(node, after=[*control.ready, *firewall.teardown_dependencies(name)]) for name, node in nodes.items()
 ]
-proxy = make_proxy(settings, inventory, fronted, after=[*running, *leaving])
+proxy = make_proxy(settings, inventory, listeners, after=[*running, *on_destroy])
 retired = {
     name: stop_unplanned(node, on_node(processes, name), firewall=firewall.digest(name), after=proxy.running)
     for name, node in nodes.items()
 }
 
-# What engines leave behind is looked after, by one node at a time.
+# Stack recovery and cleanup, on one node at a time.
 caretaker = Caretaker("caretaker", nodes=nodes, schedule=settings.schedule, after=running)
 
-# The way of a request, from each backend through the proxy to the engines.
+# Check the path of a request: from the proxy to each backend, and from there to the engines.
 check = Check(
-    "check", front=inventory.front, proxy=proxy, fronted=fronted, nodes=nodes, processes=processes,
+    "check", front=inventory.front, proxy=proxy, fronted=listeners, nodes=nodes, processes=processes,
     deployment=settings.deployment, control=control,
     after={name: [retired[name], caretaker.running[name]] for name in nodes},
 )  # fmt: skip
 
-clouds = ClientConfig(
+clients = ClientConfig(
     "clients", path=state / "clouds.yaml", keystone_url=control.public_keystone_url, region=settings.region,
     logins=control.logins,
 )  # fmt: skip
 keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")
-# Nothing of this runs again where nothing has changed: is the service there?
-told = outputs.describe(settings, inventory, keystone_url=keystone_url, clouds_yaml=clouds.path)
-look(told, stack=stack, front=inventory.front, after=[check.done])
-
-for name, value in told.items():
-    pulumi.export(name, value)
+described = outputs.describe(settings, inventory, keystone_url=keystone_url, clients=clients)
+# Pulumi repeats none of the above without a change, so every `up` checks that the service answers.
+check_service(described, stack=stack, front=inventory.front, after=[check.done])
+outputs.export(described)

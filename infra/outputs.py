@@ -1,27 +1,38 @@
-"""What the operator gets to know of a stack, by the names of `pulumi stack output`."""
+"""The stack's outputs, by the names of `pulumi stack output`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 
+from components.control_plane.client_config import ClientConfig
 from components.topology import APIS
 from infra.build.inventory import Inventory
 from infra.settings.model import Settings
 
-# The name of the output with each API's URL: heat_api_url, heat_cfn_url.
-API_URLS = {kind: f"heat_{kind.value.rpartition('-')[2]}_url" for kind in APIS}
+# The name of the output with each API's URL: heatApiUrl, heatCfnUrl.
+API_URLS = {kind: f"heat{kind.value.rpartition('-')[2].capitalize()}Url" for kind in APIS}
+# The outputs' names before they had the style of the settings' names. They will be removed with the next release.
+FORMER = {
+    "heat_api_url": "heatApiUrl",
+    "heat_cfn_url": "heatCfnUrl",
+    "keystone_url": "keystoneUrl",
+    "haproxy_stats_url": "haproxyStatsUrl",
+    "clouds_yaml": "cloudsYamlPath",
+}
 
 
 def describe(
-    settings: Settings, inventory: Inventory, *, keystone_url: pulumi.Input[str], clouds_yaml: pulumi.Input[str]
+    settings: Settings, inventory: Inventory, *, keystone_url: pulumi.Input[str], clients: ClientConfig
 ) -> dict[str, pulumi.Input[object]]:
-    """The stack's outputs.
+    """What the outputs are.
 
     Args:
-        settings: the deployment.
-        inventory: where clients find it.
-        keystone_url: Keystone, version 3.
-        clouds_yaml: the file with the logins of clients, on the operator's machine.
+        settings: the settings.
+        inventory: the hosts, and where clients reach them.
+        keystone_url: Keystone's URL, with its version.
+        clients: the logins of clients.
     """
     urls = inventory.public_address.apply(
         lambda address: {
@@ -31,8 +42,8 @@ def describe(
     stats = inventory.front.public_address.apply(lambda address: f"http://{address}:{settings.stats_port}/")
     return {
         **{name: urls[name] for name in API_URLS.values()},
-        "keystone_url": keystone_url,
-        **({} if settings.octavia else {"haproxy_stats_url": stats}),
+        "keystoneUrl": keystone_url,
+        **({} if settings.octavia else {"haproxyStatsUrl": stats}),
         "nodes": [{"name": name, "address": address} for name, address in settings.addresses.items()],
         "processes": [
             {
@@ -44,5 +55,15 @@ def describe(
             }
             for process in settings.processes
         ],
-        "clouds_yaml": clouds_yaml,
+        "cloudsYamlPath": clients.path,
+        "cloudsYaml": clients.content,
     }
+
+
+def export(outputs: Mapping[str, pulumi.Input[object]]) -> None:
+    """Export them, for now also by their former names."""
+    for name, value in outputs.items():
+        pulumi.export(name, value)
+    for former, name in FORMER.items():
+        if name in outputs:
+            pulumi.export(former, outputs[name])

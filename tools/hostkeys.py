@@ -16,9 +16,10 @@ from typing import Any
 # Run as a file, this has to find the program in the directory above its own.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from infra.settings.existing import HostSettings
 from infra.settings.formats import HOST_KEY
-from infra.settings.model import HostSettings, Settings
-from infra.settings.reader import Reader
+from infra.settings.model import Settings
+from infra.settings.refusals import Refusals
 
 
 def _pinned(host: object) -> str:
@@ -44,10 +45,10 @@ def listed(stack: str, config: Mapping[str, Any]) -> list[str]:
     parts = {"existing.jump": raw.get("jump"), "existing.front": raw.get("front")} if isinstance(raw, dict) else {}
     parts |= {f"existing.nodes[{at}]": node for at, node in enumerate(nodes if isinstance(nodes, list) else [])}
     pinned = {path: _pinned(host) for path, host in parts.items()}
-    reader = Reader(stack)
-    existing = Settings(**reader.typed(Settings, {"existing": raw})).existing
-    if reader.problems:
-        raise SystemExit("\n".join(f"hostkeys: {problem}" for problem in reader.problems))
+    refusals = Refusals(stack)
+    existing = refusals.typed(Settings, {"existing": raw}).existing
+    if refusals.problems:
+        raise SystemExit("\n".join(f"hostkeys: {problem}" for problem in refusals.problems))
 
     def line(path: str, host: HostSettings) -> str:
         jump = existing.jump

@@ -27,9 +27,11 @@ class ClientConfig(pulumi.ComponentResource):
 
     Attributes:
         path: the file's path, known once the file exists.
+        content: the same as a text, which is a secret.
     """
 
     path: pulumi.Output[str]
+    content: pulumi.Output[str]
 
     def __init__(
         self,
@@ -67,4 +69,5 @@ class ClientConfig(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.path = written.id.apply(lambda _: str(path))
-        self.register_outputs({"path": self.path})
+        self.content = pulumi.Output.secret(text)
+        self.register_outputs({"path": self.path, "content": self.content})

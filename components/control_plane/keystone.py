@@ -1,4 +1,4 @@
-"""Heat in Keystone: the specs of the programs that register Heat, or check that it is registered. Pure."""
+"""Heat in Keystone: the specs of the programs that register Heat, or check that it is registered."""
 
 from __future__ import annotations
 

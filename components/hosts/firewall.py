@@ -112,8 +112,10 @@ class HostFirewall(pulumi.ComponentResource):
         for node in self._closed:
             if node != FRONT:
                 self._hosts[node].wait_for([self._close(node)])
-        # tools/verify.py reads this from the stack's state.
-        self.register_outputs({"files": self._files})
+        # tools/verify.py reads the files from the stack's state.
+        self.register_outputs(
+            {"closed_ports": {host: [*closed.ports] for host, closed in self._closed.items()}, "files": self._files}
+        )
 
     def teardown_dependencies(self, node: str) -> list[pulumi.Resource]:
         """The resources that Pulumi may delete only after a node's teardown.

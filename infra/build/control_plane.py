@@ -1,4 +1,4 @@
-"""Where database, broker, cache and Keystone come from: the one place that knows every kind."""
+"""Database, broker, cache and Keystone: bundled, existing, or those of an adopted Heat."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from components.hosts.firewall import HostFirewall
 from infra.build.inventory import Inventory
 from infra.remedies import OTHER_KEY
 from infra.settings.files import read_text
+from infra.settings.heat import MAX_CONNECTIONS
 from infra.settings.load import secret
 from infra.settings.model import Settings
-from infra.settings.reader import typed_key
-from infra.settings.rules.together import MAX_CONNECTIONS
+from infra.settings.refusals import typed_key
 
 
 def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostFirewall) -> ControlPlane:
@@ -25,17 +25,17 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
 
     Args:
         settings: the settings.
-        inventory: its front host has it where it is bundled.
-        firewall: of all hosts; closes the front host's ports where the control plane is bundled.
+        inventory: the hosts; a bundled control plane is on the front host.
+        firewall: the firewall of all hosts; it closes the front host's ports for a bundled control plane.
     """
     if settings.adopt:
         return _adopted(settings, inventory)
     deployment = inventory.public_address.apply(settings.deployment_at)
-    # Data that stay are of no use without what they are read with.
+    # Data that are kept are useless without the keys and passwords that they are read with.
     protect = settings.protected
-    # Hosts that this program has not made may have run Heat before.
-    before = list(inventory.hosts.values()) if settings.hosts == "existing" else []
-    if settings.control_plane == "existing":
+    # Existing hosts may have run Heat before.
+    before = list(inventory.hosts.values()) if not settings.kind.made else []
+    if not settings.bundled:
         control = settings.control
         return ExistingControlPlane(
             "control-plane",

@@ -1,4 +1,4 @@
-"""Heat on its nodes: the one place that puts together what each of them is told."""
+"""Heat on its nodes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def make_nodes(settings: Settings, inventory: Inventory, control: ControlPlane) 
 
     Args:
         settings: the settings.
-        inventory: where they are.
-        control: what Heat leans on.
+        inventory: the hosts.
+        control: the control plane.
     """
     deployment, overrides = settings.deployment, configured.overrides(settings)
-    # Clients are told the address at which they find the APIs.
+    # heat.conf has the address at which clients reach the APIs.
     own = inventory.public_address.apply(lambda address: heat_conf.options(settings.deployment_at(address)))
     public = pulumi.Output.all(own, control.public).apply(lambda layers: heat_conf.merge(*layers))
     nodes = {
@@ -36,8 +36,8 @@ def make_nodes(settings: Settings, inventory: Inventory, control: ControlPlane) 
             overrides=overrides,
             memory=settings.memory_limits,
             proxy="" if settings.octavia else inventory.front.address,
-            # What HAProxy says with its checks is in uWSGI's log alone.
-            monitor=settings.monitor if settings.octavia or settings.api_server.console else None,
+            # Only uWSGI's log shows the health checks of HAProxy.
+            monitor=settings.monitor if settings.octavia or settings.console else None,
         )
         for node in settings.heat_nodes
     }

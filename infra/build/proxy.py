@@ -1,4 +1,4 @@
-"""What clients reach: the one place that knows every kind."""
+"""What clients reach: HAProxy on the front host, or a load balancer of the cloud."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from components.check import Proxy
 from components.proxy.haproxy import FrontProxy, Listener, configuration, listeners
 from components.proxy.take_over import TakeOver
 from infra.build.inventory import Inventory
-from infra.settings.model import FRONT, Settings
+from infra.settings.existing import FRONT
+from infra.settings.model import Settings
 
 
 def plan_listeners(settings: Settings) -> tuple[Listener, ...]:
-    """What it listens for, with the planned processes behind each."""
+    """The proxy's listeners, with the planned processes behind each."""
     return listeners(settings.processes, ports=settings.api_ports, extra=settings.haproxy.listener_lines)
 
 
 def make_proxy(
     settings: Settings, inventory: Inventory, fronted: Sequence[Listener], *, after: Sequence[pulumi.Resource]
 ) -> Proxy:
-    """The proxy, told of every process of the plan.
+    """The proxy, configured with every process of the plan.
 
     Args:
         settings: the settings.
-        inventory: where it is: on the front host, or in the cloud.
-        fronted: what it listens for.
-        after: what must be done before it is told, such as starting the APIs.
+        inventory: the hosts, and the cloud's load balancer.
+        fronted: its listeners.
+        after: what must be done before it is configured, such as starting the APIs.
     """
     if inventory.balancer and settings.balanced:
         # The provider's package is large, and no other stack needs it.
@@ -54,7 +55,7 @@ def make_proxy(
 
 
 def _take_over(settings: Settings, fronted: Sequence[Listener]) -> TakeOver | None:
-    """What has the APIs' addresses until HAProxy takes them; None where nothing can have."""
+    """What serves the APIs' addresses until HAProxy takes them over; None without an adopted Heat."""
     if not settings.adopt:
         return None
     return TakeOver(

@@ -1,4 +1,4 @@
-"""The end of every `up`: does what clients reach answer?"""
+"""The end of every `up`: the APIs and Keystone answer where clients reach them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from components.topology import APIS
 from infra.outputs import API_URLS
 
 
-def look(
-    told: Mapping[str, pulumi.Input[object]], *, stack: str, front: Host, after: Sequence[pulumi.Resource]
+def check_service(
+    outputs: Mapping[str, pulumi.Input[object]], *, stack: str, front: Host, after: Sequence[pulumi.Resource]
 ) -> None:
-    """Ask both APIs and Keystone where clients do; not in a preview.
+    """Send each of them a request; not in a preview.
 
     Args:
-        told: the stack's outputs, with the addresses.
-        stack: its name.
+        outputs: the stack's outputs, with the URLs.
+        stack: the stack's name.
         front: the front host.
         after: what must be done before.
     """
@@ -33,14 +33,14 @@ def look(
                 f"the {APIS[kind].title} API": f"{str(known[name]).removesuffix(APIS[kind].client_path)}/healthcheck"
                 for kind, name in API_URLS.items()
             },
-            "Keystone": str(known["keystone_url"]),
+            "Keystone": str(known["keystoneUrl"]),
         }
         await endpoints.check_endpoints(urls, stack=stack, front=known["front"], port=front.port, direct=front.direct)
         return True
 
-    # A resource's URN is known before it is done, its identifier afterwards.
+    # A resource's URN is known before the resource is done, its identifier afterwards.
     done = [resource.id for resource in after if isinstance(resource, pulumi.CustomResource)]
-    where: dict[str, pulumi.Input[Any]] = {name: told[name] for name in (*API_URLS.values(), "keystone_url")}
+    where: dict[str, pulumi.Input[Any]] = {name: outputs[name] for name in (*API_URLS.values(), "keystoneUrl")}
     where |= {"front": front.public_address, "done": pulumi.Output.all(*done)}
     known: pulumi.Output[dict[str, Any]] = pulumi.Output.all(**where)
     _: pulumi.Output[bool] = known.apply(ask)

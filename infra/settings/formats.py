@@ -1,20 +1,38 @@
-"""What each setting may look like: a format for every text, limits for every number. Pure.
-
-`infra.settings.reader` applies the format before any rule sees the value. A new setting needs one line in `FORMATS`:
-its path as in the stack's file, without list indexes, with `*` for the keys of an object that the operator chooses.
-A test fails for a setting without a format.
-"""
+"""How a text in the settings may be written. A field names its format: `image: Annotated[str, NAME]`. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import ipaddress
+import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from components.text import control_character
+
+# A number with more digits was never meant.
+MOST_DIGITS = 18
+
+
+def refusal(rule: str, **context: object) -> PydanticCustomError:
+    """The error with which a field's type refuses a value; `infra.settings.refusals` makes a message from it."""
+    return PydanticCustomError("rule", "{rule}", {"rule": rule, **context})
+
+
+def as_text(value: object) -> object:
+    """The text that YAML took for a number or a truth value."""
+    if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+        raise refusal(f"must not have more than {MOST_DIGITS} digits")
+    if isinstance(value, (bool, int, float)):
+        return json.dumps(value) if isinstance(value, bool) else str(value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -22,13 +40,16 @@ class Format:
     """One way in which a text may be written.
 
     Attributes:
-        rule: what a refusal says of a text that does not fit.
-        fits: whether a text of one line does. A regular expression has to match all of it.
-        longest: how many characters it may have.
-        example: what to type instead, where the setting has no default.
-        remedy: the command to type instead, with {stack}, where it is not `pulumi config set`.
-        mended: the same text as it should be written; empty where that is not known.
-        lines: whether it may have several lines.
+        rule: what a refusal says about a text that does not fit.
+        fits: whether a text of one line fits. A regular expression must match the whole text.
+        longest: the maximum number of characters.
+        example: what to type instead if the setting has no default.
+        remedy: the command to type instead of `pulumi config set`, with {stack}.
+        mended: the same text as it should be written; empty if that is not known.
+        lines: whether the text may have several lines.
+        secret: whether the setting is a secret. `Settings` then has a word for where it comes from, not the text.
+        key: whether the text is a key of an object.
+        titles: what each of a few words means, for documentation.
     """
 
     rule: str
@@ -38,9 +59,33 @@ class Format:
     remedy: str = ""
     mended: Callable[[str], str] = lambda _: ""
     lines: bool = False
+    secret: bool = False
+    key: bool = False
+    titles: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        """The type of a field that is written like this."""
+        checked = core_schema.no_info_after_validator_function(self._check, handler(source))
+        return core_schema.no_info_before_validator_function(as_text, checked)
+
+    def _check(self, text: str) -> str:
+        rule = WORD.refusal(text) if self.secret else self.refusal(text)
+        if rule:
+            raise refusal(rule, format=self)
+        return text
+
+    @property
+    def kept_secret(self) -> Format:
+        """The same for a setting that is a secret."""
+        return replace(self, secret=True)
+
+    @property
+    def of_keys(self) -> Format:
+        """The same for the keys of an object."""
+        return replace(self, key=True)
 
     def refusal(self, text: str) -> str:
-        """Why a text cannot be; empty where it can."""
+        """Why a text does not fit; empty if it does."""
         if len(text) > self.longest:
             return f"must have at most {self.longest} characters, and has {len(text)}"
         if found := control_character(text, but="\n" if self.lines else ""):
@@ -48,21 +93,18 @@ class Format:
         return "" if self.fits(text) else self.rule
 
 
-@dataclass(frozen=True)
-class Range:
-    """The integers that a setting may be."""
+def one_of(*words: str, titles: Mapping[str, str] = MappingProxyType({})) -> Format:
+    """One of these words."""
+    return Format(f"must be {listed(words)}", lambda text: text in words, example=words[0], titles=titles)
 
-    least: int
-    most: int
 
-    @property
-    def rule(self) -> str:
-        """What a refusal says of another one."""
-        return f"must be an integer from {self.least} to {self.most}"
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence has them: a, b or c."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _pattern(text: str) -> Callable[[str], object]:
-    """A regular expression that has to match the whole of a text; digits and letters are those of ASCII."""
+    """A regular expression that must match the whole text; digits and letters are those of ASCII."""
     compiled = re.compile(text, re.ASCII)
     return compiled.fullmatch
 
@@ -103,7 +145,7 @@ def _server_and_port(text: str) -> bool:
 
 
 def _url(schemes: str, *, login: bool = False, query: bool = False) -> Callable[[str], bool]:
-    """A URL of one of these schemes, `https?` for two of them; with its host and its port as they can be."""
+    """A URL of one of these schemes, `https?` for two of them; with a valid host and port."""
     who = r"(?:[A-Za-z0-9._~!$&'()*+,;=:%-]*@)?" if login else ""
     what = r"(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?(?:#[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?" if query else ""
     shape = re.compile(
@@ -143,7 +185,7 @@ def _with_prefix(text: str) -> str:
 
 
 def _host_key(text: str) -> bool:
-    """A public key as ssh-keyscan prints it: its kind and the key, whose parts are as long as they have to be."""
+    """A public key as ssh-keyscan prints it: its kind and the key, whose parts have the right lengths."""
     found = re.fullmatch(r"(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})", text)
     if not found:
         return False
@@ -168,12 +210,12 @@ def _host_key(text: str) -> bool:
 
 _DURATION = re.compile(r"([0-9]{1,10})(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
-# HAProxy counts milliseconds in 31 bits, which is 24.8 days, and refuses what is longer.
+# HAProxy counts milliseconds in 31 bits, which is 24.8 days, and refuses longer durations.
 LONGEST = 7 * 24 * 3600
 
 
 def seconds(duration: str) -> float | None:
-    """A duration as HAProxy writes them ("90s", "1m"), in seconds; None where it is not one.
+    """A duration as HAProxy writes them ("90s", "1m"), in seconds; None if it is none.
 
     A unit is required: HAProxy takes a bare number for milliseconds, and people mean seconds.
     """
@@ -184,7 +226,7 @@ def seconds(duration: str) -> float | None:
 # The formats.
 
 # A name in Keystone or in a cloud.
-NAME = Format("must be a name, without a blank at its beginning or end", lambda text: text and text == text.strip())
+NAME = Format("must be a name that neither begins nor ends with a space", lambda text: text and text == text.strip())
 ADDRESS = Format(
     "must be an IPv4 address, such as 10.0.0.1",
     lambda text: isinstance(_address(text), ipaddress.IPv4Address),
@@ -209,12 +251,12 @@ NETWORK = Format(
     mended=_with_prefix,
 )
 TRUSTED = Format(
-    "must be an address or a network with its prefix, such as 192.0.2.0/24, and not everybody's",
+    "must be an address or a network with its prefix, such as 192.0.2.0/24, but not all addresses",
     lambda text: _network(ipaddress.ip_network, single=True)(text) and ipaddress.ip_network(text).prefixlen,
     example="<the proxy's address>",
 )
 USER = Format(
-    "must be root or a Unix user's name: lower-case letters, digits and _-., not - first",
+    "must be a Unix user's name: lower-case letters, digits and _-., not beginning with -",
     _pattern(r"[a-z_][a-z0-9_.-]{0,31}"),
 )
 REGION = Format("must be letters, digits and _.-", _pattern(r"[A-Za-z0-9_.-]+"))
@@ -224,9 +266,9 @@ HOST_KEY = Format(
     longest=400,
     remedy="make hostkeys STACK={stack}",
 )
-PATH = Format("must be a path, not - first", lambda text: not text.startswith("-"), longest=1000)
+PATH = Format("must be a path that does not begin with -", lambda text: not text.startswith("-"), longest=1000)
 ABSOLUTE = Format(
-    "must be a path on the host, from its root",
+    "must be an absolute path on the host",
     _pattern(r"/[^ ].*"),
     longest=1000,
     example="/etc/heat/heat.conf",
@@ -266,12 +308,12 @@ TIME = Format("must be a time of the day, 00:00 to 23:59", _pattern(r"([01][0-9]
 TAG = Format("must be 1 to 60 characters, without comma and slash", _pattern(r"[^,/]{1,60}"))
 LINE = Format("must be one line", str.strip, longest=1000)
 SECTION = Format(
-    "must be a section: DEFAULT, or lower-case letters, digits and _.:-, as oslo.config reads every other one",
+    "must be a section: DEFAULT, or lower-case letters, digits and _.:-",
     lambda text: text == "DEFAULT" or (re.fullmatch(r"[a-z0-9_][a-z0-9_.:-]*", text) and text != "default"),
     longest=100,
 )
 OPTION = Format(
-    "must be an option's name: letters, digits and _.-, a letter or _ first",
+    "must be an option's name: letters, digits and _.-, beginning with a letter or _",
     _pattern(r"[A-Za-z_][A-Za-z0-9_.-]*"),
     longest=100,
 )
@@ -288,10 +330,10 @@ MEMORY = Format(
     _pattern(r"(6[4-9]|[7-9][0-9]|[1-9][0-9]{2,5})M|[1-9][0-9]{0,5}G|infinity"),
     example="2G",
 )
-# A word that stands for a secret, or one of a list that a rule knows.
+# The word that stands for a secret.
 WORD = Format("must be one of a few words", longest=64)
 
-# The secrets themselves, which are looked at and never shown.
+# The secrets themselves, which are checked and never shown.
 PRIVATE_KEY = Format(
     "must be a private key as ssh-keygen writes it, from its BEGIN line to its END line",
     _pattern(r"-----BEGIN [A-Z0-9 ]+-----\n(?:[\x20-\x7e]+\n)+-----END [A-Z0-9 ]+-----\n?"),
@@ -304,7 +346,7 @@ ENCRYPTION_KEY = Format("must have exactly 32 characters of ASCII", lambda text:
 
 
 def _servers_of(text: str) -> bool:
-    """Whether a URL with a login has no blank, and servers and ports that can be."""
+    """Whether a URL with a login has no spaces, and valid servers and ports."""
     scheme, separator, rest = text.partition("://")
     if not separator or not re.fullmatch(r"[\x21-\x7e]+", text):
         return False
@@ -317,155 +359,7 @@ def _servers_of(text: str) -> bool:
 
 
 SERVICE_URL = Format(
-    "must be a URL without blanks, with hosts and ports that can be; percent-encode what is special in its password",
+    "must be a URL without spaces, with valid hosts and ports; percent-encode special characters in its password",
     _servers_of,
     longest=4096,
 )
-SECRET_FORMATS: Mapping[str, Format] = {
-    "sshPrivateKey": PRIVATE_KEY,
-    "databaseUrl": SERVICE_URL,
-    "transportUrl": SERVICE_URL,
-    "databaseAdminUrl": SERVICE_URL,
-    "brokerAdminUrl": SERVICE_URL,
-    "servicePassword": PASSWORD,
-    "stackDomainAdminPassword": PASSWORD,
-    "keystoneAdminPassword": PASSWORD,
-    "authEncryptionKey": ENCRYPTION_KEY,
-    "netrc": NETRC,
-}
-
-PORT = Range(1, 65535)
-# What a timeout may be: HAProxy's, uWSGI's and systemd's are all made from these.
-_TIMEOUT = Range(1, LONGEST)
-# More than these has not been tried by anybody, and would be planned process by process.
-MOST_NODES, MOST_PROCESSES = 200, 2000
-# Of a request's body, in bytes.
-LARGEST_BODY = 64 * 1024 * 1024
-
-
-def _login(path: str, address: Format) -> dict[str, Format | Range]:
-    """The formats of a host that is there already."""
-    return {f"{path}.address": address, f"{path}.user": USER, f"{path}.port": PORT, f"{path}.hostKey": HOST_KEY}
-
-
-def _options(path: str) -> dict[str, Format | Range]:
-    """The formats of options of heat.conf, by whom they are for; a key's format stands under the object's path."""
-    scopes = {f"{path}.all": "", f"{path}.nodes.*": "nodes", f"{path}.kinds.*": "kinds", f"{path}.processes.*": ""}
-    found: dict[str, Format | Range] = {f"{path}.{whom}": NAME for whom in ("nodes", "kinds", "processes")}
-    for scope in scopes:
-        found |= {scope: SECTION, f"{scope}.*": OPTION, f"{scope}.*.*": VALUE}
-    return found
-
-
-FORMATS: Mapping[str, Format | Range] = {
-    **dict.fromkeys(("hosts", "controlPlane", "install", "apiRunner", "loadBalancer", "protect"), WORD),
-    **dict.fromkeys(SECRET_FORMATS, WORD),
-    "existing.user": USER,
-    **_login("existing.front", ADDRESS),
-    **_login("existing.nodes", ADDRESS),
-    **_login("existing.jump", HOST),
-    "existing.nodes.name": HOST_NAME,
-    "existing.nodes.engines": Range(0, MOST_PROCESSES),
-    "existing.nodes.apis": Range(0, MOST_PROCESSES),
-    "existing.nodes.cfnApis": Range(0, MOST_PROCESSES),
-    "openstack.cloud": NAME,
-    "openstack.image": NAME,
-    "openstack.frontFlavor": NAME,
-    "openstack.nodeFlavor": NAME,
-    "openstack.bootVolume": Range(0, 65536),
-    "openstack.externalNetwork": NAME,
-    "openstack.floatingIp": WORD,
-    "openstack.network": NAME,
-    "openstack.firstAddress": ADDRESS,
-    "openstack.dnsServers": ADDRESS,
-    "openstack.availabilityZones": NAME,
-    "openstack.antiAffinity": WORD,
-    "openstack.sshFrom": NETWORK4,
-    "openstack.clientsFrom": NETWORK4,
-    "openstack.keyPair": NAME,
-    "openstack.user": USER,
-    "openstack.tags": TAG,
-    "openstack.loadBalancerProvider": NAME,
-    "openstack.loadBalancerFloatingIp": WORD,
-    "openstack.rebuild": HOST_NAME,
-    "control.keystoneUrl": KEYSTONE,
-    "control.memcached": SERVER,
-    "control.manage": WORD,
-    "control.tls": WORD,
-    "control.ca": PATH,
-    **dict.fromkeys(
-        (
-            "control.user", "control.project", "control.domain", "control.stackDomain", "control.stackDomainAdmin",
-            "control.adminUser", "control.adminProject",
-        ),
-        NAME,
-    ),
-    "adoptHost": HOST_NAME,
-    "adoptFrom": ABSOLUTE,
-    "adoptAllow": ALLOWED,
-    "adoptRevision": Range(0, 10**9),
-    "nodes": Range(1, MOST_NODES),
-    **dict.fromkeys(("engines", "apis", "cfnApis"), Range(1, MOST_PROCESSES)),
-    "engineWorkers": Range(1, 1000),
-    "checksPerStack": Range(0, 1000),
-    "apiProcesses": Range(1, 1000),
-    "apiThreads": Range(1, 10_000),
-    "heatVersion": RELEASE,
-    "gitUrl": GIT,
-    "gitRef": REF,
-    "constraints": PATH,
-    "wheelhouse": PACKAGES,
-    "region": REGION,
-    "subnet": NETWORK4,
-    **dict.fromkeys(("apiPort", "cfnPort", "statsPort"), PORT),
-    "statsAllow": NETWORK,
-    **dict.fromkeys(
-        (
-            "timeouts.rpcResponse", "timeouts.uwsgi", "timeouts.proxyServer", "timeouts.apiStop",
-            "timeouts.engineGraceful", "timeouts.engineStop",
-        ),
-        _TIMEOUT,
-    ),
-    "rollingBatch": Range(1, MOST_PROCESSES),
-    "caretaker.rescueMinutes": Range(0, 59),
-    "caretaker.graceSeconds": _TIMEOUT,
-    "caretaker.cleanHours": Range(0, 23),
-    # Beyond a hundred years purge_deleted counts to a day that Python does not have.
-    "caretaker.purgeDays": Range(0, 36_500),
-    "caretaker.purgeAt": TIME,
-    # Two descriptors for each connection, of the 524,288 that systemd lets a service have.
-    "haproxy.globalMaxconn": Range(1, 200_000),
-    "haproxy.maxconn": Range(1, 200_000),
-    **dict.fromkeys(("haproxy.retries", "haproxy.checkFall", "haproxy.checkRise"), Range(1, 100)),
-    "haproxy.balance": WORD,
-    "haproxy.trustedProxies": TRUSTED,
-    # HAProxy holds a whole request in memory.
-    "haproxy.maxBody": Range(16_384, LARGEST_BODY),
-    # Any token of Keystone's has room in the least, and a URL of 7000 is left by the most: uWSGI takes 65535 in all.
-    "haproxy.maxHeader": Range(8192, 49_152),
-    "haproxy.clientConnections": Range(1, 200_000),
-    **dict.fromkeys(
-        (
-            "haproxy.timeoutHttpRequest", "haproxy.timeoutQueue", "haproxy.timeoutConnect", "haproxy.timeoutClient",
-            "haproxy.timeoutServer", "haproxy.timeoutCheck", "haproxy.checkInterval", "haproxy.checkFastInterval",
-        ),
-        DURATION,
-    ),
-    **dict.fromkeys(
-        ("haproxy.extraGlobal", "haproxy.extraDefaults", "haproxy.apiExtra", "haproxy.cfnExtra", "uwsgiExtra"), LINE
-    ),
-    **dict.fromkeys(
-        (
-            "memory.engine", "memory.api", "memory.cfnApi", "memory.caretaker", "memory.haproxy", "memory.keystone",
-            "memory.keystoneProxy", "memory.database", "memory.broker", "memory.cache",
-        ),
-        MEMORY,
-    ),
-    **_options("options"),
-    **_options("secretOptions"),
-    "allowOptions": ALLOWED,
-    "policy": PATH,
-    "pipIndexUrl": URL,
-    "debianMirror": URL,
-    "generation": Range(1, 10**9),
-}  # fmt: skip

@@ -1,7 +1,6 @@
 """The stack's configuration, read, typed and checked. The only module that touches `pulumi.Config`.
 
-`load` is pure: what a stack's file says goes in, `Settings` or every problem at once comes out. Each setting's name,
-type, default and meaning stand in Pulumi.yaml too, for `pulumi config` and for people; a test holds the two together.
+`load` is pure: the content of a stack's file goes in, `Settings` or all problems at once come out.
 """
 
 from __future__ import annotations
@@ -16,17 +15,18 @@ from typing import Any
 import pulumi
 
 from components.heat.overrides import Layers, Options, Overrides
-from infra.settings.model import KEY_AGENT, KEY_PLAIN, KEY_SECRET, OptionSettings, Settings
+from infra.settings.model import Routes, Settings
+from infra.settings.options import OptionSettings
 from infra.settings.policy import read_policy
-from infra.settings.reader import Reader, excess
-from infra.settings.rules import Routes, check
-from infra.settings.rules.secret import SECRETS, without_secrets
+from infra.settings.refusals import Refusals, excess
+from infra.settings.secret import KEY_AGENT, KEY_PLAIN, KEY_SECRET, formats_of_secrets, without_secrets
 
-__all__ = ["SECRETS", "SettingsError", "load", "overrides", "read", "secret"]
+# The settings that are secrets.
+SECRETS = tuple(formats_of_secrets(Settings))
 
 
 class SettingsError(pulumi.RunError):
-    """A configuration that cannot be. The text lists every problem, with what to type against each."""
+    """A configuration that cannot be used. The text lists every problem, with what to type."""
 
     def __init__(self, stack: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -44,19 +44,19 @@ def load(
         stack: the stack's name, for messages.
         raw: the project's keys with their values, numbers and lists already decoded.
         routes: this machine's IPv4 routes with their devices.
-        secrets: the secret ones by their keys, as they are; looked at, and never kept or shown.
+        secrets: the secret settings by their keys, as they are; they are checked, and never kept or shown.
 
     Raises:
         SettingsError: with every problem found.
     """
-    reader = Reader(stack)
-    plain = without_secrets(raw, reader)
-    settings = Settings(**reader.typed(Settings, plain))
-    # What was refused as a secret is not there to be checked, and neither is what depends on it.
+    refusals = Refusals(stack)
+    plain = without_secrets(raw, Settings, refusals)
+    settings = refusals.typed(Settings, plain)
+    # Settings that were refused as secrets cannot be checked, and neither can what depends on them.
     if len(plain) == len(raw):
-        check(settings, reader, routes, secrets)
-    if reader.problems:
-        raise SettingsError(stack, reader.problems)
+        settings.check(refusals, routes, secrets)
+    if refusals.problems:
+        raise SettingsError(stack, refusals.problems)
     return settings
 
 
@@ -64,8 +64,8 @@ def read(config: pulumi.Config) -> tuple[dict[str, Any], dict[str, str]]:
     """The current stack's keys as `load` takes them.
 
     Returns:
-        What looks like JSON decoded, and a word in place of each secret; and the secrets as they are, by their keys,
-        the options that are secrets among them.
+        The keys, with JSON decoded and a word in place of each secret; and the secrets by their keys, with the secret
+        options among them.
     """
     prefix = config.name + ":"
     given = {name.removeprefix(prefix): value for name, value in _given().items() if name.startswith(prefix)}
@@ -88,11 +88,11 @@ _OPTIONS, _SECRET_OPTIONS = "options", "secretOptions"
 
 
 def _shown(key: str, name: str, value: Any) -> Any:  # noqa: ANN401 # whatever JSON holds
-    """A setting's value; of options that are secret, or should be, their names alone; of other secrets a word."""
+    """A setting's value; the names alone of options that are secret or should be; a word for other secrets."""
     secret = pulumi.runtime.config.is_config_secret(name)
     if key == _SECRET_OPTIONS or (key == _OPTIONS and secret):
         return _masked(value, KEY_SECRET if secret else KEY_PLAIN)
-    # A secret part makes the whole setting one, and Pulumi does not say which part.
+    # A secret part makes the whole setting secret, and Pulumi does not report which part it is.
     return KEY_SECRET if secret else value
 
 
@@ -109,14 +109,14 @@ def _words(value: Any, word: str) -> Any:  # noqa: ANN401
 
 
 def secret(key: str) -> pulumi.Output[str] | str:
-    """A setting that is a secret; "" where it is not given."""
+    """A setting that is a secret; "" if it is not set."""
     config = pulumi.Config()
     given = pulumi.runtime.config.is_config_secret(f"{config.name}:{key}")
     return config.require_secret(key) if given else ""
 
 
 def overrides(settings: Settings) -> Overrides:
-    """What is said otherwise; the values of secret options are known to Pulumi alone."""
+    """Overridden options; only Pulumi knows the values of secret ones."""
     policy = read_policy(settings.policy) if settings.policy else {}
     plain = Overrides(public=settings.options.layers, allowed=settings.allow_options, policy=policy)
     shape = settings.secret_options.layers
@@ -124,8 +124,7 @@ def overrides(settings: Settings) -> Overrides:
         return plain
 
     def read(text: str) -> Layers:
-        given = Reader("", hidden=True).typed(OptionSettings, json.loads(text), _SECRET_OPTIONS, _SECRET_OPTIONS)
-        return OptionSettings(**given).layers
+        return OptionSettings.model_validate(json.loads(text)).layers
 
     known = pulumi.Config().require_secret(_SECRET_OPTIONS).apply(read)
 
@@ -155,6 +154,6 @@ def _decoded(value: str) -> Any:  # noqa: ANN401 # whatever JSON holds
         return value
     try:
         return json.loads(value)
-    # Numbers of thousands of digits, or lists in lists without end: what stands there is no value of any setting.
+    # Numbers with thousands of digits, or endlessly nested lists: no setting has such a value.
     except (ValueError, RecursionError):
         return value

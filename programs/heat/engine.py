@@ -148,7 +148,7 @@ def locks_held(_self: EngineListener, _context: object) -> list[str]:
 # The queue of the checks: heat.rpc.worker_api.TOPIC.
 WORK = "engine_worker"
 # The number of checks in the queue from which senders wait; engines hold more.
-QUEUED = 8
+QUEUED = 4
 # Seconds: the longest pause between two looks at the connection while checks wait, and the length of a look.
 PAUSE, LOOK = 0.05, 0.001
 # The longest wait in seconds before a write is repeated because another engine has written to the row. Heat's own
@@ -182,6 +182,10 @@ def gate_of(listener: AMQPListener) -> Gate[RabbitMessage]:
 def listen(self: RpcAMQPListener, *words: object, **named: object) -> None:
     """Have checks begin whenever the connection is about to be read."""
     AMQPListener.__init__(self, *words, **named)
+    # The broker sends no more checks to a worker while this many wait there: they go to a worker that is free.
+    connection = self.conn.connection
+    connection.rabbit_qos_prefetch_count = checks_per_stack
+    connection._set_qos(connection.channel)
     self.conn.consume = functools.partial(consume, self, self.conn.consume)
 
 
@@ -274,8 +278,8 @@ def send(
     *words: object,
     **named: object,
 ) -> None:
-    """Send a check when there is room for it: few checks of its stack wait in this engine, and so in the others."""
-    _room.wait(lambda: any(gate.waiting(current_traversal) >= checks_per_stack for gate in _gates))
+    """Send a check when the queue has room for it. The first checks of a stack are sent at once."""
+    _room.wait(current_traversal)
     _send(self, ctxt, resource_id, current_traversal, *words, **named)
 
 
@@ -331,7 +335,7 @@ _subscribe, _process, _sleep = Consumer.consume, RPCServer._process_incoming, sc
 _send, _dispatch_event = worker_client.WorkerClient.check_resource, heat.engine.stack.Stack.dispatch_event
 _unpack = sync_point._str_unpack_tuple
 if paced:
-    _room = Room(queued, QUEUED)
+    _room = Room(queued, QUEUED, free=checks_per_stack)
     RpcAMQPListener.__init__ = listen
     Consumer.consume = subscribe
     RPCServer._process_incoming = process

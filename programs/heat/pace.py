@@ -49,11 +49,6 @@ class Gate(Generic[Message]):
         with self._lock:
             return bool(self._waiting)
 
-    def waiting(self, stack: str) -> int:
-        """The number of waiting messages of this stack."""
-        with self._lock:
-            return len(self._waiting.get(stack, ()))
-
     def clear(self) -> list[Message]:
         """Remove and return the waiting messages."""
         with self._lock:
@@ -120,9 +115,12 @@ def _decrement(counts: Counter[str], what: str) -> None:
 class Room:
     """Delays messages until their queue has room for them.
 
+    The first messages of each stack are not delayed, so that a small stack does not compete with a large one.
+
     Args:
         waiting: returns the number of messages in the queue.
         most: the number of messages that may wait in the queue.
+        free: the number of messages of each stack that are not delayed.
         longest: the longest delay of a message, in seconds: Heat's own pace.
     """
 
@@ -130,18 +128,30 @@ class Room:
     FIRST, LAST = 0.01, 0.05
     # Seconds that a look is valid: one that found room, and one that found none.
     FREE, FULL = 0.05, 0.01
+    # The number of stacks whose messages are counted. The stack with the oldest message is forgotten first.
+    STACKS = 1000
 
-    def __init__(self, waiting: Callable[[], int], most: int, longest: float = 1.0) -> None:
-        self._waiting, self._most, self._longest = waiting, most, longest
+    def __init__(self, waiting: Callable[[], int], most: int, free: int = 0, longest: float = 1.0) -> None:
+        self._waiting, self._most, self._free, self._longest = waiting, most, free, longest
         self._lock = threading.Lock()
         self._credit, self._until = 0, 0.0
+        self._sent: OrderedDict[str, int] = OrderedDict()
 
-    def wait(self, crowded: Callable[[], bool] = lambda: False) -> None:
-        """Wait until one more message may be sent: the queue has room, and the message's stack is not `crowded`."""
+    def wait(self, stack: str) -> None:
+        """Wait until one more message of this stack may be sent."""
+        if self._is_free(stack):
+            return
         deadline, pause = time.monotonic() + self._longest, self.FIRST
-        while (crowded() or not self._has_room()) and time.monotonic() < deadline:
+        while not self._has_room() and time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(2 * pause, self.LAST)
+
+    def _is_free(self, stack: str) -> bool:
+        with self._lock:
+            sent = self._sent[stack] = self._sent.pop(stack, 0) + 1
+            if len(self._sent) > self.STACKS:
+                self._sent.popitem(last=False)
+            return sent <= self._free
 
     def _has_room(self) -> bool:
         with self._lock:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextvars
-import dataclasses
 import functools
 import gc
 import json
@@ -38,9 +37,9 @@ from pulumi.runtime.stack import Stack, run_pulumi_func
 from components import endpoints, watch
 from components.hosts import subnets
 from components.remote import remove_length_header
+from infra.settings.fields import keys
 from infra.settings.load import SECRETS
 from infra.settings.model import Settings
-from infra.settings.reader import camel
 from tests.unit.fake_cloud import FakeCloud, unlimited
 from tests.unit.quick_pulumi import quick_pulumi
 
@@ -127,7 +126,7 @@ memcached_servers = localhost:11211
 class Secret:
     """A value that was marked as secret."""
 
-    value: Any
+    value: Any = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -304,8 +303,23 @@ def _written_down(templates: dict[str, str]) -> Any:
     return mock.patch.object(jinja2.Template, "render", render)
 
 
+async def _known(outputs: Mapping[str, Any], *, tell_secrets: bool) -> dict[str, Any]:
+    """A stack's outputs."""
+    known = {}
+    for name, value in outputs.items():
+        output = pulumi.Output.from_input(value)
+        secret = tell_secrets and await output.is_secret()
+        known[name] = Secret(await output.future()) if secret else await output.future()
+    return known
+
+
 def in_pulumi(
-    body: Callable[[], object], monitor: MockMonitor, *, config: Mapping[str, object], preview: bool
+    body: Callable[[], object],
+    monitor: MockMonitor,
+    *,
+    config: Mapping[str, object],
+    preview: bool,
+    tell_secrets: bool = False,
 ) -> dict[str, Any]:
     """Call `body` as a Pulumi program, in a loop and a context of its own; the stack's outputs."""
     loop = asyncio.new_event_loop()
@@ -330,7 +344,7 @@ def in_pulumi(
             loop.run_until_complete(run_pulumi_func(lambda: (body(), None)[1]))
             stack = pulumi.runtime.get_root_resource()
             assert isinstance(stack, Stack)
-            return loop.run_until_complete(pulumi.Output.from_input(stack.outputs).future()) or {}
+            return loop.run_until_complete(_known(stack.outputs, tell_secrets=tell_secrets))
 
     asyncio.set_event_loop(loop)
     # Nearly all of what is made meanwhile is still in use: looking through it over and over is a fifth of the time.
@@ -380,6 +394,7 @@ def run(
                 monitor,
                 config=config,
                 preview=preview,
+                tell_secrets=True,
             )
     finally:
         signal.signal(signal.SIGINT, interrupt)
@@ -394,7 +409,7 @@ def _cached(key: str) -> Run:
 
 def cached(**config: object) -> Run:
     """The same, once for the same settings."""
-    defaults = {camel(item.name): item.default for item in dataclasses.fields(Settings)}
+    defaults = {key.path: key.default for key in keys(Settings)}
     said = {key: value for key, value in config.items() if key not in defaults or value != defaults[key]}
     return _cached(json.dumps(said, sort_keys=True))
 

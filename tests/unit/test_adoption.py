@@ -401,9 +401,9 @@ def test_a_setting_that_the_adopted_file_has_is_refused() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"adoptHost": "a"}, "adoptHost = a: this must be one of front, node-b, node-c"),
-        ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: must be a path on the host, from its root"),
-        ({"adoptFrom": []}, "adoptFrom = []: at least one file is wanted"),
+        ({"adoptHost": "a"}, "adoptHost = a: must be one of front, node-b, node-c"),
+        ({"adoptFrom": ["heat.conf"]}, "adoptFrom[0] = heat.conf: must be an absolute path on the host"),
+        ({"adoptFrom": []}, "adoptFrom = []: must name at least one file"),
         ({"adoptAllow": ["colour"]}, "adoptAllow[0] = colour: must be an option with its section"),
     ],
 )

@@ -45,7 +45,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.connection, self._connection_lock, self.channel = self, nullcontext(), "channel"
-        self.limited: list[str] = []
+        self.rabbit_qos_prefetch_count, self.limited = 64, list[str]()
         self._consumers: dict[Any, int] = {}
         self._new_tags: set[int] = set()
         self.deliveries: list[Callable[[], object]] = []
@@ -512,7 +512,7 @@ def test_a_subscription_limits_what_is_delivered(paced: SimpleNamespace) -> None
     for times in (1, 2):
         worker.conn._new_tags.update(worker.conn._consumers.values())
         worker.poll()
-        assert worker.conn.limited == ["channel"] * times
+        assert worker.conn.limited == ["channel"] * (1 + times)
 
 
 def test_a_connection_that_takes_no_checks_is_subscribed_as_ever(paced: SimpleNamespace) -> None:
@@ -622,26 +622,27 @@ def test_a_check_is_sent_when_there_is_room_for_it(paced: SimpleNamespace, monke
         broker.waiting = 0
 
     monkeypatch.setattr("pace.time.sleep", sleep)
+    paced.program._room._free = 0
     client.check_resource("context", 7, "traversal")
     assert client.sent == [("context", 7, "traversal")]
     assert len(broker.asked) == 2
 
 
-def test_a_check_of_a_stack_that_waits_here_already_is_held_back(
-    paced: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Broker(paced, 0)
-    worker, client = Worker(paced), paced.module("rpc.worker_client").WorkerClient()
-    worker.poll(*messages(3 * paced.program.checks_per_stack))
+def test_the_first_checks_of_a_stack_are_sent_at_once(paced: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small stack does not wait while a large one keeps the queue full."""
+    broker, client = Broker(paced, 1000), paced.module("rpc.worker_client").WorkerClient()
+    monkeypatch.setattr("pace.time.sleep", pytest.fail)
+    for stack in ("one", "another"):
+        for number in range(paced.program.checks_per_stack):
+            client.check_resource("context", number, stack)
+    assert len(client.sent) == 2 * paced.program.checks_per_stack
+    assert not broker.asked
 
-    def sleep(_seconds: float) -> None:
-        assert client.sent == [("context", 1, "another")]
-        paced.program.gate_of(worker.listener).clear()
 
-    monkeypatch.setattr("pace.time.sleep", sleep)
-    client.check_resource("context", 1, "another")
-    client.check_resource("context", 2, "t")
-    assert client.sent[1:] == [("context", 2, "t")]
+def test_the_broker_sends_a_worker_few_checks_that_cannot_begin(paced: SimpleNamespace) -> None:
+    worker = Worker(paced)
+    assert worker.conn.rabbit_qos_prefetch_count == paced.program.checks_per_stack
+    assert worker.conn.limited == ["channel"]
 
 
 def test_a_thread_that_never_had_a_check_sleeps_as_ever(paced: SimpleNamespace) -> None:

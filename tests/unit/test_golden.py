@@ -289,7 +289,7 @@ def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> Non
     """A second use of a template may differ in its values alone."""
     looked_at = {templates()[recipe(resource).text()] for resource in CASES.values()}
     as_they_are = {source(name).read_text() for name in AS_THEY_ARE}
-    as_they_are.add(lock_file(Settings.heat_version).read_text())
+    as_they_are.add(lock_file(Settings().heat_version).read_text())
     for resource in commands():
         if "stdin" in resource.inputs:
             text = resource.text()

@@ -22,6 +22,7 @@ from components.control_plane.broker import broker_vhost
 from components.heat.install import Installation, Method
 from components.remote import BOOT_DIALS, DIALS
 from components.topology import Kind
+from infra.outputs import FORMER
 from infra.settings.load import SettingsError
 from tests.unit.program import LOCAL, MARK, REMOTE, ROOT, Monitor, Resource, Run, Secret, cached, public_key, run
 from tests.unit.test_existing_hosts import KEY
@@ -663,16 +664,19 @@ def test_a_first_preview_can_show_heat_conf_and_the_proxys_configuration() -> No
 
 def test_the_outputs_have_their_documented_names() -> None:
     outputs = cached().outputs
-    assert set(outputs) == {
-        "heat_api_url", "heat_cfn_url", "keystone_url", "haproxy_stats_url", "nodes", "processes", "clouds_yaml",
+    assert set(outputs) - set(FORMER) == {
+        "heatApiUrl", "heatCfnUrl", "keystoneUrl", "haproxyStatsUrl", "nodes", "processes", "cloudsYamlPath",
+        "cloudsYaml",
     }  # fmt: skip
+    assert {former: outputs[former] for former in FORMER} == {former: outputs[name] for former, name in FORMER.items()}
     assert outputs["nodes"] == [
         {"name": "front", "address": "10.213.77.10"},
         {"name": "node-1", "address": "10.213.77.11"},
         {"name": "node-2", "address": "10.213.77.12"},
     ]
-    assert outputs["haproxy_stats_url"] == "http://10.213.77.10:8404/"
-    assert outputs["clouds_yaml"] == f"{ROOT}/.state/sample/clouds.yaml"
+    assert outputs["haproxyStatsUrl"] == "http://10.213.77.10:8404/"
+    assert outputs["cloudsYamlPath"] == f"{ROOT}/.state/sample/clouds.yaml"
+    assert outputs["cloudsYaml"] == Secret(cached().by_name["clouds-yaml"].text())
 
 
 @for_every_shape

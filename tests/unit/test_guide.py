@@ -14,7 +14,8 @@ from components.heat.heat_conf import process_options, secret_options
 from components.proxy.haproxy import configuration, listeners
 from components.rendering import render
 from components.topology import Kind, of_kind, on_node
-from infra.settings.model import HaproxySettings, Settings
+from infra.settings.model import Settings
+from infra.settings.proxy import HaproxySettings
 from tests.unit.program import guide_sample
 from tests.unit.sample import CONF, NODES, SECRETS, A, B, C, parsed, processes
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 import json
 import os
 import shlex
 import time
-import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +20,12 @@ from hypothesis import strategies as st
 from components.rendering import render
 from components.text import control_character, escaped
 from infra.settings import load as configured
+from infra.settings.fields import Key, keys
 from infra.settings.files import read_text
-from infra.settings.formats import FORMATS, SECRET_FORMATS, Format, Range
+from infra.settings.formats import Format
 from infra.settings.load import SECRETS, SettingsError, load
-from infra.settings.model import KEY_SECRET, Settings
-from infra.settings.reader import camel
+from infra.settings.model import Settings
+from infra.settings.secret import KEY_SECRET
 from tests.unit.program import PROJECT
 from tests.unit.test_settings import existing
 
@@ -35,47 +34,30 @@ STACK = "dev"
 WITHIN = 5.0
 
 
-def leaves(kind: type, form: str = "") -> Iterator[tuple[str, type, str]]:
-    """Every scalar that a setting may hold: its form, its type, and its path in a stack's file."""
-    hints = typing.get_type_hints(kind)
-    for item in dataclasses.fields(kind):
-        yield from _leaves(hints[item.name], f"{form}.{camel(item.name)}".lstrip("."))
+def leaves(known: Iterable[Key]) -> Iterator[str]:
+    """Every path, in a stack's file, of a value without parts."""
+    for key in known:
+        parts = tuple(key.parts)
+        yield from leaves(parts) if parts else (key.path.replace("[]", ""),)
 
 
-def _leaves(wanted: Any, form: str) -> Iterator[tuple[str, type, str]]:
-    arguments = typing.get_args(wanted)
-    if typing.get_origin(wanted) is types.UnionType:
-        for argument in arguments:
-            if argument is not type(None):
-                yield from _leaves(argument, form)
-    elif typing.get_origin(wanted) is tuple:
-        yield from _leaves(arguments[0], form)
-    elif typing.get_origin(wanted) is Mapping:
-        yield form, str, "key"
-        yield from _leaves(arguments[1], f"{form}.*")
-    elif dataclasses.is_dataclass(wanted):
-        yield from leaves(typing.cast("type", wanted), form)
-    else:
-        yield form, wanted, "value"
+TOP = [key.path for key in keys(Settings)]
+ALL = sorted({*leaves(keys(Settings))})
 
 
-TOP = [camel(item.name) for item in dataclasses.fields(Settings)]
-ALL = sorted(set(leaves(Settings)), key=str)
-# Lists of hosts, of which each has a part of its own.
-LISTS = {"existing.nodes"}
+def walk(known: Iterable[Key]) -> Iterator[Key]:
+    for key in known:
+        yield key
+        yield from walk(key.parts)
 
 
-def test_every_setting_has_a_format() -> None:
-    """A new setting needs a line in infra/settings/formats.py."""
-    wanted = {form for form, kind, _ in ALL if kind is not bool}
-    assert wanted == set(FORMATS)
-    for form, kind, _ in ALL:
-        if kind is not bool:
-            assert isinstance(FORMATS[form], Range if kind is int else Format), form
-
-
-def test_every_secret_has_a_format() -> None:
-    assert set(SECRET_FORMATS) == set(SECRETS)
+def test_every_text_has_a_format_and_every_number_has_bounds() -> None:
+    for key in walk(keys(Settings)):
+        assert key.rule != "must be a text", key.path
+        if key.kind is int:
+            assert key.bounds[0] < key.bounds[1]
+        for annotated in typing.get_args(key.kind)[:1] if typing.get_origin(key.kind) is dict else ():
+            assert any(isinstance(item, Format) and item.key for item in annotated.__metadata__), key.path
 
 
 def at(form: str, value: object) -> dict[str, Any]:
@@ -135,7 +117,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("form", sorted({form for form, _, _ in ALL} | {*TOP}))
+@pytest.mark.parametrize("form", sorted({*ALL, *TOP}))
 def test_a_hostile_value_of_a_setting_is_a_setting_or_a_refusal(form: str) -> None:
     for value in HOSTILE:
         outcome(at(form, value))
@@ -154,7 +136,7 @@ KINDS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("kind", range(len(KINDS)))
 def test_the_same_where_the_rules_of_other_kinds_look_at_it(kind: int) -> None:
     """Those of existing hosts, of a cloud, of a control plane that is there, of a clone."""
-    for form in sorted({form for form, _, _ in ALL}):
+    for form in ALL:
         raw: dict[str, Any] = json.loads(json.dumps(KINDS[kind]))
         top, _, below = form.partition(".")
         for text in ("a\nb", "a" * 5000, "٣", "http://[", "http://a:port", "-x", "a\ud800", "1" * 19):
@@ -172,11 +154,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=100)
-@given(
-    st.dictionaries(
-        st.sampled_from([camel(i.name) for i in dataclasses.fields(Settings)]) | st.text(), JSON, max_size=4
-    )
-)
+@given(st.dictionaries(st.sampled_from(TOP) | st.text(), JSON, max_size=4))
 def test_whatever_json_holds_is_settings_or_a_refusal(raw: dict[str, Any]) -> None:
     outcome(raw)
 

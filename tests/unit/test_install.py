@@ -175,8 +175,8 @@ def test_an_adopted_configuration_is_translated_for_no_release_that_only_a_host_
     with pytest.raises(SettingsError) as raised:
         load("dev", {**way, "adopt": "true"})
     told = (
-        f"install = {way['install']}: adopt is true, and the adopted heat.conf is translated for a release that is "
-        "known beforehand. Type: pulumi config set install pip --stack dev"
+        f"install = {way['install']}: adopt is true, and the adopted heat.conf can only be translated for a release "
+        "that is known beforehand. Type: pulumi config set install pip --stack dev"
     )
     assert told in raised.value.problems
 

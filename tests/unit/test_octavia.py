@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.settings.load import SettingsError, load
-from infra.settings.model import HaproxySettings
+from infra.settings.proxy import HaproxySettings
 from tests.unit.fake_cloud import FakeCloud
 from tests.unit.program import BALANCER, BALANCER_IP, BALANCER_VIP, FLOATING_IP, Resource, balanced_sample, vm_sample
 from tests.unit.sample import parsed
@@ -176,12 +176,12 @@ def octavia(**more: Any) -> dict[str, Any]:
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"loadBalancer": "octavia"},
-        "loadBalancer = octavia: a load balancer of a cloud's is for hosts: openstack. "
+        "loadBalancer = octavia: a load balancer of the cloud requires hosts: openstack. "
         "Type: pulumi config set loadBalancer haproxy --stack dev",
     ),
     (
         octavia(statsAllow=["192.0.2.0/24"]),
-        'statsAllow = ["192.0.2.0/24"]: these read the statistics of HAProxy, and Octavia has none. '
+        'statsAllow = ["192.0.2.0/24"]: these networks may see the statistics of HAProxy, and Octavia has none. '
         "Type: pulumi config rm statsAllow --stack dev",
     ),
     (
@@ -207,14 +207,14 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             octavia(haproxy={"checkInterval": value}),
-            f"haproxy.checkInterval = {value}: Octavia asks every so many whole seconds, 2 at least. "
+            f"haproxy.checkInterval = {value}: with Octavia this must be whole seconds, 2 at least. "
             "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
         )
         for value in ("1s", "2500ms")
     ),
     (
         octavia(haproxy={"timeoutCheck": "500ms"}),
-        "haproxy.timeoutCheck = 500ms: Octavia waits for an answer so many whole seconds, 1 at least. "
+        "haproxy.timeoutCheck = 500ms: with Octavia this must be whole seconds, 1 at least. "
         "Type: pulumi config set --path haproxy.timeoutCheck 2s --stack dev",
     ),
     (
@@ -234,8 +234,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         octavia(haproxy={"checkInterval": "20s"}),
-        "haproxy.checkInterval = 20s: the load balancer takes 80 s to leave an API alone (haproxy.checkFall = 3), "
-        "which has timeouts.apiStop (75 s) to end its requests. "
+        "haproxy.checkInterval = 20s: the load balancer needs 80 s to take an API out (haproxy.checkFall = 3), "
+        "and the API has timeouts.apiStop (75 s) to finish its requests. "
         "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
     ),
     (
@@ -245,8 +245,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(loadBalancerFloatingIp="public", more={"loadBalancer": "octavia"}),
-        "openstack.loadBalancerFloatingIp = public: this must be new, none or the IPv4 address of one that the project "
-        "has. Type: pulumi config set --path openstack.loadBalancerFloatingIp new --stack dev",
+        "openstack.loadBalancerFloatingIp = public: must be new, none or the IPv4 address of a floating IP of "
+        "the project. Type: pulumi config set --path openstack.loadBalancerFloatingIp new --stack dev",
     ),
 ]
 

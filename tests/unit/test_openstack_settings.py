@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from infra.settings.load import SettingsError, load
-from infra.settings.model import KEY_PLAIN, KEY_SECRET, Settings
+from infra.settings.model import Settings
+from infra.settings.secret import KEY_PLAIN, KEY_SECRET
 
 STACK = "dev"
 
@@ -52,7 +53,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             raw,
-            f"openstack.{key} = (none): must be a name, without a blank at its beginning or end. "
+            f"openstack.{key} = (none): must be a name that neither begins nor ends with a space. "
             f"Type: pulumi config set --path openstack.{key} {usual} --stack dev",
         )
         for raw, key, usual in (
@@ -68,7 +69,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(antiAffinity="some"),
-        "openstack.antiAffinity = some: this must be soft or hard or none. "
+        "openstack.antiAffinity = some: must be soft, hard or none. "
         "Type: pulumi config set --path openstack.antiAffinity soft --stack dev",
     ),
     (
@@ -78,7 +79,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(floatingIp="public"),
-        "openstack.floatingIp = public: this must be new, none or the IPv4 address of one that the project has. "
+        "openstack.floatingIp = public: must be new, none or the IPv4 address of a floating IP of the project. "
         "Type: pulumi config set --path openstack.floatingIp new --stack dev",
     ),
     (
@@ -88,8 +89,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(user="heat scaleout"),
-        "openstack.user = heat scaleout: must be root or a Unix user's name: lower-case letters, digits and _-., "
-        "not - first. "
+        "openstack.user = heat scaleout: must be a Unix user's name: lower-case letters, digits and _-., "
+        "not beginning with -. "
         "Type: pulumi config set --path openstack.user heat-scaleout --stack dev",
     ),
     (
@@ -99,7 +100,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(firstAddress="10.213.77.20"),
-        "openstack.firstAddress = 10.213.77.20: this is for a network that is there: openstack.network. "
+        "openstack.firstAddress = 10.213.77.20: this is for an existing network: openstack.network. "
         "Type: pulumi config rm --path openstack.firstAddress --stack dev",
     ),
     (
@@ -129,17 +130,17 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         vms(rebuild="front"),
-        "openstack.rebuild = front: with the front host would go the database, and with it all that Heat knows of its "
+        "openstack.rebuild = front: the front host has the database, and with it all that Heat knows about its "
         "stacks. Type: pulumi config rm --path openstack.rebuild --stack dev",
     ),
     (
         vms(keyPair="mine"),
-        "sshPrivateKey = (none): no key and no ssh agent is there. "
+        "sshPrivateKey = (none): there is neither a key nor an ssh agent. "
         "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
     ),
     (
         vms(keyPair="mine", more={"sshPrivateKey": KEY_PLAIN}),
-        f"sshPrivateKey = {KEY_PLAIN}: the private key has to be a secret. "
+        f"sshPrivateKey = {KEY_PLAIN}: the private key must be a secret. "
         "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
     ),
     (
@@ -158,7 +159,7 @@ def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], tol
 def test_everything_that_is_wrong_is_told_at_once() -> None:
     wrong = vms(sshFrom=None, image="", antiAffinity="some", tags=[""], firstAddress="x")
     assert [problem.partition(" = ")[0] for problem in problems(wrong)] == [
-        "openstack.image", "openstack.firstAddress", "openstack.tags[0]", "openstack.antiAffinity", "openstack.sshFrom",
+        "openstack.image", "openstack.firstAddress", "openstack.antiAffinity", "openstack.tags[0]", "openstack.sshFrom",
     ]  # fmt: skip
 
 

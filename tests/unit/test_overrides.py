@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from pathlib import Path
@@ -17,11 +16,13 @@ from components.heat.heat_conf import merge
 from components.heat.overrides import Layers
 from components.rendering import render
 from components.text import shortened
+from infra.settings import options as rules
+from infra.settings.control import ControlSettings
+from infra.settings.fields import camel
+from infra.settings.heat import UWSGI
 from infra.settings.load import load
-from infra.settings.model import KEY_PLAIN, KEY_SECRET, ControlSettings, Settings
-from infra.settings.reader import camel
-from infra.settings.rules import options as rules
-from infra.settings.rules.lines import UWSGI
+from infra.settings.model import Settings
+from infra.settings.secret import KEY_PLAIN, KEY_SECRET
 from tests.unit.program import MARK, Run, Secret, cached
 from tests.unit.sample import parsed, processes
 from tests.unit.test_graph import plain
@@ -33,12 +34,12 @@ def for_all(section: str, option: str, value: object) -> dict[str, Any]:
 
 
 AWAY = "Type: pulumi config rm --path {} --stack dev"
-SAME = "messages come through only where all processes have the same here"
+SAME = "all processes must have the same value, or messages are lost"
 # Each rule's refusal: what is said, to the letter.
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"options": "x"},
-        "options = x: must be an object, such as options.all.DEFAULT.debug. Type: pulumi config rm options --stack dev",
+        "options = x: must be an object, such as options.all. Type: pulumi config rm options --stack dev",
     ),
     (
         {"options": {"all": {"DEFAULT": "x"}}},
@@ -142,14 +143,14 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         for_all("profiler", "hmac_keys", "a"),
-        "options.all.profiler.hmac_keys = [not a secret]: this is a secret, and here it would be kept as it is. "
+        "options.all.profiler.hmac_keys = [not a secret]: this is a secret, and would be kept in plain text. "
         "Type: pulumi config rm --path options.all.profiler.hmac_keys --stack dev; "
         "pulumi config set --secret --path secretOptions.all.profiler.hmac_keys --stack dev",
     ),
     (
         for_all("profiler", "connection_string", "redis://a:b@c"),
-        "options.all.profiler.connection_string = [not a secret]: this is a secret, and here it would be kept as it "
-        "is. Type: pulumi config rm --path options.all.profiler.connection_string --stack dev; "
+        "options.all.profiler.connection_string = [not a secret]: this is a secret, and would be kept in plain "
+        "text. Type: pulumi config rm --path options.all.profiler.connection_string --stack dev; "
         "pulumi config set --secret --path secretOptions.all.profiler.connection_string --stack dev",
     ),
     (
@@ -160,7 +161,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"secretOptions": {"all": {"profiler": {"hmac_keys": KEY_PLAIN}}}},
-        "secretOptions.all.profiler.hmac_keys = [not a secret]: a secret is wanted here. "
+        "secretOptions.all.profiler.hmac_keys = [not a secret]: must be a secret. "
         "Type: pulumi config set --secret --path secretOptions.all.profiler.hmac_keys --stack dev",
     ),
     (
@@ -170,19 +171,19 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         for_all("DEFAULT", "debug", KEY_SECRET),
-        "options = [secret]: one that is a secret makes all of them one, and no preview shows any: it has a place of "
-        "its own. Type: pulumi config rm --path 'options.<its path>' --stack dev; "
+        "options = [secret]: one secret option makes all of them secret, and no preview shows them; they belong in "
+        "secretOptions. Type: pulumi config rm --path 'options.<its path>' --stack dev; "
         "pulumi config set --secret --path 'secretOptions.<its path>' --stack dev",
     ),
     (
         for_all("DEFAULT", "debug", "true")
         | {"secretOptions": {"nodes": {"node-1": {"DEFAULT": {"debug": KEY_SECRET}}}}},
-        "options.all.DEFAULT.debug = true: secretOptions has it too, and one of the two has to go. "
+        "options.all.DEFAULT.debug = true: secretOptions has it too; remove one of the two. "
         + AWAY.format("options.all.DEFAULT.debug"),
     ),
     (
         for_all("DEFAULT", "debug", ["true", "false"]),
-        'options.all.DEFAULT.debug = ["true", "false"]: this option has one value. '
+        'options.all.DEFAULT.debug = ["true", "false"]: must be one value. '
         "Type: pulumi config rm --path options.all.DEFAULT.debug --stack dev; "
         "pulumi config set --path options.all.DEFAULT.debug <its value> --stack dev",
     ),
@@ -201,9 +202,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
 
 LINE = "Type: pulumi config rm --path 'haproxy.{}[0]' --stack dev"
 KEYWORD = "must be one line of haproxy.cfg that begins with its keyword, without quotes and without # before it"
-MAGIC = "must not use %, $( or @(, where uWSGI puts something else"
+MAGIC = "must not use %, $( or @(, which uWSGI replaces"
 OVER = "must be longer than timeouts.rpcResponse (60 s), or uWSGI aborts a request that Heat is about to answer"
-RULES = 'it must hold rules, each on a line such as "stacks:delete": "role:admin"'
+RULES = 'must hold rules, each on a line such as "stacks:delete": "role:admin"'
 REFUSALS += [
     *(
         (
@@ -213,9 +214,9 @@ REFUSALS += [
         for key, line, rule in (
             ("apiExtra", "", "must be one line"),
             ("cfnExtra", "option a\noption b", "must be one line of printable text, and has U+000A"),
-            ("apiExtra", " listen  other", "this would begin a section of its own"),
-            ("apiExtra", "no listen other", "this would begin a section of its own"),
-            ("extraGlobal", "traces", "this would begin a section of its own"),
+            ("apiExtra", " listen  other", "must not begin a section of its own"),
+            ("apiExtra", "no listen other", "must not begin a section of its own"),
+            ("extraGlobal", "traces", "must not begin a section of its own"),
             *(
                 ("apiExtra", line, KEYWORD)
                 for line in (
@@ -235,17 +236,17 @@ REFUSALS += [
             ),
             ("apiExtra", 'http-request deny hdr x "', "must close its quotes, and must not end with a backslash"),
             ("apiExtra", "http-request deny hdr x \\", "must close its quotes, and must not end with a backslash"),
-            ("extraGlobal", "defaults", "this would begin a section of its own"),
-            ("extraGlobal", "maxconn 10", "haproxy.globalMaxconn says this"),
-            ("extraGlobal", "tune.bufsize 32768", "haproxy.maxBody says this"),
-            ("extraDefaults", "maxconn 10", "haproxy.maxconn says this"),
-            ("extraDefaults", "retries 1", "haproxy.retries says this"),
-            ("extraDefaults", "balance source", "haproxy.balance says this"),
-            ("extraDefaults", "timeout  client 1m", "haproxy.timeoutClient says this"),
-            ("extraDefaults", "timeout http-request 1m", "haproxy.timeoutHttpRequest says this"),
-            ("extraDefaults", "timeout server 1m", "timeouts.proxyServer says this"),
-            ("apiExtra", "timeout server 1m", "timeouts.proxyServer says this"),
-            ("cfnExtra", "timeout server 1m", "timeouts.proxyServer says this"),
+            ("extraGlobal", "defaults", "must not begin a section of its own"),
+            ("extraGlobal", "maxconn 10", "haproxy.globalMaxconn sets this"),
+            ("extraGlobal", "tune.bufsize 32768", "haproxy.maxBody sets this"),
+            ("extraDefaults", "maxconn 10", "haproxy.maxconn sets this"),
+            ("extraDefaults", "retries 1", "haproxy.retries sets this"),
+            ("extraDefaults", "balance source", "haproxy.balance sets this"),
+            ("extraDefaults", "timeout  client 1m", "haproxy.timeoutClient sets this"),
+            ("extraDefaults", "timeout http-request 1m", "haproxy.timeoutHttpRequest sets this"),
+            ("extraDefaults", "timeout server 1m", "timeouts.proxyServer sets this"),
+            ("apiExtra", "timeout server 1m", "timeouts.proxyServer sets this"),
+            ("cfnExtra", "timeout server 1m", "timeouts.proxyServer sets this"),
         )
     ),
     (
@@ -258,14 +259,14 @@ REFUSALS += [
             f"uwsgiExtra[0] = {shortened(line)}: {rule}. Type: pulumi config rm --path 'uwsgiExtra[0]' --stack dev",
         )
         for line, rule in (
-            ("max-requests", "one line of uWSGI's is wanted, such as max-requests = 1000"),
-            ("[uwsgi]", "one line of uWSGI's is wanted, such as max-requests = 1000"),
-            ("threads = 4", "apiThreads says this"),
+            ("max-requests", "must be one line of uWSGI's configuration, such as max-requests = 1000"),
+            ("[uwsgi]", "must be one line of uWSGI's configuration, such as max-requests = 1000"),
+            ("threads = 4", "apiThreads sets this"),
             ("logformat = x", "this program sets it itself, and for a reason"),
             *((f"procname = {value}", MAGIC) for value in ("%p", "%(module)", "$(PORT)", "@(/etc/passwd)", "a%%b")),
             ("harakiri = ٩٩", OVER),
             ("harakiri = " + "9" * 5000, "must have at most 1000 characters, and has 5011"),
-            ("socket-timeout=4", "timeouts.uwsgi says this"),
+            ("socket-timeout=4", "timeouts.uwsgi sets this"),
             ("master = false", "this program sets it itself, and for a reason"),
             ("harakiri = 60", OVER),
         )
@@ -299,7 +300,7 @@ def test_options_that_this_program_sets_cannot_be_overridden(name: tuple[str, st
 def test_every_setting_that_is_named_instead_exists() -> None:
     assert {"controlPlane", "policy", *(name.partition(".")[0] for name in rules._CONTROL.values())} <= set(declared())
     parts = [name for name in rules._CONTROL.values() if name.startswith("control.")]
-    assert {f"control.{camel(item.name)}" for item in dataclasses.fields(ControlSettings)} >= set(parts)
+    assert {f"control.{camel(name)}" for name in ControlSettings.model_fields} >= set(parts)
     for name, setting in rules._SETTINGS.items():
         value = {"region": "West", "apiPort": "8104", "cfnPort": "8100"}.get(setting, "7")
         (told,) = problems(for_all(*name, value))
@@ -543,15 +544,15 @@ def policy(tmp_path: Path, text: str) -> str:
         ("[]", RULES),
         ("{}", RULES),
         ("only words", RULES),
-        ('"stacks:delete": ["role:admin"]', f"stacks:delete is no rule: {RULES}"),
-        ("8: role:admin", f"8 is no rule: {RULES}"),
-        ('a: "b"\n: :\n- "', "it must be YAML, see its line 2"),
-        ("a: &x b\nc: *x", f"b is no rule: {RULES}"),
-        ("a: b\nc: *x", f"c is no rule: {RULES}"),
-        ("a: b\n---\nc: d", f"b is no rule: {RULES}"),
-        ("<<: b", f"<< is no rule: {RULES}"),
-        ("a: true", f"true is no rule: {RULES}"),
-        ("a: !!python/object/apply:os.getcwd b", f"b is no rule: {RULES}"),
+        ('"stacks:delete": ["role:admin"]', f"stacks:delete is no rule; it {RULES}"),
+        ("8: role:admin", f"8 is no rule; it {RULES}"),
+        ('a: "b"\n: :\n- "', "must be YAML, see its line 2"),
+        ("a: &x b\nc: *x", f"b is no rule; it {RULES}"),
+        ("a: b\nc: *x", f"c is no rule; it {RULES}"),
+        ("a: b\n---\nc: d", f"b is no rule; it {RULES}"),
+        ("<<: b", f"<< is no rule; it {RULES}"),
+        ("a: true", f"true is no rule; it {RULES}"),
+        ("a: !!python/object/apply:os.getcwd b", f"b is no rule; it {RULES}"),
         ("[" * 5000, RULES),
         ('"stacks:delete": "a\\nb"', "stacks:delete has a character that no rule can have: U+000A"),
     ],

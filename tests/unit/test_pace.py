@@ -175,16 +175,16 @@ def test_as_many_go_as_there_is_room_for_at_one_look(clock: Clock) -> None:
     look, looks = looking(5)
     room = Room(look, most=8)
     for _ in range(3):
-        room.wait()
+        room.wait("t")
     assert (looks, clock.slept) == ([5], [])
-    room.wait()
+    room.wait("t")
     assert (looks, clock.slept) == ([5, 5], [])
 
 
 @pytest.mark.parametrize("waiting", [8, 9, 1000])
 def test_one_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -> None:
     look, looks = looking(waiting, waiting, 7)
-    Room(look, most=8).wait()
+    Room(look, most=8).wait("t")
     assert looks == [waiting, waiting, 7]
     assert clock.slept == [Room.FIRST, 2 * Room.FIRST]
 
@@ -192,7 +192,7 @@ def test_one_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -
 @pytest.mark.parametrize("longest", [0.0, 0.5, 1.0])
 def test_no_one_is_held_back_for_longer_than_heat_would(clock: Clock, longest: float) -> None:
     before = clock.now
-    Room(lambda: 1000, most=8, longest=longest).wait()
+    Room(lambda: 1000, most=8, longest=longest).wait("t")
     assert longest <= clock.now - before < longest + Room.LAST
     assert max(clock.slept, default=0.0) <= Room.LAST
 
@@ -200,9 +200,9 @@ def test_no_one_is_held_back_for_longer_than_heat_would(clock: Clock, longest: f
 def test_what_was_seen_is_not_believed_for_long(clock: Clock) -> None:
     look, looks = looking(0)
     room = Room(look, most=8)
-    room.wait()
+    room.wait("t")
     clock.now += 2 * Room.FREE
-    room.wait()
+    room.wait("t")
     assert looks == [0, 0]
 
 
@@ -210,19 +210,35 @@ def test_many_that_are_held_back_look_no_more_often_than_one(clock: Clock) -> No
     look, looks = looking(8)
     room = Room(look, most=8, longest=0)
     for _ in range(10):
-        room.wait()
+        room.wait("t")
     assert looks == [8]
     clock.now += Room.FULL
-    room.wait()
+    room.wait("t")
     assert looks == [8, 8]
 
 
-def test_a_message_of_a_crowded_stack_waits_and_does_not_delay_others(clock: Clock) -> None:
-    look, looks = looking(7)
-    room, crowd = Room(look, most=8), [True, True, False]
-    room.wait(lambda: crowd.pop(0))
-    assert clock.slept == [Room.FIRST, 2 * Room.FIRST]
-    assert looks == [7]
+def test_the_first_messages_of_each_stack_are_not_delayed(clock: Clock) -> None:
+    look, looks = looking(1000)
+    room = Room(look, most=8, free=3)
+    for stack in "aabbab":
+        room.wait(stack)
+    assert (looks, clock.slept) == ([], [])
+    room.wait("a")
+    assert clock.slept
+    delays = len(clock.slept)
+    room.wait("c")
+    assert len(clock.slept) == delays
+
+
+def test_a_stack_is_forgotten_when_many_others_have_sent_since(clock: Clock) -> None:
+    room = Room(lambda: 1000, most=8, free=1)
+    room.wait("old")
+    for number in range(Room.STACKS):
+        room.wait(f"{number}")
+    room.wait("old")
+    assert not clock.slept
+    room.wait("old")
+    assert clock.slept
 
 
 def test_a_look_that_fails_lets_the_next_one_look(clock: Clock) -> None:
@@ -233,7 +249,7 @@ def test_a_look_that_fails_lets_the_next_one_look(clock: Clock) -> None:
     room = Room(look, most=8)
     for _ in range(2):
         with pytest.raises(OSError, match="broker"):
-            room.wait()
+            room.wait("t")
 
 
 def test_many_threads_look_one_at_a_time_and_as_often_as_their_number_needs() -> None:
@@ -247,7 +263,7 @@ def test_many_threads_look_one_at_a_time_and_as_often_as_their_number_needs() ->
 
     room = Room(look, most=8)
     with ThreadPoolExecutor(16) as threads:
-        results([threads.submit(room.wait) for _ in range(64)])
+        results([threads.submit(room.wait, "t") for _ in range(64)])
     assert len(looks) >= 64 / 4
 
 

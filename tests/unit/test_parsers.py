@@ -24,10 +24,10 @@ from components.remote import Jump
 from components.rendering import render
 from components.text import control_character
 from infra.settings.formats import LINE, PASSWORD
+from infra.settings.heat import not_uwsgis
 from infra.settings.load import SettingsError, load
-from infra.settings.model import Settings
 from infra.settings.policy import read_policy
-from infra.settings.rules.lines import _not_haproxys, _not_uwsgis
+from infra.settings.proxy import not_haproxys
 from tests.unit.program import cached
 from tests.unit.sample import CONF, SECRETS
 
@@ -186,7 +186,7 @@ LINES = st.lists(st.sampled_from([*WORDS, *GLUE]), min_size=1, max_size=5).map("
 
 def taken(lines: list[str]) -> list[str]:
     """Those that are accepted as lines of an API's section."""
-    return [line for line in lines if not LINE.refusal(line) and not _not_haproxys(line, {})]
+    return [line for line in lines if not LINE.refusal(line) and not not_haproxys(line, {})]
 
 
 @pytest.mark.skipif(
@@ -215,7 +215,7 @@ def test_no_line_of_haproxys_begins_another_section(tmp_path: Path, lines: list[
 @given(st.lists(TEXTS, min_size=10, max_size=20))
 def test_uwsgi_reads_every_line_that_is_accepted(tmp_path: Path, texts: list[str]) -> None:
     said = [f"procname-append = {text}" for text in texts]
-    lines = [line for line in said if not LINE.refusal(line) and not _not_uwsgis(line, Settings())]
+    lines = [line for line in said if not LINE.refusal(line) and not not_uwsgis(line, 60)]
     path = tmp_path / "uwsgi.ini"
     path.write_text("\n".join(["[uwsgi]", "strict = true", *lines, "procname = last", ""]))
     shown = []

@@ -1,63 +1,54 @@
-"""README.md's tables say what Pulumi.yaml and the program say.
-
-`python -m tests.unit.test_readme` prints both, to be put between their markers.
-"""
+"""Generated documentation is up to date, and README.md lists every output."""
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import yaml
 
+from infra.outputs import FORMER
+from infra.settings.fields import Key, keys
+from infra.settings.model import SECTIONS, Settings
 from tests.unit.program import ROOT, cached
+from tools import docs
 
 
-def _code(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return f"`{text}`" if text else "(none)"
+def test_what_make_docs_generates_is_up_to_date() -> None:
+    for path, text in docs.generated().items():
+        assert path.read_text() == text, f"{path.name} is out of date: make docs"
 
 
-def settings_table() -> str:
-    """The table of settings, from Pulumi.yaml."""
-    keys: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    rows = [f"| `{name}` | {_code(key['default'])} | {key['description']} |" for name, key in keys.items()]
-    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+def test_every_setting_belongs_to_one_section_and_is_described() -> None:
+    own = [key.path for section in SECTIONS for key in docs.own_keys(section)]
+    assert sorted(own) == sorted(key.path for key in keys(Settings))
+
+    def described(key: Key) -> None:
+        assert key.entry or (key.info.description or "").rstrip().endswith("."), key.path
+        for part in key.parts:
+            described(part)
+
+    for key in keys(Settings):
+        described(key)
 
 
-def output_names() -> list[str]:
-    return list(cached().outputs)
-
-
-def outputs_table() -> str:
-    """A table of outputs to be filled in."""
-    return "\n".join(["| output | what it is |", "|---|---|", *(f"| `{name}` | … |" for name in output_names())])
-
-
-def between(marker: str) -> str:
-    """What README.md has between <!-- marker --> and <!-- /marker -->."""
-    readme = ROOT / "README.md"
-    assert readme.exists(), "there is no README.md; python -m tests.unit.test_readme prints its tables"
-    found = re.findall(rf"<!-- {marker} -->\n(.*?)\n<!-- /{marker} -->", readme.read_text(), re.DOTALL)
-    assert len(found) == 1, f"README.md must have one <!-- {marker} --> … <!-- /{marker} -->, each on a line of its own"
-    return str(found[0]).strip()
-
-
-def test_the_table_of_settings_is_what_pulumi_yaml_says() -> None:
-    assert between("settings") == settings_table()
-
-
-def test_the_table_of_outputs_has_a_row_for_each_output_and_no_other() -> None:
-    rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \|$", between("outputs"))
-    assert [name for name, _ in rows] == output_names()
-    assert all(len(meaning.strip()) > 1 for _, meaning in rows), "an output without a meaning"
+def test_pulumi_yaml_has_the_type_and_the_default_of_every_key() -> None:
+    declared: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    for key in keys(Settings):
+        kind = {"integer": int, "boolean": bool, "string": str}.get(declared[key.path]["type"])
+        assert kind in (None, key.kind), key.path
+        if kind:
+            assert declared[key.path]["default"] == key.default, key.path
 
 
 def test_no_description_breaks_its_table() -> None:
-    for line in settings_table().splitlines():
-        assert line.count("|") == 4, line
+    for line in [*docs.reference().splitlines(), *docs.short_table().splitlines()]:
+        if line.startswith("|"):
+            assert len(re.findall(r"(?<!\\)\|", line)) in (4, 5), line
 
 
-if __name__ == "__main__":
-    print(settings_table(), outputs_table(), sep="\n\n")
+def test_the_table_of_outputs_has_a_row_for_each_output_and_no_other() -> None:
+    table = (ROOT / "README.md").read_text().partition("<!-- outputs -->\n")[2].partition("<!-- /outputs -->")[0]
+    rows = re.findall(r"(?m)^\| `(\w+)` \| (.+) \|$", table)
+    assert [name for name, _ in rows] == [name for name in cached().outputs if name not in FORMER]
+    assert all(len(meaning.strip()) > 1 for _, meaning in rows), "an output without a meaning"

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from components import loopback
 from components.heat import heat_conf
 from components.heat.install import NETRC
-from infra.settings.load import SettingsError, load, read
-from infra.settings.model import KEY_PLAIN, KEY_SECRET, Settings
-from infra.settings.reader import camel
-from infra.settings.rules.secret import SECRETS, logins, may_hold_login
+from infra.settings.fields import camel
+from infra.settings.install import logins
+from infra.settings.load import SECRETS, SettingsError, load, read
+from infra.settings.model import Settings
+from infra.settings.secret import KEY_PLAIN, KEY_SECRET, may_hold_login
 from tests.unit import program
 from tests.unit.adopted import adopted_heat
 from tests.unit.program import (
@@ -100,7 +101,7 @@ def test_a_login_in_what_is_not_quite_a_url_is_not_shown(key: str, value: str) -
 @pytest.mark.parametrize("key", OPEN)
 def test_a_secret_that_would_be_used_in_the_open_is_refused_and_not_shown(key: str) -> None:
     (message,) = messages_of({key: OPEN[key]}, [key])
-    assert message.startswith(f"{key} = [secret]: this setting is not kept as a secret")
+    assert message.startswith(f"{key} = [secret]: this setting cannot be a secret")
     path = {dict: f"--path '{key}.<part>'", list: f"--path '{key}[0]'"}.get(type(OPEN[key]), key)
     assert f"Type: pulumi config set {path} <its value> --stack {STACK}" in message
     assert MARK not in message
@@ -127,7 +128,7 @@ def test_a_secret_that_is_set_in_the_open_is_refused_whether_it_is_used_or_not(k
 
 def test_a_key_of_another_length_is_refused_for_the_bundled_control_plane_too() -> None:
     (message,) = problems({"authEncryptionKey": KEY_SECRET}, {"authEncryptionKey": MARK})
-    assert message.startswith("authEncryptionKey = [secret]: it has 6 characters, and Heat wants exactly 32")
+    assert message.startswith("authEncryptionKey = [secret]: must have exactly 32 characters, and has 6")
     assert MARK not in message
 
 

@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import base64
 import contextvars
-import dataclasses
 import ipaddress
 import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any
 
 import pulumi
 import pytest
@@ -17,24 +16,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.heat.heat_conf import options
+from components.hosts.kinds import KINDS
 from components.hosts.subnets import assign_addresses, free_subnet, mac_address, overlapping_routes, parse_routes
 from components.rendering import render
 from components.text import shortened
 from components.timeouts import LINKS
 from components.topology import Kind
+from infra.build import inventory
+from infra.settings import hosts
 from infra.settings import load as settings
+from infra.settings.fields import camel, keys
+from infra.settings.formats import seconds
+from infra.settings.heat import MAX_CONNECTIONS, OTHER_CONNECTIONS
 from infra.settings.load import SettingsError, load
-from infra.settings.model import (
-    KEY_AGENT,
-    KEY_PLAIN,
-    KEY_SECRET,
-    HaproxySettings,
-    OptionSettings,
-    Settings,
-    TimeoutSettings,
-)
-from infra.settings.reader import camel, seconds
-from infra.settings.rules import Routes, together, values
+from infra.settings.model import Routes, Settings
+from infra.settings.options import OptionSettings
+from infra.settings.secret import KEY_AGENT, KEY_PLAIN, KEY_SECRET
+from infra.settings.timeouts import TimeoutSettings
 from tests.unit.program import PROJECT, ROOT, cached
 
 STACK = "dev"
@@ -62,13 +60,11 @@ MEMORY_RULE = "must be at least 64M, a number with M or G such as 512M or 2G; or
 REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"hosts": "vms"},
-        "hosts = vms: this must be containers or openstack or existing. "
-        "Type: pulumi config set hosts containers --stack dev",
+        "hosts = vms: must be containers, openstack or existing. Type: pulumi config set hosts containers --stack dev",
     ),
     (
         {"controlPlane": "none"},
-        "controlPlane = none: this must be bundled or existing. "
-        "Type: pulumi config set controlPlane bundled --stack dev",
+        "controlPlane = none: must be bundled or existing. Type: pulumi config set controlPlane bundled --stack dev",
     ),
     *(
         (
@@ -106,7 +102,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"heatVersion": "1.0"},
-        "heatVersion = 1.0: no list of its packages is here; known: 24.1.2, 25.0.2, 26.0.2, 27.0.1 (others with "
+        "heatVersion = 1.0: there is no list of its packages; known: 24.1.2, 25.0.2, 26.0.2, 27.0.1 (others with "
         "constraints). Type: pulumi config set heatVersion 27.0.1 --stack dev",
     ),
     (
@@ -116,35 +112,34 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"heatVersion": "24.1.2", "install": "apt"},
-        "heatVersion = 24.1.2: install is apt, and the distribution says which release it is. "
+        "heatVersion = 24.1.2: install is apt, and the distribution decides on the release. "
         "Type: pulumi config rm heatVersion --stack dev",
     ),
     (
         {"heatVersion": "24.1.2", "install": "git", "gitRef": "stable/2026.1"},
-        "heatVersion = 24.1.2: install is git, and gitRef says which release it is. "
+        "heatVersion = 24.1.2: install is git, and gitRef decides on the release. "
         "Type: pulumi config rm heatVersion --stack dev",
     ),
     (
         {"install": "yum"},
-        "install = yum: this must be pip or apt or git. Type: pulumi config set install pip --stack dev",
+        "install = yum: must be pip, apt or git. Type: pulumi config set install pip --stack dev",
     ),
     (
         {"loadBalancer": "nginx"},
-        "loadBalancer = nginx: this must be haproxy or octavia. "
-        "Type: pulumi config set loadBalancer haproxy --stack dev",
+        "loadBalancer = nginx: must be haproxy or octavia. Type: pulumi config set loadBalancer haproxy --stack dev",
     ),
     (
         {"protect": "yes"},
-        "protect = yes: this must be auto or true or false. Type: pulumi config set protect auto --stack dev",
+        "protect = yes: must be auto, true or false. Type: pulumi config set protect auto --stack dev",
     ),
     (
         {"apiRunner": "gunicorn"},
-        "apiRunner = gunicorn: this must be uwsgi or console. Type: pulumi config set apiRunner uwsgi --stack dev",
+        "apiRunner = gunicorn: must be uwsgi or console. Type: pulumi config set apiRunner uwsgi --stack dev",
     ),
     (
         {"apiRunner": "console", "heatVersion": "25.0.2"},
-        "apiRunner = console: Heat 25.0.2 has no programs of its own for its APIs, 24 was the last that had. "
-        "Type: pulumi config set apiRunner uwsgi --stack dev",
+        "apiRunner = console: Heat 25.0.2 has no programs of its own for its APIs; Heat 24 was the last release with "
+        "them. Type: pulumi config set apiRunner uwsgi --stack dev",
     ),
     (
         {"constraints": "no/such.txt"},
@@ -153,7 +148,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"constraints": "README.md", "install": "apt"},
-        "constraints = README.md: install is apt, and the distribution's packages have none. "
+        "constraints = README.md: install is apt, and the distribution's packages have no constraints. "
         "Type: pulumi config rm constraints --stack dev",
     ),
     (
@@ -163,7 +158,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"gitRef": "27.0.1"},
-        "gitRef = 27.0.1: install is pip, and reads no git. Type: pulumi config rm gitRef --stack dev",
+        "gitRef = 27.0.1: install is pip, and uses no git repository. Type: pulumi config rm gitRef --stack dev",
     ),
     (
         {"install": "git", "gitRef": "--upload-pack=x"},
@@ -189,7 +184,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"caretaker": {"rescueMinutes": 7}},
-        "caretaker.rescueMinutes = 7: minutes that divide an hour are wanted (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), "
+        "caretaker.rescueMinutes = 7: must be minutes that divide an hour (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), "
         "or 0 for never. Type: pulumi config set --path caretaker.rescueMinutes 1 --stack dev",
     ),
     (
@@ -217,7 +212,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"haproxy": "fast"},
-        "haproxy = fast: must be an object, such as haproxy.timeoutClient. Type: pulumi config rm haproxy --stack dev",
+        "haproxy = fast: must be an object, such as haproxy.globalMaxconn. Type: pulumi config rm haproxy --stack dev",
     ),
     (
         {"haproxy": {"maxconn": "many"}},
@@ -231,7 +226,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"haproxy": {"balance": "best"}},
-        "haproxy.balance = best: this must be one of source, roundrobin, leastconn, static-rr, random. "
+        "haproxy.balance = best: must be source, roundrobin, leastconn, static-rr or random. "
         "Type: pulumi config set --path haproxy.balance source --stack dev",
     ),
     *(
@@ -300,7 +295,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"haproxy": {"timeoutServer": "2m"}, "timeouts": {"proxyServer": 100}},
-        "haproxy.timeoutServer = 2m: this is timeouts.proxyServer too, which is 100 s. "
+        "haproxy.timeoutServer = 2m: timeouts.proxyServer is the same timeout, and is 100 s. "
         "Type: pulumi config rm --path haproxy.timeoutServer --stack dev",
     ),
     (
@@ -373,7 +368,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"engines": "30", "engineWorkers": "2"},
-        "engines = 30: with engineWorkers = 2 the bundled MariaDB carries 55 workers in all. "
+        "engines = 30: with engineWorkers = 2 the bundled MariaDB serves 55 workers in all. "
         "Type: pulumi config set engines 27 --stack dev",
     ),
     (
@@ -422,19 +417,19 @@ def existing(**changed: Any) -> dict[str, Any]:
 
 NODE = "existing__nodes__1__"
 UNREACHABLE = (
-    "a loopback address leads every host to itself: the address at which the other hosts reach it is wanted. "
+    "must be the address at which the other hosts reach this one; a loopback address leads each to itself. "
     "Type: pulumi config set --path {} <its address> --stack dev"
 )
 # The same for hosts that are there already.
 EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     (
         {"sshPrivateKey": None},
-        "sshPrivateKey = (none): no key and no ssh agent is there. "
+        "sshPrivateKey = (none): there is neither a key nor an ssh agent. "
         "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
     ),
     (
         {"sshPrivateKey": KEY_PLAIN},
-        "sshPrivateKey = [not a secret]: the private key has to be a secret. "
+        "sshPrivateKey = [not a secret]: the private key must be a secret. "
         "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
     ),
     (
@@ -448,7 +443,7 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing__nodes": []},
-        "existing.nodes = []: at least one host is wanted that runs Heat. "
+        "existing.nodes = []: at least one host must run Heat. "
         "Type: pulumi config set --path 'existing.nodes[0].name' node-1 --stack dev",
     ),
     (
@@ -489,7 +484,7 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing__front__address": None},
-        "existing.front.address = (none): an IPv4 address is wanted, at which the other hosts reach this one. "
+        "existing.front.address = (none): must be the IPv4 address at which the other hosts reach this one. "
         "Type: pulumi config set --path existing.front.address <its address> --stack dev",
     ),
     (
@@ -512,13 +507,13 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {NODE + "address": "10.0.0.2"},
-        "existing.nodes[1].address = 10.0.0.2: existing.nodes[0] has the same address, and their processes would meet "
-        "on its ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+        "existing.nodes[1].address = 10.0.0.2: existing.nodes[0] has the same address, and their processes would use "
+        "the same ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
         {NODE + "address": "10.0.0.1"},
-        "existing.nodes[1].address = 10.0.0.1: existing.front has the same address, and their processes would meet "
-        "on its ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+        "existing.nodes[1].address = 10.0.0.1: existing.front has the same address, and their processes would use "
+        "the same ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
         {NODE + "name": "node-b"},
@@ -537,7 +532,7 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {NODE + "name": value},
-            f"existing.nodes[1].name = {value}: this is how the front host's things are called. "
+            f"existing.nodes[1].name = {value}: names that begin with front are those of the front host's resources. "
             "Type: pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
         )
         for value in ("front", "front-haproxy")
@@ -569,8 +564,8 @@ EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"existing__user": "the operator"},
-        "existing.user = the operator: must be root or a Unix user's name: lower-case letters, digits and _-., "
-        "not - first. "
+        "existing.user = the operator: must be a Unix user's name: lower-case letters, digits and _-., "
+        "not beginning with -. "
         "Type: pulumi config set --path existing.user root --stack dev",
     ),
 ]
@@ -636,9 +631,9 @@ def test_what_a_refusal_says_to_type_is_accepted() -> None:
 
 def test_every_rule_about_a_value_has_a_refusal_here() -> None:
     told = " ".join(told for _, told in REFUSALS)
-    for group in (values._CHOICES, values.PORTS):
-        for name in group:
-            assert f"{camel(name)} = " in told
+    for key in keys(Settings):
+        if key.format and key.format.example and not key.format.secret and key.default == key.format.example:
+            assert f"{key.path} = " in told
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -655,12 +650,12 @@ def test_all_problems_are_told_at_once() -> None:
     assert [problem.partition(" ")[0].rstrip(":") for problem in told] == [
         "engins",
         "nodes",
-        "apis",
-        "region",
         "subnet",
         "haproxy.unknown",
         "haproxy.retries",
         "haproxy.timeoutQueue",
+        "apis",
+        "region",
     ]
 
 
@@ -706,61 +701,25 @@ def test_a_duration_is_a_number_and_a_unit(number: int, unit: str) -> None:
     assert seconds(f"{number} {unit}") is None
 
 
+def test_only_the_tables_know_the_kinds_of_host() -> None:
+    """What a kind is, how its hosts come about, and which settings of its own are checked."""
+    assert set(inventory._FINDERS) == set(KINDS)
+    assert set(hosts._RULES) <= set(KINDS)
+    for path in (*(ROOT / "infra").rglob("*.py"), *(ROOT / "components").rglob("*.py")):
+        assert not re.search(rf"[!=]= \"({'|'.join(KINDS)})\"|\bhosts (==|!=|in) ", path.read_text()), path
+
+
 # What Pulumi.yaml and the program say of the settings.
-
-
-def test_the_fields_of_settings_are_the_keys_of_pulumi_yaml_in_its_order() -> None:
-    assert [camel(item.name) for item in dataclasses.fields(Settings)] == list(declared())
-
-
-def test_types_and_defaults_of_settings_are_those_of_pulumi_yaml() -> None:
-    types = {"str": "string", "int": "integer", "bool": "boolean", "tuple[str, ...]": "array"}
-    kinds = [kind for kind in get_type_hints(Settings).values() if isinstance(kind, type)]
-    types |= dict.fromkeys((kind.__name__ for kind in kinds if dataclasses.is_dataclass(kind)), "object")
-    for item in dataclasses.fields(Settings):
-        key = declared()[camel(item.name)]
-        assert types[str(item.type)] == key["type"], item.name
-        if item.default is dataclasses.MISSING:
-            assert getattr(item.default_factory, "__name__", "") == str(item.type)
-            assert key["default"] == {}
-        else:
-            default = list(item.default) if isinstance(item.default, tuple) else item.default
-            assert (key["default"], type(key["default"])) == (default, type(default)), item.name
-
-
-def test_every_key_of_pulumi_yaml_says_what_it_is() -> None:
-    for name, key in declared().items():
-        assert set(key) <= {"type", "items", "default", "description"}, name
-        assert key["description"], name
 
 
 def test_a_stack_that_says_nothing_gets_what_pulumi_yaml_says() -> None:
     assert load(STACK, {name: key["default"] for name, key in declared().items()}) == load(STACK, {}) == Settings()
 
 
-def test_haproxys_defaults_are_those_that_its_description_lists() -> None:
-    listed, _, lines = declared()["haproxy"]["description"].partition(": ")[2].partition("; ")
-    told = dict(re.findall(r"(\w+) (\([^)]*\)|[^,]+)", listed))
-    assert told.pop("timeoutServer") == "(timeouts.proxyServer)"
-    assert told.pop("maxBody") == "(what Heat's own limits allow)"
-    assert HaproxySettings.timeout_server is None
-    assert HaproxySettings.max_body is None
-    fields = {camel(item.name): item.default for item in dataclasses.fields(HaproxySettings)}
-    assert [key for key, value in fields.items() if value == ()] == re.findall(
-        r"\w+(?:Proxies|Extra|Global|Defaults)\b", lines
-    )
-    assert told == {key: str(value) for key, value in fields.items() if value not in (None, ())}
-
-
-def test_the_chain_of_timeouts_is_made_as_its_description_says() -> None:
-    listed = declared()["timeouts"]["description"].partition(": ")[2]
-    told = dict(re.findall(r"(\w+) \((\w+ and \d+)\)", listed))
-    assert told == {camel(link.longer): f"{camel(link.shorter)} and {link.margin}" for link in LINKS}
-    fields = {camel(item.name): item.default for item in dataclasses.fields(TimeoutSettings)}
-    assert {name: int(value) for name, value in re.findall(r"(\w+) (\d+) \(", listed)} == {
-        key: value for key, value in fields.items() if value is not None
-    }
-    assert [key for key, value in fields.items() if value is None] == list(told)
+def test_the_chain_of_timeouts_is_made_as_its_descriptions_say() -> None:
+    unset = {camel(name): info.description or "" for name, info in TimeoutSettings.model_fields.items()}
+    for link in LINKS:
+        assert unset[camel(link.longer)].endswith(f"Unset: timeouts.{camel(link.shorter)} and {link.margin}.")
 
 
 def test_the_dev_stack_is_a_deployment() -> None:
@@ -909,9 +868,7 @@ def test_a_container_keeps_one_hardware_address_of_its_own(numbers: set[int]) ->
 # Numbers that have to fit one another.
 
 
-CHAINS = st.fixed_dictionaries(
-    {}, optional={camel(item.name): st.integers(1, 300) for item in dataclasses.fields(TimeoutSettings)}
-)
+CHAINS = st.fixed_dictionaries({}, optional={camel(name): st.integers(1, 300) for name in TimeoutSettings.model_fields})
 
 
 @given(CHAINS)
@@ -985,7 +942,7 @@ def test_every_link_that_does_not_hold_is_told_at_once_as_if_the_others_did() ->
 @given(st.integers(1, 80), st.integers(1, 80))
 def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(engines: int, workers: int) -> None:
     raw = {"engines": engines, "engineWorkers": workers}
-    if engines * workers * 69 + together.OTHER_CONNECTIONS <= together.MAX_CONNECTIONS:
+    if engines * workers * 69 + OTHER_CONNECTIONS <= MAX_CONNECTIONS:
         assert load(STACK, raw).engines == engines
     else:
         told = problems(raw)[0]
@@ -994,18 +951,18 @@ def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(
 
 def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
     threads = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
-    assert together.worker_connections(Settings()) == threads + 5 == 69
+    assert Settings().worker_connections == threads + 5 == 69
     for said, connections in (
         ({"DEFAULT": {"executor_thread_pool_size": "200"}}, 205),
         ({"DEFAULT": {"executor_thread_pool_size": "32"}}, 55),
         ({"database": {"max_overflow": "100", "max_pool_size": "20"}}, 120),
     ):
-        assert together.worker_connections(Settings(options=OptionSettings(all=said))) == connections
+        assert Settings(options=OptionSettings.model_validate({"all": said})).worker_connections == connections
 
 
 def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:
     assert problems({"engines": "1", "engineWorkers": "100"}) == (
-        "engineWorkers = 100: the bundled MariaDB carries 55 workers in all. "
+        "engineWorkers = 100: the bundled MariaDB serves 55 workers in all. "
         "Type: pulumi config set engineWorkers 55 --stack dev",
     )
 
@@ -1036,7 +993,7 @@ def test_a_control_plane_that_is_there_needs_no_more_than_its_addresses_and_heat
 
 
 ASKED = " Type: pulumi config set --secret {key} --stack dev   (it asks for the value)"
-LOOPBACK = "a loopback address leads every host to itself: the address at which the nodes reach it is wanted."
+LOOPBACK = "must be the address at which the nodes reach it; a loopback address leads every host to itself."
 
 
 @pytest.mark.parametrize(
@@ -1045,18 +1002,18 @@ LOOPBACK = "a loopback address leads every host to itself: the address at which 
         (
             {"databaseUrl": ""},
             {},
-            "databaseUrl = (none): Heat has to be told, or database be named in control.manage for it to be made."
+            "databaseUrl = (none): Heat needs it, unless database is in control.manage and made by this program."
             + ASKED,
         ),
         (
             {"databaseUrl": ""},
             {"manage": ["database"]},
-            "databaseAdminUrl = (none): control.manage has database, and this is how it is made." + ASKED,
+            "databaseAdminUrl = (none): control.manage has database, which is made with this login." + ASKED,
         ),
         (
             {"servicePassword": ""},
             {},
-            "servicePassword = (none): Heat has to be told, or keystone be named in control.manage for it to be made."
+            "servicePassword = (none): Heat needs it, unless keystone is in control.manage and made by this program."
             + ASKED,
         ),
         (
@@ -1085,18 +1042,18 @@ LOOPBACK = "a loopback address leads every host to itself: the address at which 
         (
             {"authEncryptionKey": "short"},
             {},
-            "authEncryptionKey = [secret]: it has 5 characters, and Heat wants exactly 32." + ASKED,
+            "authEncryptionKey = [secret]: must have exactly 32 characters, and has 5." + ASKED,
         ),
         (
             {},
             {"keystoneUrl": ""},
-            "control.keystoneUrl = (none): Keystone's URL is wanted, http or https. "
+            "control.keystoneUrl = (none): must be Keystone's URL, http or https, without a login and without a query. "
             "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
         ),
         (
             {},
             {"keystoneUrl": "http://k.example:5000/v3"},
-            "control.keystoneUrl = http://k.example:5000/v3: without a version and without a slash at its end. "
+            "control.keystoneUrl = http://k.example:5000/v3: must not have a version or a slash at its end. "
             "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
         ),
         (
@@ -1120,13 +1077,13 @@ LOOPBACK = "a loopback address leads every host to itself: the address at which 
         (
             {},
             {"manage": ["databse"]},
-            "control.manage[0] = databse: this must be one of database, broker, keystone. "
+            "control.manage[0] = databse: must be database, broker or keystone. "
             "Type: pulumi config set --path 'control.manage[0]' database --stack dev",
         ),
         (
             {},
             {"tls": ["keystone"]},
-            "control.tls[0] = keystone: this must be one of database, broker. "
+            "control.tls[0] = keystone: must be database or broker. "
             "Type: pulumi config set --path 'control.tls[0]' database --stack dev",
         ),
         (
@@ -1145,7 +1102,7 @@ def test_a_refusal_of_a_control_plane_says_what_to_type_and_no_secret(
 
 def test_a_secret_that_is_none_is_refused_and_not_shown() -> None:
     (told,) = control(plain=["servicePassword"])
-    assert told.startswith("servicePassword = [not a secret]: this has to be a secret.")
+    assert told.startswith("servicePassword = [not a secret]: must be a secret.")
     assert "hunter2" not in told
 
 

@@ -924,7 +924,7 @@ SMALL = ROOT / "tests/e2e/single_machine/heat.conf"
     [
         (["heat.conf"], "usage: make translate"),
         (["--control", A], "usage: make translate"),
-        (["--control", A, "/dev/zero"], "/dev/zero: it must be a file"),
+        (["--control", A, "/dev/zero"], "/dev/zero: must be a file"),
         (["--control", A, "/nowhere/heat.conf"], "/nowhere/heat.conf: there is no such file"),
         (["--control", "localhost", str(SMALL)], "other hosts reach"),
         (["--control", A, "--release", "12", str(SMALL)], "Heat 12 is not supported"),

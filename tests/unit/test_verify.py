@@ -264,7 +264,7 @@ def test_a_process_that_has_read_an_older_file_is_reported_with_the_file(tmp_pat
 def test_a_process_whose_files_are_unknown_is_reported(tmp_path: Path) -> None:
     one = unit(tmp_path)
     Path(one.stamp).unlink()
-    assert report(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", "runs with files that are not known")]
+    assert report(tmp_path, units=(one,), systemctl=RUNS) == [("heat-engine@1", "runs with unknown files")]
 
 
 def test_an_unplanned_process_is_reported(tmp_path: Path) -> None:

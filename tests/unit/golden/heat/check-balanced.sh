@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 4378006d6bc112445d47d2e7ba37b47804f641d4aad91a78e450182addfb278d
+# The plan and its files: b7529203c30cf4ab2692d2e8ed8196380e7c382ca980121f41baabddf46de901
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

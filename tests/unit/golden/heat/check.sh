@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 9ae2240b6045f998835a40ba1c7bf80167cce600e74062e3e9e90794f1431912
+# The plan and its files: 4d2ca18523d38fdc0c616366db62f9b9889b681765b441690284abf450e45c7b
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: a096ca1037b161ce4aff9edb31e026d229253d96fcbdee2c1502711309e5e967
+# What this check covers: 30f7c1f71baf3f4cf0dec183a3666a08f56fed80a42e8a4c97d0ae5b2b4c4e3f
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: efa39623990fa0ce613f56939feae12a7ebbdd508ccc6575683aedfa8227290c
+# What this check covers: e5f6ceb94802c0934f180dfb5be334e6325b94cac251b91a906d18255bc19c5a
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,0 +1,102 @@
+"""Where Heat runs: `hosts`, `nodes`, `subnet` and what else is the same for all kinds of host."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from components.hosts.kinds import DEFAULT, KINDS, HostKind
+from components.hosts.subnets import assign_addresses, free_subnet, overlapping_routes
+from components.topology import Node
+from infra.settings.existing import FRONT, ExistingSettings, check_existing
+from infra.settings.fields import MOST_NODES, Integer, Section
+from infra.settings.formats import NETWORK4, PRIVATE_KEY, URL, one_of
+from infra.settings.openstack import OpenstackSettings, check_openstack
+from infra.settings.refusals import Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.settings.model import Settings
+
+    Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
+
+# The rules of the kinds that have settings of their own.
+_RULES = {"existing": check_existing, "openstack": check_openstack}
+
+
+class HostsSection(Section):
+    """Hosts."""
+
+    hosts: Annotated[str, one_of(*KINDS, titles={name: kind.title for name, kind in KINDS.items()})] = DEFAULT
+    """Where the hosts come from."""
+    existing: ExistingSettings = Field(default_factory=ExistingSettings)
+    """The hosts of `hosts: existing`: docs/existing-hosts.md."""
+    openstack: OpenstackSettings = Field(default_factory=OpenstackSettings)
+    """The VMs of `hosts: openstack`: docs/openstack.md."""
+    ssh_private_key: Annotated[str, PRIVATE_KEY.kept_secret] = ""
+    """Private key that existing hosts accept, or VMs with an existing key pair. Unset: the ssh agent."""
+    nodes: Integer = Field(default=2, ge=1, le=MOST_NODES)
+    """Hosts that run Heat, beside the front host. With existing hosts: as many as are listed."""
+    subnet: Annotated[str, NETWORK4] = "10.213.77.0/24"
+    """IPv4 network of the containers' bridge or of the VMs. A bridge must not overlap a route of this machine."""
+    debian_mirror: Annotated[str, URL] = ""
+    """Where the containers' base image comes from. Empty: Debian's own mirror."""
+    protect: Annotated[str, one_of("auto", "true", "false")] = "auto"
+    """Whether `destroy` is refused, and the front host, its data, and the keys and passwords for these data cannot be
+    deleted or replaced. auto: true, but false for containers and an adopted Heat (docs/state.md)."""
+    generation: Integer = Field(default=1, ge=1, le=10**9)
+    """Increase it to re-apply every file and process and repair drift (`make repair` does that)."""
+
+    @property
+    def kind(self) -> HostKind:
+        """What kind of hosts these are."""
+        return KINDS[self.hosts]
+
+    @property
+    def network(self) -> ipaddress.IPv4Network:
+        """The subnet, as a network."""
+        return ipaddress.IPv4Network(self.subnet)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Every host: the front, then the Heat nodes in their lasting order."""
+        if not self.kind.made:
+            return tuple(self.existing.by_name)
+        return (FRONT, *(f"node-{ordinal}" for ordinal in range(1, self.nodes + 1)))
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The address of each host."""
+        if not self.kind.made:
+            return {name: host.address for name, host in self.existing.by_name.items()}
+        return assign_addresses(self.network, self.host_names, self.openstack.first_address if self.kind.cloud else "")
+
+    @property
+    def heat_nodes(self) -> tuple[Node, ...]:
+        """The hosts that run Heat."""
+        if self.kind.made:
+            return tuple(Node(name=name, address=self.addresses[name]) for name in self.host_names if name != FRONT)
+        return tuple(Node(name=node.name, address=node.address, pinned=node.pinned) for node in self.existing.nodes)
+
+
+def check_hosts(settings: Settings, refusals: Refusals) -> None:
+    """The rules of this kind of host."""
+    if check := _RULES.get(settings.hosts):
+        check(settings, refusals)
+
+
+def check_subnet(settings: Settings, refusals: Refusals, routes: Routes) -> bool:
+    """Whether the subnet has an address for every host, and no address that this machine needs."""
+    if settings.kind.local and (found := overlapping_routes(settings.network, routes)):
+        rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"
+        refusals.refuse("subnet", settings.subnet, rule, free_subnet(routes))
+    if settings.kind.made:
+        try:
+            _ = settings.addresses
+        except ValueError as error:
+            refusals.refuse("subnet", settings.subnet, f"{error}", "<a larger IPv4 subnet>")
+            return False
+    return True
