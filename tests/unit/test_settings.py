@@ -359,8 +359,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"apiPort": "8014", "cfnPort": "8004"},
-        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs take every 10th port, so theirs "
-        "would meet. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
+        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs use every 10th port, so they would "
+        "collide. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
     ),
     (
         {"apiPort": "65534", "apis": "3"},
