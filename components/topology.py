@@ -221,7 +221,7 @@ def plan_processes(
         PlacementError: numbers or ports that do not fit; all problems at once.
     """
     problems = [
-        f"ports {one} and {other} share their last digit: APIs take every {PORT_STRIDE}th port, so theirs would meet"
+        f"ports {one} and {other} share their last digit: APIs use every {PORT_STRIDE}th port, so they would collide"
         for one, other in combinations(ports.values(), 2)
         if one % PORT_STRIDE == other % PORT_STRIDE
     ]

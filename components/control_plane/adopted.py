@@ -16,10 +16,10 @@ from components.adoption import merge as adoption
 from components.adoption.combined import keystone_root
 from components.adoption.merge import Adopted, AdoptionSpec, Original, Problem
 from components.adoption.tables import AUTH
-from components.control_plane.base import ControlPlane, ServiceLogin, run_program
+from components.control_plane.base import ControlPlane, run_program
 from components.control_plane.client_config import Login
 from components.control_plane.existing import REACH
-from components.control_plane.keystone import KEYSTONE_CHECK, endpoints
+from components.control_plane.keystone import KEYSTONE_CHECK, ServiceLogin, endpoints
 from components.heat import heat_conf
 from components.heat.heat_conf import STACK_USER_ROLE, SYSTEM_CA, Deployment, Options, merge
 from components.heat.node import HeatNode

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 
 from components.control_plane.client_config import Login
+from components.control_plane.keystone import ServiceLogin
 from components.heat.heat_conf import Options, Secrets
 from components.heat.node import HeatNode
 from components.heat.schema import Dump
 from components.remote import Host
 from components.rendering import program_text, render
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceLogin:
-    """Heat's own user in Keystone, and its project. Without a domain of its own the project is in the user's domain.
-
-    An id takes precedence over a name.
-    """
-
-    user: str
-    password: str
-    project: str
-    domain: str
-    domain_id: str = ""
-    project_domain: str = ""
-    project_domain_id: str = ""
 
 
 class ControlPlane(pulumi.ComponentResource, abc.ABC):

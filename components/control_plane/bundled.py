@@ -15,10 +15,10 @@ import pulumi
 import pulumi_command as command
 
 from components import urls
-from components.control_plane.base import ControlPlane, ServiceLogin, refuse_other_keys, run_program
+from components.control_plane.base import ControlPlane, refuse_other_keys, run_program
 from components.control_plane.broker import NEWER, OLDER, ORPHANS
 from components.control_plane.client_config import Login
-from components.control_plane.keystone import IDENTITY, registration_spec
+from components.control_plane.keystone import IDENTITY, ServiceLogin, registration_spec
 from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Secrets, Services
 from components.heat.install import NETRC, PackageSource

@@ -70,4 +70,4 @@ class ClientConfig(pulumi.ComponentResource):
         )
         self.path = written.id.apply(lambda _: str(path))
         self.content = pulumi.Output.secret(text)
-        self.register_outputs({"path": self.path, "content": self.content})
+        self.register_outputs({"path": self.path})

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import pulumi
 
 from components import urls
-from components.control_plane.base import ControlPlane, ServiceLogin, refuse_other_keys, run_program
+from components.control_plane.base import ControlPlane, refuse_other_keys, run_program
 from components.control_plane.broker import ORPHANS
 from components.control_plane.client_config import Login
-from components.control_plane.keystone import IDENTITY, KEYSTONE_CHECK, check_spec, registration_spec
+from components.control_plane.keystone import IDENTITY, KEYSTONE_CHECK, ServiceLogin, check_spec, registration_spec
 from components.heat import heat_conf
 from components.heat.heat_conf import Deployment, Secrets, Services
 from components.heat.node import HeatNode

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from components.control_plane.base import ServiceLogin
 from components.heat.heat_conf import STACK_USER_ROLE, Deployment, Secrets, Services
 from components.topology import APIS
 
 IDENTITY = "/usr/local/lib/heat-scaleout/identity.py"
 KEYSTONE_CHECK = "/usr/local/lib/heat-scaleout/keystone_check.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceLogin:
+    """Heat's own user in Keystone, and its project. Without a domain of its own the project is in the user's domain.
+
+    An id takes precedence over a name.
+    """
+
+    user: str
+    password: str
+    project: str
+    domain: str
+    domain_id: str = ""
+    project_domain: str = ""
+    project_domain_id: str = ""
 
 
 def registration_spec(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
 from components.hosts.kinds import named
+from infra.settings.control import ControlSection
 from infra.settings.existing import FRONT
-from infra.settings.fields import Integer, Section, Truth, camel
+from infra.settings.fields import Integer, Truth, camel
 from infra.settings.formats import ABSOLUTE, ALLOWED, HOST_NAME
+from infra.settings.hosts import HostsSection
+from infra.settings.install import InstallSection
 from infra.settings.refusals import Refusals
 
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
-
-class AdoptionSection(Section):
+class AdoptionSection(InstallSection, HostsSection, ControlSection):
     """Adopting a running Heat."""
 
     adopt: Truth = False
@@ -41,7 +41,7 @@ _ADOPTED = (
 )  # fmt: skip
 
 
-def check_adoption(settings: Settings, refusals: Refusals) -> None:
+def check_adoption(settings: AdoptionSection, refusals: Refusals) -> None:
     """What an adopted Heat requires of the other settings."""
     usual = type(settings)()
     if settings.kind.made:

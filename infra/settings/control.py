@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -17,9 +17,6 @@ from infra.settings.files import ROOT, not_a_text
 from infra.settings.formats import ENCRYPTION_KEY, KEYSTONE, NAME, PASSWORD, PATH, SERVER, SERVICE_URL, one_of
 from infra.settings.refusals import Refusals
 from infra.settings.secret import KEY_SECRET
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 # What may be made, and the secret of the account that makes it.
 _MANAGED = {
@@ -124,7 +121,7 @@ class ControlSection(Section):
         )
 
 
-def check_control(settings: Settings, secrets: Mapping[str, str], refusals: Refusals) -> None:
+def check_control(settings: ControlSection, secrets: Mapping[str, str], refusals: Refusals) -> None:
     """An existing control plane: what is required, and what other hosts could not reach.
 
     Args:

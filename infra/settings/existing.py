@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,10 +11,6 @@ from components.topology import Kind
 from infra.settings.fields import MOST_PROCESSES, Integer, Section
 from infra.settings.formats import ADDRESS, HOST, HOST_KEY, HOST_NAME, USER
 from infra.settings.refusals import Refusals
-from infra.settings.secret import check_private_key
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 FRONT = "front"
 # The setting with the number of processes of each kind, in all or on one node.
@@ -83,15 +79,11 @@ class ExistingSettings(Section):
         return {"existing.front": self.front, **nodes} | ({"existing.jump": self.jump} if self.jump else {})
 
 
-def check_existing(settings: Settings, refusals: Refusals) -> None:
+def check_existing(existing: ExistingSettings, refusals: Refusals) -> None:
     """The hosts, each for itself and all of them together."""
-    existing = settings.existing
-    check_private_key(settings.ssh_private_key, refusals)
     if not existing.nodes:
         rule = "at least one host must run Heat"
         refusals.refuse("existing.nodes", [], rule, remedy=refusals.set("existing.nodes[0].name", "node-1"))
-    elif settings.nodes not in (type(settings)().nodes, len(existing.nodes)):
-        refusals.refuse("nodes", settings.nodes, "the nodes are those of existing.nodes", len(existing.nodes))
     for path, host in existing.by_path.items():
         if error := _not_an_address(host.address) if path != "existing.jump" or not host.address else "":
             refusals.refuse(f"{path}.address", host.address or "(none)", error, "<its address>")

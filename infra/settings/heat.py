@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
@@ -26,9 +26,6 @@ from infra.settings.formats import LINE, MEMORY, REGION
 from infra.settings.install import InstallSection
 from infra.settings.proxy import API_PORTS, ProxySection
 from infra.settings.refusals import Refusals
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 # What the bundled MariaDB allows, and what Keystone and the operator need of that.
 MAX_CONNECTIONS = 4000
@@ -175,7 +172,7 @@ UWSGI: dict[str, str] = {
 _OTHER_NAMES = {"logformat": "log-format", "file": "wsgi-file", "wsgi": "module"}
 
 
-def check_uwsgi_lines(settings: Settings, refusals: Refusals) -> None:
+def check_uwsgi_lines(settings: HeatSection, refusals: Refusals) -> None:
     """The operator's lines for uWSGI."""
     for index, line in enumerate(settings.uwsgi_extra):
         console = "the APIs run without uWSGI: apiRunner = console" if settings.console else ""
@@ -200,7 +197,7 @@ def not_uwsgis(line: str, rpc: int) -> str:
     return ""
 
 
-def check_connections(settings: Settings, refusals: Refusals) -> None:
+def check_connections(settings: HeatSection, refusals: Refusals) -> None:
     """The bundled MariaDB allows as many connections as all engines may open."""
     each = settings.worker_connections
     if settings.engines * settings.engine_workers * each + OTHER_CONNECTIONS <= MAX_CONNECTIONS:
@@ -214,11 +211,11 @@ def check_connections(settings: Settings, refusals: Refusals) -> None:
         refusals.refuse("engines", settings.engines, rule, most // settings.engine_workers)
 
 
-def check_ports(settings: Settings, refusals: Refusals) -> bool:
+def check_ports(settings: HeatSection, refusals: Refusals, *, bundled: bool) -> bool:
     """Whether every process has a port that is free, so that there is a plan."""
     usual = type(settings)()
     logins = {} if settings.kind.made else {name: host.port for name, host in settings.existing.by_name.items()}
-    taken = {22: "sshd"} | (_BUNDLED if settings.bundled else {})
+    taken = {22: "sshd"} | (_BUNDLED if bundled else {})
     taken |= {logins[FRONT]: "sshd"} if logins else {}
     for name in (*API_PORTS.values(), "stats_port"):
         port, default = getattr(settings, name), getattr(usual, name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
@@ -13,18 +14,11 @@ from components.topology import Node
 from infra.settings.existing import FRONT, ExistingSettings, check_existing
 from infra.settings.fields import MOST_NODES, Integer, Section
 from infra.settings.formats import NETWORK4, PRIVATE_KEY, URL, one_of
-from infra.settings.openstack import OpenstackSettings, check_openstack
+from infra.settings.openstack import OpenstackSettings
 from infra.settings.refusals import Refusals
+from infra.settings.secret import check_private_key
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from infra.settings.model import Settings
-
-    Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
-
-# The rules of the kinds that have settings of their own.
-_RULES = {"existing": check_existing, "openstack": check_openstack}
+Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
 
 
 class HostsSection(Section):
@@ -82,13 +76,16 @@ class HostsSection(Section):
         return tuple(Node(name=node.name, address=node.address, pinned=node.pinned) for node in self.existing.nodes)
 
 
-def check_hosts(settings: Settings, refusals: Refusals) -> None:
-    """The rules of this kind of host."""
-    if check := _RULES.get(settings.hosts):
-        check(settings, refusals)
+def check_existing_hosts(settings: HostsSection, refusals: Refusals) -> None:
+    """Existing hosts."""
+    check_private_key(settings.ssh_private_key, refusals)
+    check_existing(settings.existing, refusals)
+    listed = len(settings.existing.nodes)
+    if listed and settings.nodes not in (HostsSection().nodes, listed):
+        refusals.refuse("nodes", settings.nodes, "the nodes are those of existing.nodes", listed)
 
 
-def check_subnet(settings: Settings, refusals: Refusals, routes: Routes) -> bool:
+def check_subnet(settings: HostsSection, refusals: Refusals, routes: Routes) -> bool:
     """Whether the subnet has an address for every host, and no address that this machine needs."""
     if settings.kind.local and (found := overlapping_routes(settings.network, routes)):
         rule = f"this machine has a route to {', '.join(found)}, and the containers' bridge would take its traffic"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from components.heat.install import (
     NETRC as NETRC_FILE,
@@ -22,9 +22,6 @@ from infra.settings.files import ROOT, not_a_text, read_text
 from infra.settings.formats import GIT, NETRC, PACKAGES, PATH, REF, RELEASE, URL, one_of
 from infra.settings.refusals import Refusals
 from infra.settings.secret import KEY_SECRET
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 _RELEASE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){2}")
 # What only `install: git` reads.
@@ -89,7 +86,7 @@ class InstallSection(Section):
         )
 
 
-def check_install(settings: Settings, refusals: Refusals) -> None:
+def check_install(settings: InstallSection, refusals: Refusals) -> None:
     """What each way to install Heat requires, and what it would silently ignore."""
     if "install" in refusals.malformed:
         return
@@ -106,7 +103,7 @@ def check_install(settings: Settings, refusals: Refusals) -> None:
     _check_release(settings, refusals)
 
 
-def _check_release(settings: Settings, refusals: Refusals) -> None:
+def _check_release(settings: InstallSection, refusals: Refusals) -> None:
     usual, version = type(settings)(), settings.heat_version
     if not settings.release_is_known:
         if version != usual.heat_version:
@@ -124,7 +121,7 @@ def _check_release(settings: Settings, refusals: Refusals) -> None:
         refusals.refuse("apiRunner", settings.api_runner, rule, usual.api_runner)
 
 
-def check_netrc(settings: Settings, netrc: str, refusals: Refusals) -> None:
+def check_netrc(settings: InstallSection, netrc: str, refusals: Refusals) -> None:
     """The logins for packages."""
     if settings.netrc == KEY_SECRET and logins(netrc) is None:
         rule = (

@@ -15,7 +15,8 @@ from typing import Any
 import pulumi
 
 from components.heat.overrides import Layers, Options, Overrides
-from infra.settings.model import Routes, Settings
+from infra.settings.hosts import Routes
+from infra.settings.model import Settings
 from infra.settings.options import OptionSettings
 from infra.settings.policy import read_policy
 from infra.settings.refusals import Refusals, excess

@@ -1,13 +1,12 @@
-"""The whole configuration of a stack: all sections, what follows from several of them, and all their rules. Pure.
+"""The whole configuration of a stack: all sections, what follows from several of them, and all their rules.
 
 Each section's file has its fields, its rules and its conversion to what the components take. A section inherits from
-those that its conversion reads. docs/settings.md is generated from the fields.
+those that its conversion or its rules read. docs/settings.md is generated from the fields.
 """
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from components.heat.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT
@@ -21,16 +20,15 @@ from infra.settings.caretaker import CaretakerSection
 from infra.settings.control import ControlSection, check_control, check_encryption_key
 from infra.settings.existing import FRONT
 from infra.settings.heat import HeatSection, check_connections, check_ports, check_uwsgi_lines
-from infra.settings.hosts import HostsSection, check_hosts, check_subnet
+from infra.settings.hosts import HostsSection, Routes, check_existing_hosts, check_subnet
 from infra.settings.install import InstallSection, check_install, check_netrc
-from infra.settings.openstack import SERVER_GROUPS
+from infra.settings.openstack import SERVER_GROUPS, check_first_address, check_openstack, check_rebuild
 from infra.settings.options import OptionsSection, check_options, check_policy, check_processes, check_secret_options
 from infra.settings.proxy import ProxySection, check_bodies, check_haproxy_lines, check_timeouts
 from infra.settings.refusals import Refusals
-from infra.settings.secret import check_secret_forms, check_secrets
+from infra.settings.secret import check_private_key, check_secret_forms, check_secrets
 from infra.settings.timeouts import TimeoutsSection
 
-Routes = Sequence[tuple[ipaddress.IPv4Network, str]]
 # In the order in which they are documented.
 SECTIONS = (
     HostsSection,
@@ -46,7 +44,7 @@ SECTIONS = (
 _ANYWHERE = ("0.0.0.0/0",)
 
 
-class Settings(CaretakerSection, HeatSection, AdoptionSection, ControlSection):
+class Settings(CaretakerSection, HeatSection, AdoptionSection):
     """The settings of a stack."""
 
     MOVED: ClassVar[Mapping[str, str]] = {
@@ -134,18 +132,20 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection, ControlSection):
         check_secret_forms(secrets, Settings, refusals)
         check_policy(self.policy, refusals)
         check_install(self, refusals)
-        check_hosts(self, refusals)
+        if check := _RULES_OF_HOSTS.get(self.hosts):
+            check(self, refusals)
         if self.adopt:
             check_adoption(self, refusals)
         elif self.bundled:
             check_encryption_key(secrets.get("authEncryptionKey", ""), refusals)
         else:
             check_control(self, secrets, refusals)
-        check_options(self, refusals)
+        nodes = [name for name in self.host_names if name != FRONT]
+        check_options(self, nodes, self.heat_version if self.release_is_known else "", refusals)
         check_secret_options(secrets.get("secretOptions", ""), refusals)
         check_haproxy_lines(self, refusals)
         check_uwsgi_lines(self, refusals)
-        check_secrets(self, refusals)
+        check_secrets(self, self.control.keystone_url, refusals)
         check_netrc(self, secrets.get("netrc", ""), refusals)
         if self.octavia and not refusals.problems:
             octavia.check_octavia(self, refusals)
@@ -155,11 +155,27 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection, ControlSection):
     def _check_together(self, refusals: Refusals, routes: Routes) -> None:
         if not check_subnet(self, refusals, routes):
             return
-        if check_ports(self, refusals):
-            check_processes(self, refusals)
+        if check_ports(self, refusals, bundled=self.bundled):
+            check_processes(self, [process.name for process in self.processes], refusals)
         if self.bundled:
             check_connections(self, refusals)
         check_bodies(self, self.memory_limits.haproxy, refusals)
         check_timeouts(self, refusals)
         if self.octavia:
             octavia.check_monitor(self, refusals)
+
+
+def _check_cloud(settings: Settings, refusals: Refusals) -> None:
+    openstack = settings.openstack
+    if openstack.key_pair:
+        check_private_key(settings.ssh_private_key, refusals)
+    check_openstack(openstack, refusals, octavia=settings.octavia)
+    check_first_address(openstack, settings.network, refusals)
+    check_rebuild(openstack.rebuild, settings.host_names, refusals, bundled=settings.bundled)
+
+
+# The rules of the kinds of host that have settings of their own: `components.hosts.kinds`.
+_RULES_OF_HOSTS: Mapping[str, Callable[[Settings, Refusals], None]] = {
+    "existing": check_existing_hosts,
+    "openstack": _check_cloud,
+}

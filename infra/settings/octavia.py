@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from components.hosts.kinds import named
 from components.proxy.balancer import BalancerSpec
 from components.proxy.monitor import Monitor
 from infra.settings.fields import camel
 from infra.settings.formats import seconds
-from infra.settings.proxy import HaproxySettings
+from infra.settings.proxy import HaproxySettings, ProxySection
 from infra.settings.refusals import Refusals
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 # Octavia's names for how a load balancer chooses, by HAProxy's.
 _METHODS = {"source": "SOURCE_IP", "roundrobin": "ROUND_ROBIN", "leastconn": "LEAST_CONNECTIONS"}
@@ -34,7 +30,7 @@ def monitor(haproxy: HaproxySettings) -> Monitor:
     return Monitor(delay=delay, timeout=min(timeout, delay - 1), fall=haproxy.check_fall, rise=haproxy.check_rise)
 
 
-def balancer_spec(settings: Settings) -> BalancerSpec | None:
+def balancer_spec(settings: ProxySection) -> BalancerSpec | None:
     """The load balancer of the cloud; None with HAProxy."""
     if not settings.octavia:
         return None
@@ -51,13 +47,13 @@ def balancer_spec(settings: Settings) -> BalancerSpec | None:
         client_timeout=milliseconds(haproxy.timeout_client),
         connect_timeout=milliseconds(haproxy.timeout_connect),
         server_timeout=milliseconds(settings.haproxy_values["timeout_server"]),
-        monitor=settings.monitor,
+        monitor=monitor(haproxy),
         provider=openstack.load_balancer_provider,
         floating_ip=openstack.load_balancer_floating_ip,
     )
 
 
-def check_octavia(settings: Settings, refusals: Refusals) -> None:
+def check_octavia(settings: ProxySection, refusals: Refusals) -> None:
     """Each value for itself."""
     if not settings.kind.cloud:
         rule = f"a load balancer of the cloud requires hosts: {named(cloud=True)}"
@@ -93,9 +89,9 @@ def _check_limits(haproxy: HaproxySettings, usual: HaproxySettings, refusals: Re
             refusals.refuse(f"haproxy.{camel(name)}", value, "Octavia waits for a day at most", getattr(usual, name))
 
 
-def check_monitor(settings: Settings, refusals: Refusals) -> None:
+def check_monitor(settings: ProxySection, refusals: Refusals) -> None:
     """An API that is to stop has enough time for the load balancer to find it unhealthy."""
-    found, stop = settings.monitor, settings.chain.api_stop
+    found, stop = monitor(settings.haproxy), settings.chain.api_stop
     if found.delay * found.down >= stop:
         rule = (
             f"the load balancer needs {found.delay * found.down} s to take an API out (haproxy.checkFall = "

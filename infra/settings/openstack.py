@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -13,10 +13,6 @@ from infra.settings.existing import FRONT
 from infra.settings.fields import Integer, Section
 from infra.settings.formats import ADDRESS, HOST_NAME, NAME, NETWORK4, TAG, USER, Format, one_of
 from infra.settings.refusals import Refusals
-from infra.settings.secret import check_private_key
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 # Nova's names for how close the members of a server group may be, by what the settings call it.
 SERVER_GROUPS = {"soft": "soft-anti-affinity", "hard": "anti-affinity", "none": ""}
@@ -82,12 +78,9 @@ class OpenstackSettings(Section):
         return self.clients_from or self.ssh_from
 
 
-def check_openstack(settings: Settings, refusals: Refusals) -> None:
-    """The VMs of a cloud."""
-    openstack = settings.openstack
-    if openstack.key_pair:
-        check_private_key(settings.ssh_private_key, refusals)
-    if not settings.octavia:
+def check_openstack(openstack: OpenstackSettings, refusals: Refusals, *, octavia: bool) -> None:
+    """The VMs of a cloud, and the load balancer in front of them."""
+    if not octavia:
         usual = OpenstackSettings()
         for key, value, default in (
             ("loadBalancerProvider", openstack.load_balancer_provider, usual.load_balancer_provider),
@@ -99,23 +92,21 @@ def check_openstack(settings: Settings, refusals: Refusals) -> None:
     if not openstack.ssh_from:
         rule = "nobody could log in to the front host, not even this program"
         refusals.refuse("openstack.sshFrom", [], rule, remedy=refusals.set("openstack.sshFrom[0]", "<address>/32"))
-    _check_first_address(settings, refusals)
-    _check_rebuild(settings, refusals)
 
 
-def _check_first_address(settings: Settings, refusals: Refusals) -> None:
-    first = settings.openstack.first_address
-    if first and not settings.openstack.network:
+def check_first_address(openstack: OpenstackSettings, subnet: ipaddress.IPv4Network, refusals: Refusals) -> None:
+    """The front host's address, in an existing network."""
+    first = openstack.first_address
+    if first and not openstack.network:
         refusals.refuse("openstack.firstAddress", first, "this is for an existing network: openstack.network")
-    elif first and ipaddress.IPv4Address(first) not in settings.network:
-        refusals.refuse("openstack.firstAddress", first, f"it is not in subnet {settings.subnet}", "<address>")
+    elif first and ipaddress.IPv4Address(first) not in subnet:
+        refusals.refuse("openstack.firstAddress", first, f"it is not in subnet {subnet}", "<address>")
 
 
-def _check_rebuild(settings: Settings, refusals: Refusals) -> None:
-    host = settings.openstack.rebuild
-    if host and host not in settings.host_names:
-        rule = f"there is no such host; there are {', '.join(settings.host_names)}"
-        refusals.refuse("openstack.rebuild", host, rule)
-    elif host == FRONT and settings.bundled:
+def check_rebuild(host: str, names: Sequence[str], refusals: Refusals, *, bundled: bool) -> None:
+    """The host that is to be replaced."""
+    if host and host not in names:
+        refusals.refuse("openstack.rebuild", host, f"there is no such host; there are {', '.join(names)}")
+    elif host == FRONT and bundled:
         rule = "the front host has the database, and with it all that Heat knows about its stacks"
         refusals.refuse("openstack.rebuild", host, rule)

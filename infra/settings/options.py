@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Discriminator, Field, Tag
 
@@ -25,15 +25,11 @@ from components.heat.heat_conf import (
 from components.heat.options import LOGINS, Name, alike, catalogue, looks_secret, may_be_secret
 from components.heat.overrides import Layers, Options, format_value
 from components.topology import APIS, Kind
-from infra.settings.existing import FRONT
 from infra.settings.fields import Section
 from infra.settings.formats import ALLOWED, NAME, OPTION, PATH, SECTION, VALUE
 from infra.settings.policy import read_policy
 from infra.settings.refusals import ONE, SEVERAL, Refusals, step
 from infra.settings.secret import KEY_PLAIN, KEY_SECRET
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 # An option's value, or several if the option is a list or may be repeated.
 Value = Annotated[
@@ -212,9 +208,15 @@ class _Option:
         return step(step(scope, name[0]), name[1])
 
 
-def check_options(settings: Settings, refusals: Refusals) -> None:
-    """All options; `check_processes` checks the names of single processes."""
-    nodes = [name for name in settings.host_names if name != FRONT]
+def check_options(settings: OptionsSection, nodes: Sequence[str], version: str, refusals: Refusals) -> None:
+    """All options; `check_processes` checks the names of single processes.
+
+    Args:
+        settings: the settings.
+        nodes: the names of the Heat nodes.
+        version: the release of Heat; "" if it is only known on a host.
+        refusals: takes the problems.
+    """
     for setting, options in _both(settings):
         refusals.unknown(options.nodes, nodes, f"{setting}.nodes", what="node")
         refusals.unknown(options.kinds, [kind.value for kind in Kind], f"{setting}.kinds", what="kind of process")
@@ -228,7 +230,7 @@ def check_options(settings: Settings, refusals: Refusals) -> None:
     hidden = {option.name for option in secret}
     for option in plain:
         away = refusals.remove(option.path)
-        if problem := _problem(option, settings, refusals):
+        if problem := _problem(option, version, settings.allow_options, refusals):
             _refuse(option, *problem, refusals)
         elif option.secret:
             remedy = f"{away}; {_set(option, option.whom, option.name, refusals)}"
@@ -236,7 +238,7 @@ def check_options(settings: Settings, refusals: Refusals) -> None:
         elif option.name in hidden:
             _refuse(option, "secretOptions has it too; remove one of the two", away, refusals)
     for option in secret:
-        if problem := _problem(option, settings, refusals):
+        if problem := _problem(option, version, settings.allow_options, refusals):
             _refuse(option, *problem, refusals)
         elif KEY_PLAIN in option.value:
             _refuse(option, "must be a secret", refusals.set_secret(option.path), refusals)
@@ -265,14 +267,13 @@ def check_policy(path: str, refusals: Refusals) -> None:
         refusals.refuse("policy", path, f"{error}", "<a file of rules>")
 
 
-def check_processes(settings: Settings, refusals: Refusals) -> None:
+def check_processes(settings: OptionsSection, names: Sequence[str], refusals: Refusals) -> None:
     """The processes with options of their own are part of the plan."""
-    names = [process.name for process in settings.processes]
     for setting, options in _both(settings):
         refusals.unknown(options.processes, names, f"{setting}.processes", what="process")
 
 
-def _both(settings: Settings) -> tuple[tuple[str, OptionSettings], ...]:
+def _both(settings: OptionsSection) -> tuple[tuple[str, OptionSettings], ...]:
     return ("options", settings.options), ("secretOptions", settings.secret_options)
 
 
@@ -282,7 +283,7 @@ def _refuse(option: _Option, rule: str, remedy: str, refusals: Refusals) -> None
     refusals.refuse(option.path, shown if isinstance(shown, str) else list(shown), rule, remedy=remedy)
 
 
-def _problem(option: _Option, settings: Settings, refusals: Refusals) -> tuple[str, str] | None:
+def _problem(option: _Option, version: str, allowed: Sequence[str], refusals: Refusals) -> tuple[str, str] | None:
     """Why an option cannot be used, and what to type; None if it can."""
     away = refusals.remove(option.path)
     if rule := _not_overridable(option.name):
@@ -291,8 +292,8 @@ def _problem(option: _Option, settings: Settings, refusals: Refusals) -> tuple[s
             option.value, str
         ) and not option.hidden else away
     # If the release is only known on a host, the host refuses what the release does not know.
-    looked_up = settings.release_is_known and "{}.{}".format(*option.name) not in settings.allow_options
-    if looked_up and (problem := _unknown(option, settings, refusals)):
+    looked_up = version and "{}.{}".format(*option.name) not in allowed
+    if looked_up and (problem := _unknown(option, version, len(allowed), refusals)):
         return problem
     if option.whom != "all" and (option.name[0] == "oslo_messaging_rabbit" or option.name in _MESSAGING):
         rule = "all processes must have the same value, or messages are lost"
@@ -327,12 +328,12 @@ def _not_overridable(name: Name) -> str:
     return f"this program sets it, from {setting}" if setting else _OURS.get(name, "")
 
 
-def _unknown(option: _Option, settings: Settings, refusals: Refusals) -> tuple[str, str] | None:
+def _unknown(option: _Option, version: str, allowed: int, refusals: Refusals) -> tuple[str, str] | None:
     """What is reported if the release does not know an option by this name; None if it does."""
     known, name, away = catalogue(), option.name, refusals.remove(option.path)
-    release = f"Heat {settings.heat_version}"
+    release = f"Heat {version}"
     try:
-        series = known.series(settings.heat_version)
+        series = known.series(version)
     except ValueError:
         return None  # heatVersion is refused.
     if known.knows(name, series):
@@ -347,5 +348,5 @@ def _unknown(option: _Option, settings: Settings, refusals: Refusals) -> tuple[s
     # Hints are for misspelt options; many unknown options are no misspellings.
     few = len(refusals.problems) < _HINTS
     hint = few and alike(name, (other for other in known.options if known.knows(other, series)))
-    allow = refusals.set(f"allowOptions[{len(settings.allow_options)}]", "{}.{}".format(*name))
+    allow = refusals.set(f"allowOptions[{allowed}]", "{}.{}".format(*name))
     return f"{release} does not know it{f' ({hint})' if hint else ''}", f"{away}; or, for a plug-in's: {allow}"

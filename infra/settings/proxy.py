@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
@@ -19,9 +19,6 @@ from infra.settings.hosts import HostsSection
 from infra.settings.options import OptionsSection
 from infra.settings.refusals import Refusals
 from infra.settings.timeouts import TimeoutsSection
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 # Of a request's body, in bytes: HAProxy keeps a whole request in memory.
 LARGEST_BODY = 64 * 1024 * 1024
@@ -158,7 +155,7 @@ class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
         return (self.subnet,) if self.kind.made else tuple(self.addresses.values())
 
 
-def check_timeouts(settings: Settings, refusals: Refusals) -> None:
+def check_timeouts(settings: ProxySection, refusals: Refusals) -> None:
     """The chain of timeouts holds, link by link: a corrected link is what the next one is compared with."""
     own, server = settings.timeouts.proxy_server, settings.haproxy.timeout_server
     if own is not None and server and seconds(server) != own:
@@ -177,7 +174,7 @@ def check_timeouts(settings: Settings, refusals: Refusals) -> None:
             refusals.refuse(f"timeouts.{camel(link.longer)}", longer, rule, instead)
 
 
-def check_bodies(settings: Settings, memory: str, refusals: Refusals) -> None:
+def check_bodies(settings: ProxySection, memory: str, refusals: Refusals) -> None:
     """A client alone cannot fill HAProxy's memory: half of it holds the large bodies that one may send at once.
 
     Args:
@@ -220,7 +217,7 @@ _TAKEN: dict[str, dict[str, str]] = {
 }
 
 
-def check_haproxy_lines(settings: Settings, refusals: Refusals) -> None:
+def check_haproxy_lines(settings: ProxySection, refusals: Refusals) -> None:
     """The operator's lines for haproxy.cfg. Whether HAProxy knows them is found out on the host."""
     for name, taken in _TAKEN.items():
         for index, line in enumerate(getattr(settings.haproxy, name)):

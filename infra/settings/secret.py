@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infra.settings.fields import Section, camel, keys
 from infra.settings.formats import Format
 from infra.settings.refusals import Refusals
-
-if TYPE_CHECKING:
-    from infra.settings.model import Settings
 
 # What the settings have in place of a secret: where it comes from. `infra.settings.load.secret` returns the secret.
 KEY_SECRET, KEY_PLAIN, KEY_AGENT = "[secret]", "[not a secret]", "[agent]"
@@ -59,15 +56,14 @@ def check_private_key(key: str, refusals: Refusals) -> None:
         refusals.refuse("sshPrivateKey", key or "(none)", rule, remedy=remedy)
 
 
-def check_secrets(settings: Settings, refusals: Refusals) -> None:
+def check_secrets(settings: Section, keystone_url: str, refusals: Refusals) -> None:
     """Secrets in the open. This runs after the other rules: what one of them refuses is not reported twice."""
     for key in keys(type(settings)):
         if getattr(settings, key.field) == KEY_PLAIN and not refusals.reported(key.path):
             refusals.refuse(key.path, KEY_PLAIN, "must be a secret", remedy=refusals.ask_secret(key.path))
     for name in _OPEN_URLS:
         _check_open(camel(name), getattr(settings, name), refusals)
-    url = settings.control.keystone_url
-    if may_hold_login(url) and not refusals.reported("control.keystoneUrl"):
+    if may_hold_login(keystone_url) and not refusals.reported("control.keystoneUrl"):
         refusals.refuse("control.keystoneUrl", "(not shown)", _NO_LOGIN, "<the URL without them>")
 
 

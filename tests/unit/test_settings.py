@@ -23,13 +23,14 @@ from components.text import shortened
 from components.timeouts import LINKS
 from components.topology import Kind
 from infra.build import inventory
-from infra.settings import hosts
 from infra.settings import load as settings
+from infra.settings import model
 from infra.settings.fields import camel, keys
 from infra.settings.formats import seconds
 from infra.settings.heat import MAX_CONNECTIONS, OTHER_CONNECTIONS
+from infra.settings.hosts import Routes
 from infra.settings.load import SettingsError, load
-from infra.settings.model import Routes, Settings
+from infra.settings.model import Settings
 from infra.settings.options import OptionSettings
 from infra.settings.secret import KEY_AGENT, KEY_PLAIN, KEY_SECRET
 from infra.settings.timeouts import TimeoutSettings
@@ -358,8 +359,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"apiPort": "8014", "cfnPort": "8004"},
-        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs take every 10th port, so theirs "
-        "would meet. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
+        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs use every 10th port, so they would "
+        "collide. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
     ),
     (
         {"apiPort": "65534", "apis": "3"},
@@ -704,7 +705,7 @@ def test_a_duration_is_a_number_and_a_unit(number: int, unit: str) -> None:
 def test_only_the_tables_know_the_kinds_of_host() -> None:
     """What a kind is, how its hosts come about, and which settings of its own are checked."""
     assert set(inventory._FINDERS) == set(KINDS)
-    assert set(hosts._RULES) <= set(KINDS)
+    assert set(model._RULES_OF_HOSTS) <= set(KINDS)
     for path in (*(ROOT / "infra").rglob("*.py"), *(ROOT / "components").rglob("*.py")):
         assert not re.search(rf"[!=]= \"({'|'.join(KINDS)})\"|\bhosts (==|!=|in) ", path.read_text()), path
 

@@ -179,7 +179,7 @@ def test_every_problem_of_a_placement_is_told_at_once() -> None:
     with pytest.raises(PlacementError) as caught:
         planned(nodes, {Kind.ENGINE: 4, Kind.API: 5, Kind.CFN: 3}, (8000, 65530))
     assert caught.value.problems == (
-        "ports 8000 and 65530 share their last digit: APIs take every 10th port, so theirs would meet",
+        "ports 8000 and 65530 share their last digit: APIs use every 10th port, so they would collide",
         "heat-engine: the nodes' fixed numbers add up to 6, more than the total of 4",
         "heat-api: the nodes' fixed numbers add up to 2, and no node is left for the other 3 of 5",
         "heat-api-cfn: port 65540 on b is beyond 65535",
