@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -14,7 +14,7 @@ from components.topology import Node
 from infra.settings.existing import FRONT, ExistingSettings, check_existing
 from infra.settings.fields import MOST_NODES, Integer, Section
 from infra.settings.formats import NETWORK4, PRIVATE_KEY, URL, one_of
-from infra.settings.openstack import OpenstackSettings
+from infra.settings.openstack import OpenstackSettings, check_first_address, check_openstack, check_rebuild
 from infra.settings.refusals import Refusals
 from infra.settings.secret import check_private_key
 
@@ -76,13 +76,31 @@ class HostsSection(Section):
         return tuple(Node(name=node.name, address=node.address, pinned=node.pinned) for node in self.existing.nodes)
 
 
-def check_existing_hosts(settings: HostsSection, refusals: Refusals) -> None:
-    """Existing hosts."""
+def _check_existing_hosts(settings: HostsSection, refusals: Refusals, **_: bool) -> None:
     check_private_key(settings.ssh_private_key, refusals)
     check_existing(settings.existing, refusals)
     listed = len(settings.existing.nodes)
     if listed and settings.nodes not in (HostsSection().nodes, listed):
         refusals.refuse("nodes", settings.nodes, "the nodes are those of existing.nodes", listed)
+
+
+def _check_cloud(settings: HostsSection, refusals: Refusals, *, octavia: bool, bundled: bool) -> None:
+    openstack = settings.openstack
+    if openstack.key_pair:
+        check_private_key(settings.ssh_private_key, refusals)
+    check_openstack(openstack, refusals, octavia=octavia)
+    check_first_address(openstack, settings.network, refusals)
+    check_rebuild(openstack.rebuild, settings.host_names, refusals, bundled=bundled)
+
+
+# The rules of the kinds of host that have settings of their own: `components.hosts.kinds`.
+_RULES: Mapping[str, Callable[..., None]] = {"existing": _check_existing_hosts, "openstack": _check_cloud}
+
+
+def check_kind(settings: HostsSection, refusals: Refusals, *, octavia: bool, bundled: bool) -> None:
+    """The settings of this kind of host; `octavia` and `bundled` say what else the deployment has."""
+    if check := _RULES.get(settings.hosts):
+        check(settings, refusals, octavia=octavia, bundled=bundled)
 
 
 def check_subnet(settings: HostsSection, refusals: Refusals, routes: Routes) -> bool:

@@ -6,7 +6,7 @@ those that its conversion or its rules read. docs/settings.md is generated from 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 from components.heat.heat_conf import BROKER_PORT, DATABASE_PORT, KEYSTONE_PORT, MEMCACHED_PORT
@@ -20,13 +20,13 @@ from infra.settings.caretaker import CaretakerSection
 from infra.settings.control import ControlSection, check_control, check_encryption_key
 from infra.settings.existing import FRONT
 from infra.settings.heat import HeatSection, check_connections, check_ports, check_uwsgi_lines
-from infra.settings.hosts import HostsSection, Routes, check_existing_hosts, check_subnet
+from infra.settings.hosts import HostsSection, Routes, check_kind, check_subnet
 from infra.settings.install import InstallSection, check_install, check_netrc
-from infra.settings.openstack import SERVER_GROUPS, check_first_address, check_openstack, check_rebuild
+from infra.settings.openstack import SERVER_GROUPS
 from infra.settings.options import OptionsSection, check_options, check_policy, check_processes, check_secret_options
 from infra.settings.proxy import ProxySection, check_bodies, check_haproxy_lines, check_timeouts
 from infra.settings.refusals import Refusals
-from infra.settings.secret import check_private_key, check_secret_forms, check_secrets
+from infra.settings.secret import check_secret_forms, check_secrets
 from infra.settings.timeouts import TimeoutsSection
 
 # In the order in which they are documented.
@@ -132,8 +132,7 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection):
         check_secret_forms(secrets, Settings, refusals)
         check_policy(self.policy, refusals)
         check_install(self, refusals)
-        if check := _RULES_OF_HOSTS.get(self.hosts):
-            check(self, refusals)
+        check_kind(self, refusals, octavia=self.octavia, bundled=self.bundled)
         if self.adopt:
             check_adoption(self, refusals)
         elif self.bundled:
@@ -163,19 +162,3 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection):
         check_timeouts(self, refusals)
         if self.octavia:
             octavia.check_monitor(self, refusals)
-
-
-def _check_cloud(settings: Settings, refusals: Refusals) -> None:
-    openstack = settings.openstack
-    if openstack.key_pair:
-        check_private_key(settings.ssh_private_key, refusals)
-    check_openstack(openstack, refusals, octavia=settings.octavia)
-    check_first_address(openstack, settings.network, refusals)
-    check_rebuild(openstack.rebuild, settings.host_names, refusals, bundled=settings.bundled)
-
-
-# The rules of the kinds of host that have settings of their own: `components.hosts.kinds`.
-_RULES_OF_HOSTS: Mapping[str, Callable[[Settings, Refusals], None]] = {
-    "existing": check_existing_hosts,
-    "openstack": _check_cloud,
-}

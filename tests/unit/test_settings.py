@@ -23,8 +23,8 @@ from components.text import shortened
 from components.timeouts import LINKS
 from components.topology import Kind
 from infra.build import inventory
+from infra.settings import hosts as hosts_section
 from infra.settings import load as settings
-from infra.settings import model
 from infra.settings.fields import camel, keys
 from infra.settings.formats import seconds
 from infra.settings.heat import MAX_CONNECTIONS, OTHER_CONNECTIONS
@@ -705,7 +705,7 @@ def test_a_duration_is_a_number_and_a_unit(number: int, unit: str) -> None:
 def test_only_the_tables_know_the_kinds_of_host() -> None:
     """What a kind is, how its hosts come about, and which settings of its own are checked."""
     assert set(inventory._FINDERS) == set(KINDS)
-    assert set(model._RULES_OF_HOSTS) <= set(KINDS)
+    assert set(hosts_section._RULES) <= set(KINDS)
     for path in (*(ROOT / "infra").rglob("*.py"), *(ROOT / "components").rglob("*.py")):
         assert not re.search(rf"[!=]= \"({'|'.join(KINDS)})\"|\bhosts (==|!=|in) ", path.read_text()), path
 
