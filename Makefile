@@ -30,7 +30,7 @@ verify: tools ## compare every host with the last `pulumi up`: a table of differ
 	@tools/stack.sh verify $(STACK)
 
 .PHONY: repair
-repair: tools ## re-apply every file and process, one process at a time, and so repair what verify finds
+repair: tools ## re-apply every file and process, in rolling batches, and so repair what verify finds
 	@tools/stack.sh repair $(STACK)
 
 .PHONY: hostkeys
