@@ -10,15 +10,15 @@ ALLOW ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-16s%s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  %-18s%s\n", $$1, $$2 }' \
 		$(MAKEFILE_LIST)
 
 ##@ Operators (STACK=dev unless you name another)
 
 .PHONY: up
-up: tools engine ## set everything up and run `pulumi up`; a stack other than dev shows a preview and asks (or YES=its name)
+up: tools container-engine ## set everything up and run `pulumi up`; a stack other than dev shows a preview and asks (or YES=its name)
 	@tools/stack.sh up $(STACK)
-	@echo "Next:  . ./env.sh; pulumi stack output; pulumi config set engines 4; pulumi up"
+	@echo "Next:  export STACK=$(STACK); . ./env.sh; pulumi stack output; pulumi config set engines 4; pulumi up"
 
 .PHONY: down
 down: tools ## destroy the stack; one other than dev asks first (or YES=its name); with dev, the test cloud too
@@ -26,11 +26,11 @@ down: tools ## destroy the stack; one other than dev asks first (or YES=its name
 	@[ "$(STACK)" != dev ] || tools/lab/down.sh
 
 .PHONY: verify
-verify: tools ## compare every host with the last `pulumi up`: a table of differences and exit code 1; changes nothing
+verify: tools ## compare every host with the last `pulumi up`: fails if they differ, with a table; changes nothing
 	@tools/stack.sh verify $(STACK)
 
 .PHONY: repair
-repair: tools ## re-apply every file and process, in rolling batches, and so repair what verify finds
+repair: tools ## re-apply every file and process, in batches of rollingBatch, and so repair what verify finds
 	@tools/stack.sh repair $(STACK)
 
 .PHONY: hostkeys
@@ -38,15 +38,15 @@ hostkeys: tools ## fetch the SSH host keys of existing hosts, show their fingerp
 	@tools/hostkeys.sh $(STACK)
 
 .PHONY: translate
-translate: venv ## print the translation of an existing CONF=heat.conf; CONTROL=address of its host; DIFF=1: option by option
+translate: venv ## print CONF (an existing heat.conf) as this program would write it. CONTROL: address of its host. RELEASE, ALLOW; DIFF=1: only the changes, by option
 	@$(PY) tools/translate.py --control "$(CONTROL)" --release "$(RELEASE)" --allow "$(ALLOW)" $(if $(DIFF),--diff) -- $(CONF)
 
 .PHONY: tools
 tools: venv ## install the Pulumi CLI and its plugins into .tools
 	@tools/toolchain.sh
 
-.PHONY: engine
-engine: ## install a container engine from the distribution's packages, if there is none
+.PHONY: container-engine
+container-engine: ## install a container engine from the distribution's packages, if there is none
 	@tools/container-engine.sh
 
 ##@ Developers
@@ -95,11 +95,11 @@ lock: venv ## pin every package again: requirements.txt and the lists in locks/
 	@tools/lock.sh
 
 .PHONY: bench
-bench: tools engine ## measure how fast stacks are created and deleted: CASES=, ENGINES=, SHORT=1 (tests/bench/run.sh)
+bench: tools container-engine ## measure how fast stacks are created and deleted: CASES=, ENGINES=, SHORT=1 (tests/bench/run.sh)
 	@tests/bench/run.sh
 
 .PHONY: cloud
-cloud: tools engine ## start an OpenStack cloud in a container, for the tests; it is kept between runs
+cloud: tools container-engine ## start an OpenStack cloud in a container, for the tests; it is kept between runs
 	@tools/lab/up.sh
 
 .PHONY: cloud-down
@@ -113,13 +113,15 @@ conformance: tools ## compare the stand-in for Pulumi's command plugin with the 
 	@$(PY) -m pytest -q -rs tests/conformance
 
 .PHONY: e2e
-e2e: tools engine ## end-to-end tests in containers of their own, from nothing to nothing
+e2e: tools container-engine ## end-to-end tests in containers of their own, from nothing to nothing
 	@tests/e2e/run.sh
 
+##@ Longer tests, run by hand
+
 .PHONY: e2e-faults
-e2e-faults: tools engine ## change and break a stack under load, and count errors: SEED=, FAULTS=engines,broker, SHORT=1
+e2e-faults: tools container-engine ## change and break a stack under load, and count errors: SEED=, FAULTS=engines,broker, SHORT=1
 	@tests/faults/run.sh
 
 .PHONY: e2e-openstack
-e2e-openstack: tools engine ## end-to-end tests on VMs, in the cloud that `make cloud` starts
+e2e-openstack: tools container-engine ## end-to-end tests on VMs, in the cloud that `make cloud` starts
 	@tests/openstack/run.sh

@@ -86,7 +86,7 @@ class Check(pulumi.ComponentResource):
         *,
         front: Host,
         proxy: Proxy,
-        fronted: Sequence[Listener],
+        listeners: Sequence[Listener],
         nodes: Mapping[str, HeatNode],
         processes: Sequence[Process],
         deployment: heat_conf.Deployment,
@@ -100,7 +100,7 @@ class Check(pulumi.ComponentResource):
             name: the component's name.
             front: the host that sends requests through the proxy.
             proxy: the proxy.
-            fronted: the proxy's listeners, one for each API.
+            listeners: the proxy's listeners, one for each API.
             nodes: the nodes by their names.
             processes: the plan.
             deployment: with the number of workers of an engine.
@@ -114,7 +114,7 @@ class Check(pulumi.ComponentResource):
         # The first node counts the engines of all nodes, so all nodes must be as planned before.
         everywhere = [resource for done in after.values() for resource in done]
         checks = [
-            node.check(on_node(processes, at), everywhere, engines_in_all=workers)
+            node.check(on_node(processes, at), everywhere, engine_workers_in_all=workers)
             if at == first
             else node.check(on_node(processes, at), after[at])
             for at, node in nodes.items()
@@ -134,7 +134,7 @@ class Check(pulumi.ComponentResource):
                     },
                     "probe": asdict(APIS[listener.kind].probe),
                 }
-                for listener in fronted
+                for listener in listeners
             ]
             return {"socket": proxy.socket, "seconds": _SECONDS, "apis": apis}
 

@@ -1,4 +1,4 @@
-"""Copy files to a host and run scripts on it. No other module opens connections to hosts.
+"""Copy files to a host and run scripts on it. Every command of `components/` on a host goes through here.
 
 Each file and each script is one `remote.Command` that travels on its stdin: content, mode and owner are kept, a file
 is replaced atomically, and a changed text is an update in place. The helper on the host,
@@ -84,7 +84,7 @@ class Login:
 
 
 class Host:
-    """A host that has booted and accepts files and scripts.
+    """A host, and how files and scripts get there. The first command waits for its boot.
 
     Args:
         name: the prefix of its resources' names, such as "node-1".
@@ -127,7 +127,7 @@ class Host:
         self.public_address = pulumi.Output.from_input(address if public_address is None else public_address)
         self._login = login
         self._machine = [machine] if machine else []
-        self._booting = identity is not None
+        self._boots_on_its_own = identity is not None
         # Shell comments: the same commands in a changed text run again.
         self._rerun_comments = [
             *([] if identity is None else [" # machine ", identity]),
@@ -172,7 +172,7 @@ class Host:
         if jump is None and not self._machine:
             watch.warn_if_silent(self.name, self.address, self.port)
         elif jump is None:
-            created = self.ready if self._booting else self._machine[0]
+            created = self.ready if self._boots_on_its_own else self._machine[0]
             pulumi.Output.all(self.public_address, created.urn, getattr(created, "id", "")).apply(
                 lambda known: watch.warn_if_silent(self.name, known[0], self.port)
             )
@@ -187,7 +187,7 @@ class Host:
             return 0
         return BOOT_DIALS if self._machine else DIALS
 
-    def wait_for(self, resources: Sequence[pulumi.Resource]) -> None:
+    def require(self, resources: Sequence[pulumi.Resource]) -> None:
         """Run every further file and script on this host after these resources."""
         self._required += resources
 

@@ -26,13 +26,13 @@ from infra.build.inventory import find_inventory  # noqa: E402
 from infra.build.nodes import make_nodes  # noqa: E402
 from infra.build.proxy import make_proxy, plan_listeners  # noqa: E402
 from infra.build.watch import check_service  # noqa: E402
-from infra.settings import load as configured  # noqa: E402
+from infra.settings import load as settings_loader  # noqa: E402
 
 # The settings, and the plan that follows from them: which process runs where, and what the proxy listens on.
-stack, state = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
+stack, stack_directory = pulumi.get_stack(), ROOT / ".state" / pulumi.get_stack()
 routes = parse_routes(Path("/proc/net/route").read_text())
-raw, secrets = configured.read(pulumi.Config())
-settings = configured.load(stack, raw, routes, secrets)
+raw, secrets = settings_loader.read(pulumi.Config())
+settings = settings_loader.load(stack, raw, routes, secrets)
 processes, listeners = settings.processes, plan_listeners(settings)
 
 # The hosts: the front host, which has the original addresses, and the Heat nodes.
@@ -70,13 +70,13 @@ caretaker = Caretaker("caretaker", nodes=nodes, schedule=settings.schedule, afte
 
 # Check the path of a request: from the proxy to each backend, and from there to the engines.
 check = Check(
-    "check", front=inventory.front, proxy=proxy, fronted=listeners, nodes=nodes, processes=processes,
+    "check", front=inventory.front, proxy=proxy, listeners=listeners, nodes=nodes, processes=processes,
     deployment=settings.deployment, control=control,
     after={name: [retired[name], caretaker.running[name]] for name in nodes},
 )  # fmt: skip
 
 clients = ClientConfig(
-    "clients", path=state / "clouds.yaml", keystone_url=control.public_keystone_url, region=settings.region,
+    "clients", path=stack_directory / "clouds.yaml", keystone_url=control.public_keystone_url, region=settings.region,
     logins=control.logins,
 )  # fmt: skip
 keystone_url = pulumi.Output.concat(control.public_keystone_url, "/v3")

@@ -29,8 +29,20 @@ fail() {
 # setting NAME: its value, or the default in Pulumi.yaml; empty if the stack does not exist yet.
 setting() { pulumi config get "$1" 2>/dev/null || true; }
 
-# Whether no confirmation is needed: for the dev stack, as long as its hosts are containers.
-quick() { [ "$STACK" = dev ] && ! grep -q "^ *heat-scaleout:hosts: *[\"']\{0,1\}\(existing\|openstack\)" "$config" 2>/dev/null; }
+# Whether no confirmation is needed: for the dev stack, as long as its hosts are containers, which is the default.
+quick() {
+    [ "$STACK" = dev ] && ! grep "^[^#]*heat-scaleout:hosts[\"']*:" "$config" 2>/dev/null |
+        grep -qv ": *[\"']\{0,1\}containers[\"']\{0,1\} *\(#.*\)\{0,1\}$"
+}
+
+# host_traits: which of these are true of the stack's kind of host.
+host_traits() {
+    .venv/bin/python -c '
+import sys
+from components.hosts.kinds import DEFAULT, KINDS
+kind = KINDS.get(sys.argv[1] or DEFAULT)
+print(*[trait for trait in ("made", "cloud") if getattr(kind, trait)] if kind else ["unknown"])' "$(setting hosts)"
+}
 
 # agreed: whether YES names this stack. Another name is a mistake and ends the script.
 agreed() {
@@ -72,11 +84,11 @@ may_ask() {
 }
 
 lost() { # tell the operator what `destroy` removes
-    adopted=$(setting adopt) hosts=$(setting hosts) control=$(setting controlPlane)
-    case "$hosts" in
-    existing) echo "The hosts of stack $STACK stay. Heat's processes on them are removed." ;;
-    openstack) echo "The VMs of stack $STACK are deleted, with their disks and their network." ;;
-    *) echo "The containers of stack $STACK are deleted, with all their data." ;;
+    adopted=$(setting adopt) control=$(setting controlPlane) traits=$(host_traits)
+    case "$traits" in
+    "made cloud") echo "The VMs of stack $STACK are deleted, with their disks and their network." ;;
+    "") echo "The hosts of stack $STACK stay. Heat's processes on them are removed." ;;
+    *) echo "The hosts of stack $STACK are deleted, with all their data." ;;
     esac
     if [ "$adopted" = true ]; then
         echo "The adopted Heat gets its addresses back."
@@ -166,7 +178,8 @@ elif ! pulumi stack select "$STACK" 2>/dev/null; then
     remove_leftovers
     exit
 fi
-[ "$(setting hosts)" != openstack ] || tools/toolchain.sh --openstack
+# No other stack needs the OpenStack plugin.
+case "$(host_traits)" in *cloud*) tools/toolchain.sh --openstack ;; esac
 case "$action" in
 up)
     # After a restart of the machine the containers are still there, but stopped.

@@ -95,7 +95,7 @@ class AdoptedControlPlane(ControlPlane):
             after=[read],
         )
         for each in hosts:
-            each.wait_for([fetched])
+            each.require([fetched])
         contents: pulumi.Output[str] = pulumi.Output.secret(fetched.stdout)
         # The content in Base64, by the path on the adopted host.
         self._contents: pulumi.Output[dict[str, str]] = contents.apply(json.loads)
@@ -143,7 +143,7 @@ class AdoptedControlPlane(ControlPlane):
         """Check that database, broker and cache accept Heat's logins from this node."""
         spec = self._options.apply(reach_spec)
         purpose = "Check that Heat's database, broker and cache accept its logins."
-        after = [node.encrypted, *self.ready]
+        after = [node.put_key_test(), *self.ready]
         return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=after)]
 
     def register(self, node: HeatNode) -> pulumi.Resource:

@@ -129,4 +129,4 @@ def refuse_other_keys(
 
     checks = [host.script("known-key", script(host), parent=parent) for host in hosts]
     for host in hosts:
-        host.wait_for(checks)
+        host.require(checks)

@@ -186,7 +186,7 @@ class ExistingControlPlane(ControlPlane):
             }
         )
         purpose = "Check that Heat's database, broker and cache accept its logins."
-        return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=[node.encrypted])]
+        return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=[node.put_key_test()])]
 
     def install_files(self, node: HeatNode) -> None:
         """Do nothing: `files` has all files that the options name."""

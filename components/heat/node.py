@@ -6,7 +6,6 @@ any process starts, `components.heat.processes` before the proxy sends requests 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +91,7 @@ class HeatNode(pulumi.ComponentResource):
         proxy: str = "",
         monitor: Monitor | None = None,
         memory: Memory = DEFAULTS,
-        more: Mapping[str, pulumi.Input[str]] | None = None,
+        extra_files: Mapping[str, pulumi.Input[str]] | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Install Heat and put the node's files in place.
@@ -100,7 +99,7 @@ class HeatNode(pulumi.ComponentResource):
         Args:
             name: the component's name.
             host: the host.
-            deployment: the release of Heat, and the timeouts.
+            deployment: what every node's heat.conf is made from: release, URLs, region, workers, timeouts.
             public: the options of heat.conf.
             secret: the options of secrets.conf.
             api_server: how much one API process serves at once.
@@ -108,7 +107,7 @@ class HeatNode(pulumi.ComponentResource):
             proxy: the only address that requests come from; "" if the address is not known beforehand.
             monitor: the proxy's health checks; only for a proxy that does not report its state to the APIs.
             memory: the memory limit of each unit.
-            more: the text of each further file that heat.conf names, by its path. Every process reads these files.
+            extra_files: the text of each further file that heat.conf names, by its path. Every process reads them.
             opts: of the component.
         """
         super().__init__("heat:node:HeatNode", name, {}, opts)
@@ -116,7 +115,7 @@ class HeatNode(pulumi.ComponentResource):
         self.broker = pulumi.Output.unsecret(
             pulumi.Output.from_input(secret).apply(lambda known: heat_conf.broker(known["DEFAULT"]["transport_url"]))
         )
-        self._more = dict(more or {})
+        self._extra_files = dict(extra_files or {})
         self.host = host
         self._deployment = deployment
         self.memory = memory
@@ -124,6 +123,7 @@ class HeatNode(pulumi.ComponentResource):
         self._install = deployment.install
         self.api_server = api_server
         self._texts: dict[str, pulumi.Output[str]] = {}
+        self._key_test: pulumi.Resource | None = None
         self.copies_by_unit = {}
         self.files = []
         self.prefix = deployment.prefix
@@ -212,7 +212,7 @@ class HeatNode(pulumi.ComponentResource):
             owner="root:heat",
             check=self.options_checker,
         )  # fmt: skip
-        for path, text in self._more.items():
+        for path, text in self._extra_files.items():
             self._file(path.rpartition("/")[2].replace(".", "-"), path, text)
 
     def _put_policy(self) -> None:
@@ -263,7 +263,7 @@ class HeatNode(pulumi.ComponentResource):
                 f"heat/{template}@.service.j2",
                 title=title,
                 prefix=self.prefix,
-                files=[*self._more, *self.copies(kind, "%p@%i", "").values()],
+                files=[*self._extra_files, *self.copies(kind, "%p@%i", "").values()],
                 timeouts=self._deployment.timeouts,
                 members=_MEMBERS,
                 node=self.host.name,
@@ -282,7 +282,7 @@ class HeatNode(pulumi.ComponentResource):
 
     def files_read_by(self, kind: Kind) -> list[str]:
         """The paths of the files that every process of a kind reads on this node, beside its own."""
-        files = [heat_conf.CONF, heat_conf.SECRETS, *self._more, heat_conf.POLICY, _unit_path(kind)]
+        files = [heat_conf.CONF, heat_conf.SECRETS, *self._extra_files, heat_conf.POLICY, _unit_path(kind)]
         if kind not in APIS:
             return [*files, _ENGINE, _PACE]
         return [*files, uwsgi_path(kind), _API] if self._under_uwsgi(kind) else files
@@ -300,7 +300,7 @@ class HeatNode(pulumi.ComponentResource):
         own = heat_conf.own_directory(unit)
         renamed = {_unit_path(kind): f"/etc/systemd/system/{unit}.service", uwsgi_path(kind): f"{own}/uwsgi.ini"}
         read = self.files_read_by(kind)
-        named = {path: f"{own}/{PurePosixPath(path).name}" for path in read if path not in self._more}
+        named = {path: f"{own}/{PurePosixPath(path).name}" for path in read if path not in self._extra_files}
         return named | {path: copy for path, copy in renamed.items() if path in named} | {conf: f"{own}/process.conf"}
 
     def _file(
@@ -319,11 +319,12 @@ class HeatNode(pulumi.ComponentResource):
         )
         self.files.append(put)
 
-    @functools.cached_property
-    def encrypted(self) -> pulumi.Resource:
-        """The program that tests whether a key is the one of a database. Other programs on the host import it."""
-        text = program_text("heat/encrypted.py")
-        return self.host.file("encrypted-program", _ENCRYPTED, text, parent=self, after=[self.installed])
+    def put_key_test(self) -> pulumi.Resource:
+        """Put the program that tests whether a key is a database's on the host, once. Other programs import it."""
+        if self._key_test is None:
+            text = program_text("heat/encrypted.py")
+            self._key_test = self.host.file("encrypted-program", _ENCRYPTED, text, parent=self, after=[self.installed])
+        return self._key_test
 
     def publish_membership(self, nodes: Sequence[str], after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Publish the deployment's nodes at the broker. Call it for one node of a deployment.
@@ -343,18 +344,22 @@ class HeatNode(pulumi.ComponentResource):
         processes: Sequence[Process],
         after: Sequence[pulumi.Resource],
         *,
-        engines_in_all: int | None = None,
+        engine_workers_in_all: int | None = None,
     ) -> pulumi.Resource:
         """Check that every process of this node is healthy.
 
         Args:
             processes: this node's part of the plan.
             after: what must be done before.
-            engines_in_all: the number of engine workers that the broker must count; for one node of a deployment.
+            engine_workers_in_all: how many engine workers the broker must count; for one node of a deployment.
         """
         text = self.digest.apply(
             lambda digest: render(
-                "heat/check.sh.j2", digest=digest, processes=processes, total=engines_in_all, **self.template_values
+                "heat/check.sh.j2",
+                digest=digest,
+                processes=processes,
+                total=engine_workers_in_all,
+                **self.template_values,
             )
         )
         # Every process is known by now. tools/verify.py reads the copies from the stack's state.

@@ -72,7 +72,7 @@ def sync_schema(
         dump: makes a dump of a database whose schema is older; None to make none.
     """
     program = node.host.file(
-        "schema-program", _SCHEMA, program_text("heat/schema.py"), parent=node, after=[node.encrypted]
+        "schema-program", _SCHEMA, program_text("heat/schema.py"), parent=node, after=[node.put_key_test()]
     )
     before = [program, *node.files, *after]
     digest = node.digest_of([heat_conf.SECRETS])

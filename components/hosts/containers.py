@@ -37,7 +37,7 @@ class ContainerHosts(pulumi.ComponentResource):
         stack: str,
         subnet: ipaddress.IPv4Network,
         names: Sequence[str],
-        owner: Path,
+        checkout: Path,
         cache: Path,
         debian_mirror: str = "",
         protect: bool = False,
@@ -51,7 +51,7 @@ class ContainerHosts(pulumi.ComponentResource):
             stack: a part of the names of the containers and the network.
             subnet: the bridge's.
             names: the hosts' names in their permanent order, the front host first. It decides about their addresses.
-            owner: the checkout, a label by which containers and networks of other checkouts are recognised.
+            checkout: this checkout, a label by which containers and networks of other checkouts are recognised.
             cache: the directory of the base image, which is built once.
             debian_mirror: the URL of the base image's packages; "" for Debian's own.
             protect: protect the network and the front host, which may have the database, from deletion.
@@ -59,17 +59,17 @@ class ContainerHosts(pulumi.ComponentResource):
             opts: of the component.
         """
         super().__init__("heat:hosts:ContainerHosts", name, {}, opts)
-        self._owner, self._protects = str(owner), protect
+        self._checkout, self._protects = str(checkout), protect
         recipe = hashlib.sha256((TEMPLATES / "hosts/containers/image.sh.j2").read_bytes()).hexdigest()
         image = self._script("image", "image", {"cache": str(cache), "debian_mirror": debian_mirror, "recipe": recipe})
-        self._engine = image.stdout.apply(lambda lines: lines.split("\n")[0].strip())
+        self._container_engine = image.stdout.apply(lambda lines: lines.split("\n")[0].strip())
         self._image = image.stdout.apply(lambda lines: lines.split("\n")[1])
-        self._flags = self._script("flags", "flags", {"engine": self._engine, "image": self._image}).stdout
+        self._flags = self._script("flags", "flags", {"engine": self._container_engine, "image": self._image}).stdout
         network_name = f"heat-{stack}"
         network = self._script(
             "network",
             "network",
-            {"engine": self._engine, "name": network_name, "subnet": str(subnet), "owner": self._owner},
+            {"engine": self._container_engine, "name": network_name, "subnet": str(subnet), "owner": self._checkout},
             deletable=True,
             protect=True,
         )
@@ -83,12 +83,12 @@ class ContainerHosts(pulumi.ComponentResource):
                 f"{host}-machine",
                 "host",
                 {
-                    "engine": self._engine,
+                    "engine": self._container_engine,
                     "flags": self._flags,
                     "image": self._image,
                     "name": f"{network_name}-{host}",
                     "hostname": host,
-                    "owner": self._owner,
+                    "owner": self._checkout,
                     "network": network_name,
                     "address": address,
                     "mac": mac_address(address),
@@ -97,7 +97,7 @@ class ContainerHosts(pulumi.ComponentResource):
                 environment={"HOST_KEY": host_key.private_key},
                 deletable=True,
                 protect=front,
-                identity=[address, str(subnet)],
+                replace_when_changed=[address, str(subnet)],
                 after=[network],
             )
             self.hosts[host] = Host(
@@ -119,7 +119,7 @@ class ContainerHosts(pulumi.ComponentResource):
         environment: Mapping[str, pulumi.Input[str]] | None = None,
         deletable: bool = False,
         protect: bool = False,
-        identity: Sequence[str] = (),
+        replace_when_changed: Sequence[str] = (),
         after: Sequence[pulumi.Resource] = (),
     ) -> command.local.Command:
         """Run templates/hosts/containers/<template>.sh.j2 on this machine.
@@ -131,7 +131,7 @@ class ContainerHosts(pulumi.ComponentResource):
             environment: secrets, which only the script's process sees.
             deletable: the script creates something that it can delete: its argument is "create" or "delete".
             protect: protect the resource, if the component is to protect anything.
-            identity: a change replaces the resource, as it would a machine.
+            replace_when_changed: a change of these values replaces the resource, as it would a machine.
             after: resources that must exist before.
         """
         return command.local.Command(
@@ -140,7 +140,7 @@ class ContainerHosts(pulumi.ComponentResource):
             delete="sh -s delete" if deletable else None,
             stdin=render_output(f"hosts/containers/{template}.sh.j2", values),
             environment=environment,
-            triggers=list(identity) or None,
+            triggers=list(replace_when_changed) or None,
             logging=command.local.Logging.NONE,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(

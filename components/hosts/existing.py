@@ -54,5 +54,5 @@ class ExistingHosts(pulumi.ComponentResource):
             for host, address in addresses.items()
         }
         for one in self.hosts.values():
-            one.wait_for([other.ready for other in self.hosts.values() if other is not one])
+            one.require([other.ready for other in self.hosts.values() if other is not one])
         self.register_outputs({"addresses": {**addresses}})

@@ -86,7 +86,7 @@ class HostFirewall(pulumi.ComponentResource):
         """Close the ports of the front host's control plane before anything else runs on any host."""
         front, ready = self._hosts[FRONT], [self._close(FRONT)]
         for host in self._hosts.values():
-            host.wait_for(ready)
+            host.require(ready)
         last = front.on_destroy(
             "firewall-leave",
             render("hosts/firewall/teardown-front.sh.j2"),
@@ -111,7 +111,7 @@ class HostFirewall(pulumi.ComponentResource):
         """Close the nodes' ports, after every check that may refuse the whole deployment."""
         for node in self._closed:
             if node != FRONT:
-                self._hosts[node].wait_for([self._close(node)])
+                self._hosts[node].require([self._close(node)])
         # tools/verify.py reads the files from the stack's state.
         self.register_outputs(
             {"closed_ports": {host: [*closed.ports] for host, closed in self._closed.items()}, "files": self._files}

@@ -15,7 +15,9 @@ from components.rendering import program_text, render
 from components.topology import APIS, Kind, Process, of_kind
 
 CONF = "/etc/haproxy/haproxy.cfg"
-_LUA_PROGRAM = "/etc/haproxy/heat-scaleout-leave.lua"
+# programs/proxy/leave.lua, about APIs that hang. Its resource is haproxy-leave-program, and unrelated to haproxy-leave,
+# the script of a `destroy`.
+_HANGING_API_PROGRAM = "/etc/haproxy/heat-scaleout-leave.lua"
 # Seconds that a reload waits for the old worker to exit. A worker with idle clients exits after `timeout http-request`.
 _OLD_WORKER_TIMEOUT = 30
 
@@ -43,7 +45,7 @@ class Limits:
     client_connections: int
 
     @property
-    def url(self) -> int:
+    def longest_url(self) -> int:
         """The longest URL, in bytes."""
         return (UWSGI_BUFFER - _UWSGI_ADDS - self.header) // 2
 
@@ -99,7 +101,7 @@ def configuration(
     at_once: int,
     stats_port: int,
     stats_allow: Sequence[str],
-    lua_program: str = _LUA_PROGRAM,
+    lua_program: str = _HANGING_API_PROGRAM,
 ) -> str:
     """Render haproxy.cfg.
 
@@ -169,7 +171,7 @@ class FrontProxy(pulumi.ComponentResource):
         self.internal_address = pulumi.Output.from_input(host.address)
         inspected = [take_over.inspect(host, self)] if take_over else []
         installed = host.script("haproxy-install", render("proxy/install.sh.j2"), parent=self, after=inspected)
-        lua = host.file("haproxy-leave-program", _LUA_PROGRAM, program, parent=self, after=[installed])
+        lua = host.file("haproxy-leave-program", _HANGING_API_PROGRAM, program, parent=self, after=[installed])
         conf = host.file(
             # -dW: a warning refuses the file as an error does. It means that a line has no effect.
             "haproxy-cfg", CONF, text, check="haproxy -c -dW -f", parent=self, after=[lua, *after]

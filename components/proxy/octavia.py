@@ -64,7 +64,7 @@ class OctaviaProxy(pulumi.ComponentResource):
         *,
         balancer: Balancer,
         spec: BalancerSpec,
-        fronted: Sequence[Listener],
+        listeners: Sequence[Listener],
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -74,19 +74,19 @@ class OctaviaProxy(pulumi.ComponentResource):
             name: the component's name.
             balancer: the load balancer, without listeners yet.
             spec: its limits and timeouts.
-            fronted: the listeners.
+            listeners: one for each API.
             after: what must be done before it sends requests, such as starting the APIs.
             opts: options of the component.
         """
         provided = pulumi.ResourceOptions(providers=[balancer.provider])
         super().__init__("heat:front:OctaviaProxy", name, {}, pulumi.ResourceOptions.merge(opts, provided))
         self._balancer, self._spec = balancer, spec
-        self.digest = hashlib.sha256(repr((spec, tuple(fronted))).encode()).hexdigest()
+        self.digest = hashlib.sha256(repr((spec, tuple(listeners))).encode()).hexdigest()
         self.internal_address = balancer.internal_address
         self.running = []
         # One after the other: a load balancer refuses a change while it makes another one.
         before = [*balancer.ready]
-        for listener in fronted:
+        for listener in listeners:
             members = self._members(listener, before, after)
             self.running.append(members)
             before = [members]

@@ -48,8 +48,9 @@ hosts = {
 # Which process runs where: four engines and two APIs of each kind, spread over the hosts.
 processes = plan_processes(
     [Node(name=name, address=address) for name, address in ADDRESSES.items()],
-    counts={Kind.ENGINE: 4, Kind.API: 2, Kind.CFN: 2}, ports={kind: api.port for kind, api in APIS.items()},
-)  # fmt: skip
+    counts={kind: 4 if kind is Kind.ENGINE else 2 for kind in Kind},
+    ports={kind: api.port for kind, api in APIS.items()},
+)
 timeouts, _ = complete_chain({"rpc_response": 60, "engine_graceful": 60})
 deployment = Deployment(
     install=Installation(version="27.0.1"),
@@ -97,7 +98,7 @@ nodes = {
         deployment=deployment,
         public=control.public.apply(lambda options: heat_conf.merge(heat_conf.options(deployment), options)),
         secret=control.secret,
-        more=control.files,
+        extra_files=control.files,
         api_server=ApiServer(processes=2, max_body=2 * 1024 * 1024, max_header=32768),
         overrides=Overrides(),
         proxy=LOAD_BALANCER,

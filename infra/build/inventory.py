@@ -55,7 +55,7 @@ def find_inventory(settings: Settings, *, stack: str, root: Path) -> Inventory:
         known = pulumi.Output.secret(secret("netrc")).apply(lambda text: logins(text) or "")
         # The front host has Python packages only with a bundled Keystone.
         for host in list(inventory.hosts.values())[0 if settings.bundled else 1 :]:
-            host.wait_for([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
+            host.require([host.file("netrc", NETRC, known, parent=host.ready, mode="0600")])
     return inventory
 
 
@@ -65,7 +65,7 @@ def _containers(settings: Settings, stack: str, root: Path) -> Inventory:
         stack=stack,
         subnet=settings.network,
         names=settings.host_names,
-        owner=root,
+        checkout=root,
         cache=root / ".state/cache",
         debian_mirror=settings.debian_mirror,
         protect=settings.protected,

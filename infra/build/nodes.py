@@ -31,7 +31,7 @@ def make_nodes(settings: Settings, inventory: Inventory, control: ControlPlane) 
             deployment=deployment,
             public=public,
             secret=control.secret,
-            more=control.files,
+            extra_files=control.files,
             api_server=settings.api_server,
             overrides=overrides,
             memory=settings.memory_limits,

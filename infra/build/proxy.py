@@ -20,24 +20,26 @@ def plan_listeners(settings: Settings) -> tuple[Listener, ...]:
 
 
 def make_proxy(
-    settings: Settings, inventory: Inventory, fronted: Sequence[Listener], *, after: Sequence[pulumi.Resource]
+    settings: Settings, inventory: Inventory, listeners: Sequence[Listener], *, after: Sequence[pulumi.Resource]
 ) -> Proxy:
     """The proxy, configured with every process of the plan.
 
     Args:
         settings: the settings.
         inventory: the hosts, and the cloud's load balancer.
-        fronted: its listeners.
+        listeners: its listeners.
         after: what must be done before it is configured, such as starting the APIs.
     """
-    if inventory.balancer and settings.balanced:
+    if inventory.balancer and settings.octavia_spec:
         # The provider's package is large, and no other stack needs it.
         from components.proxy.octavia import OctaviaProxy  # noqa: PLC0415
 
-        return OctaviaProxy("proxy", balancer=inventory.balancer, spec=settings.balanced, fronted=fronted, after=after)
+        return OctaviaProxy(
+            "proxy", balancer=inventory.balancer, spec=settings.octavia_spec, listeners=listeners, after=after
+        )
     conf = configuration(
         inventory.front.address,
-        fronted,
+        listeners,
         haproxy=settings.haproxy_values,
         limits=settings.request_limits,
         at_once=settings.api_server.at_once,
@@ -50,16 +52,16 @@ def make_proxy(
         text=conf,
         after=after,
         memory=settings.memory_limits.haproxy,
-        take_over=_take_over(settings, fronted),
+        take_over=_take_over(settings, listeners),
     )
 
 
-def _take_over(settings: Settings, fronted: Sequence[Listener]) -> TakeOver | None:
+def _take_over(settings: Settings, listeners: Sequence[Listener]) -> TakeOver | None:
     """What serves the APIs' addresses until HAProxy takes them over; None without an adopted Heat."""
     if not settings.adopt:
         return None
     return TakeOver(
         address=settings.addresses[FRONT],
-        listeners=tuple((listener.name, listener.port) for listener in fronted),
+        listeners=tuple((listener.name, listener.port) for listener in listeners),
         keep_engine=settings.keep_original_engine,
     )

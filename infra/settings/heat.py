@@ -17,7 +17,7 @@ from components.heat.heat_conf import (
     WORKER_THREADS,
     Deployment,
 )
-from components.memory import Memory, megabytes
+from components.memory import DEFAULTS, Memory, megabytes
 from components.timeouts import LINKS
 from components.topology import PlacementError, Process, plan_processes
 from infra.settings.existing import COUNTS, FRONT
@@ -37,7 +37,6 @@ _BUNDLED = {
     BROKER_PORT: "RabbitMQ",
     MEMCACHED_PORT: "memcached",
 }
-_USUAL = Memory()
 
 
 class MemorySettings(Section):
@@ -49,19 +48,19 @@ class MemorySettings(Section):
     """Each heat-api. Unset: 2G, or 1G for each API process if that is more."""
     cfn_api: Annotated[str, MEMORY] = ""
     """Each heat-api-cfn. Unset: like memory.api."""
-    caretaker: Annotated[str, MEMORY] = _USUAL.caretaker
+    caretaker: Annotated[str, MEMORY] = DEFAULTS.caretaker
     """The caretaker."""
-    haproxy: Annotated[str, MEMORY] = _USUAL.haproxy
+    haproxy: Annotated[str, MEMORY] = DEFAULTS.haproxy
     """HAProxy in front of Heat's APIs."""
-    keystone: Annotated[str, MEMORY] = _USUAL.keystone
+    keystone: Annotated[str, MEMORY] = DEFAULTS.keystone
     """The bundled Keystone."""
-    keystone_proxy: Annotated[str, MEMORY] = _USUAL.keystone_proxy
+    keystone_proxy: Annotated[str, MEMORY] = DEFAULTS.keystone_proxy
     """HAProxy in front of the bundled Keystone."""
-    database: Annotated[str, MEMORY] = _USUAL.database
+    database: Annotated[str, MEMORY] = DEFAULTS.database
     """The bundled MariaDB."""
-    broker: Annotated[str, MEMORY] = _USUAL.broker
+    broker: Annotated[str, MEMORY] = DEFAULTS.broker
     """The bundled RabbitMQ."""
-    cache: Annotated[str, MEMORY] = _USUAL.cache
+    cache: Annotated[str, MEMORY] = DEFAULTS.cache
     """The bundled memcached."""
 
 
@@ -134,16 +133,16 @@ class HeatSection(InstallSection, ProxySection):
     def memory_limits(self) -> Memory:
         """How much memory each unit may use."""
         given = self.memory
-        api = f"{max(megabytes(_USUAL.api) // 1024, self.api_processes)}G"
+        api = f"{max(megabytes(DEFAULTS.api) // 1024, self.api_processes)}G"
         return dataclasses.replace(
             Memory(**given.model_dump()),
-            engine=given.engine or f"{max(megabytes(_USUAL.engine) // 1024, self.engine_workers)}G",
+            engine=given.engine or f"{max(megabytes(DEFAULTS.engine) // 1024, self.engine_workers)}G",
             api=given.api or api,
             cfn_api=given.cfn_api or api,
         )
 
     @property
-    def worker_connections(self) -> int:
+    def database_connections_per_worker(self) -> int:
         """How many connections to the database an engine's worker may open: its pool, and one for each thread."""
         most = self.options.most
         overflow = max(
@@ -199,7 +198,7 @@ def not_uwsgis(line: str, rpc: int) -> str:
 
 def check_connections(settings: HeatSection, refusals: Refusals) -> None:
     """The bundled MariaDB allows as many connections as all engines may open."""
-    each = settings.worker_connections
+    each = settings.database_connections_per_worker
     if settings.engines * settings.engine_workers * each + OTHER_CONNECTIONS <= MAX_CONNECTIONS:
         return
     most = (MAX_CONNECTIONS - OTHER_CONNECTIONS) // each
@@ -212,7 +211,7 @@ def check_connections(settings: HeatSection, refusals: Refusals) -> None:
 
 
 def check_ports(settings: HeatSection, refusals: Refusals, *, bundled: bool) -> bool:
-    """Whether every process has a port that is free, so that there is a plan."""
+    """Refuse impossible ports; return whether there is a plan."""
     usual = type(settings)()
     logins = {} if settings.kind.made else {name: host.port for name, host in settings.existing.by_name.items()}
     taken = {22: "sshd"} | (_BUNDLED if bundled else {})

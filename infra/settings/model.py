@@ -64,11 +64,11 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection):
 
     @property
     def monitor(self) -> Monitor:
-        """How the APIs are checked, in Octavia's terms."""
+        """How the APIs are checked, for proxies that report no state."""
         return octavia.monitor(self.haproxy)
 
     @property
-    def balanced(self) -> BalancerSpec | None:
+    def octavia_spec(self) -> BalancerSpec | None:
         """The load balancer of the cloud; None with HAProxy."""
         return octavia.balancer_spec(self)
 
@@ -118,7 +118,7 @@ class Settings(CaretakerSection, HeatSection, AdoptionSection):
             tags=openstack.tags,
             protect=self.protected,
             rebuild=openstack.rebuild,
-            balancer=self.balanced,
+            balancer=self.octavia_spec,
         )
 
     def check(self, refusals: Refusals, routes: Routes, secrets: Mapping[str, str]) -> None:

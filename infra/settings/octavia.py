@@ -15,7 +15,7 @@ from infra.settings.refusals import Refusals
 # Octavia's names for how a load balancer chooses, by HAProxy's.
 _METHODS = {"source": "SOURCE_IP", "roundrobin": "ROUND_ROBIN", "leastconn": "LEAST_CONNECTIONS"}
 # The settings of HAProxy that a load balancer of Octavia's has too.
-_TAKEN = {
+_ACCEPTED = {
     "maxconn", "balance", "timeout_connect", "timeout_client", "timeout_server", "timeout_check", "check_interval",
     "check_fall", "check_rise",
 }  # fmt: skip
@@ -64,7 +64,7 @@ def check_octavia(settings: ProxySection, refusals: Refusals) -> None:
     haproxy, usual = settings.haproxy, HaproxySettings()
     for name in HaproxySettings.model_fields:
         value = getattr(haproxy, name)
-        if name not in _TAKEN and value != getattr(usual, name):
+        if name not in _ACCEPTED and value != getattr(usual, name):
             shown = list(value) if isinstance(value, tuple) else value
             refusals.refuse(f"haproxy.{camel(name)}", shown, "Octavia has nothing like it")
     if haproxy.balance not in _METHODS:

@@ -69,8 +69,8 @@ class OpenstackSettings(Section):
     load_balancer_floating_ip: Annotated[str, _FLOATING_IP] = NEW
     """With `loadBalancer: octavia`: its public address, as in openstack.floatingIp."""
     rebuild: Annotated[str, HOST_NAME] = ""
-    """A host that is to be replaced by a new VM, with the image and the other settings as they are now. Other VMs are
-    kept."""
+    """A host to which changes of the image, disk, availability zone, server group, key pair and user data apply: if
+    there are any, a new VM replaces its VM. Other VMs are kept."""
 
     @property
     def clients(self) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ def check_first_address(openstack: OpenstackSettings, subnet: ipaddress.IPv4Netw
 
 
 def check_rebuild(host: str, names: Sequence[str], refusals: Refusals, *, bundled: bool) -> None:
-    """The host that is to be replaced."""
+    """The host whose VM may be replaced."""
     if host and host not in names:
         refusals.refuse("openstack.rebuild", host, f"there is no such host; there are {', '.join(names)}")
     elif host == FRONT and bundled:

@@ -36,7 +36,7 @@ class HaproxySettings(Section):
 
     global_maxconn: Integer = Field(default=4000, ge=1, le=_MOST_CONNECTIONS)
     """Most connections of the whole HAProxy (global maxconn)."""
-    maxconn: Integer = Field(default=APIS[Kind.CFN].port, ge=1, le=_MOST_CONNECTIONS)
+    maxconn: Integer = Field(default=8000, ge=1, le=_MOST_CONNECTIONS)
     """Most connections of each listener."""
     retries: Integer = Field(default=3, ge=1, le=100)
     """How often HAProxy tries again to connect to an API."""
@@ -202,7 +202,7 @@ _SECTIONS = {
 }  # fmt: skip
 # By the list of lines: the first words of lines of haproxy.cfg, and the settings that write such lines.
 _SERVER = {"timeout server": "timeouts.proxyServer"}
-_TAKEN: dict[str, dict[str, str]] = {
+_SET_BY_PROGRAM: dict[str, dict[str, str]] = {
     "extra_global": {"maxconn": "haproxy.globalMaxconn", "tune.bufsize": "haproxy.maxBody"},
     "extra_defaults": {
         **{name: f"haproxy.{name}" for name in ("maxconn", "retries", "balance")},
@@ -219,7 +219,7 @@ _TAKEN: dict[str, dict[str, str]] = {
 
 def check_haproxy_lines(settings: ProxySection, refusals: Refusals) -> None:
     """The operator's lines for haproxy.cfg. Whether HAProxy knows them is found out on the host."""
-    for name, taken in _TAKEN.items():
+    for name, taken in _SET_BY_PROGRAM.items():
         for index, line in enumerate(getattr(settings.haproxy, name)):
             if rule := not_haproxys(line, taken):
                 refusals.refuse(f"haproxy.{camel(name)}[{index}]", line, rule)

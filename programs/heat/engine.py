@@ -1,4 +1,4 @@
-"""heat-engine, with three changes. Run by Heat's own Python.
+"""heat-engine, with changes of three kinds. Run by Heat's own Python.
 
 While it stops, it returns new messages to the broker. oslo.messaging's server remains a consumer until its last handler
 has ended, and acknowledges messages until then that nothing handles any more: their stacks and requests wait for ever.
@@ -70,7 +70,7 @@ def receive(self: RpcAMQPListener, message: RabbitMessage) -> None:
 
 # The releases whose code has been reviewed: a resource is locked only within `_action_recorder` and `lock`, and a stack
 # only by StackLock's methods. An engine of another release does not report its locks, and keeps them.
-KNOWN = ("24", "25", "26", "27")
+RELEASES_WITH_REVIEWED_LOCKS = ("24", "25", "26", "27")
 
 _guard = threading.Lock()
 # The number of threads that hold, or are about to take, the lock of "resource ID" or "stack ID".
@@ -83,7 +83,7 @@ def note_lock(what: str) -> None:
         _held[what] += 1
 
 
-def drop_lock(what: str) -> None:
+def forget_lock(what: str) -> None:
     """Note that this engine does nothing under a lock any more, whether the lock is still in the database or not."""
     with _guard:
         _held[what] -= 1
@@ -103,7 +103,7 @@ def noting_lock(locking: Callable[..., Any]) -> Callable[..., Any]:
             with locking(self, *words, **named):
                 yield
         finally:
-            drop_lock(what)
+            forget_lock(what)
 
     return within
 
@@ -120,7 +120,7 @@ def noting_stack_lock(method: Any) -> Any:  # noqa: ANN401 # Heat's own
             return result
         finally:
             if not got:
-                drop_lock(what)
+                forget_lock(what)
 
     return classmethod(acquire)
 
@@ -132,7 +132,7 @@ def dropping_stack_lock(method: Any) -> Any:  # noqa: ANN401 # Heat's own
         try:
             return method(context, stack_id, *words)
         finally:
-            drop_lock(f"stack {stack_id}")
+            forget_lock(f"stack {stack_id}")
 
     return classmethod(release)
 
@@ -146,7 +146,7 @@ def locks_held(_self: EngineListener, _context: object) -> list[str]:
 
 
 # The queue of the checks: heat.rpc.worker_api.TOPIC.
-WORK = "engine_worker"
+CHECKS_QUEUE = "engine_worker"
 # The number of checks in the queue from which senders wait; engines hold more.
 QUEUED = 4
 # Seconds: the longest pause between two looks at the connection while checks wait, and the length of a look.
@@ -222,7 +222,7 @@ def subscribe(self: Consumer, connection: Any, tag: object) -> None:  # noqa: AN
 
     Only at the subscription to the checks' own queue: at later subscriptions that queue delivers already.
     """
-    if self.queue_name == WORK and hasattr(connection, "gate"):
+    if self.queue_name == CHECKS_QUEUE and hasattr(connection, "gate"):
         connection.gate.clear()
         # The library reopens a channel that the broker has closed, without a limit on unacknowledged messages.
         connection._set_qos(connection.channel)
@@ -260,7 +260,7 @@ def queued() -> int:
     found: list[int] = []
 
     def ask() -> None:
-        found.append(connection.channel.queue_declare(WORK, passive=True).message_count)
+        found.append(connection.channel.queue_declare(CHECKS_QUEUE, passive=True).message_count)
 
     try:
         with messaging.TRANSPORT._driver._get_connection(PURPOSE_SEND) as connection, connection._connection_lock:
@@ -358,7 +358,7 @@ if paced:
         service.ThreadGroup.add_thread = add_thread
 AMQPListener.stop = stop
 RpcAMQPListener.__call__ = receive
-if version("openstack-heat").partition(".")[0] in KNOWN:
+if version("openstack-heat").partition(".")[0] in RELEASES_WITH_REVIEWED_LOCKS:
     Resource._action_recorder = noting_lock(Resource._action_recorder)
     Resource.lock = noting_lock(Resource.lock)
     StackLock.create = noting_stack_lock(StackLock.create)

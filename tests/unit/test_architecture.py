@@ -208,7 +208,7 @@ def test_components_name_no_setting_and_no_command_that_changes_one(module: str)
 
 def test_one_module_reads_the_configuration() -> None:
     main = ROOT / "infra/__main__.py"
-    assert [ast.unparse(call) for call in calls(main, "read")] == ["configured.read(pulumi.Config())"]
+    assert [ast.unparse(call) for call in calls(main, "read")] == ["settings_loader.read(pulumi.Config())"]
     assert len(calls(main, "Config")) == 1
     for path in sources("infra"):
         if path.name not in ("load.py", "__main__.py"):

@@ -952,13 +952,16 @@ def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(
 
 def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
     threads = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
-    assert Settings().worker_connections == threads + 5 == 69
+    assert Settings().database_connections_per_worker == threads + 5 == 69
     for said, connections in (
         ({"DEFAULT": {"executor_thread_pool_size": "200"}}, 205),
         ({"DEFAULT": {"executor_thread_pool_size": "32"}}, 55),
         ({"database": {"max_overflow": "100", "max_pool_size": "20"}}, 120),
     ):
-        assert Settings(options=OptionSettings.model_validate({"all": said})).worker_connections == connections
+        assert (
+            Settings(options=OptionSettings.model_validate({"all": said})).database_connections_per_worker
+            == connections
+        )
 
 
 def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:

@@ -115,8 +115,8 @@ class Checkout:
 
 
 def _checkout(directory: Path) -> Checkout:
-    (directory / "tools").mkdir(parents=True)
-    for name in ("env.sh", "Pulumi.yaml", "tools/new-stack.sh", "tools/stack.sh"):
+    for name in ("env.sh", "Pulumi.yaml", "tools/new-stack.sh", "tools/stack.sh", "components/hosts/kinds.py"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, directory / name)
     programs = {
         ".tools/pulumi/pulumi": PULUMI.replace("CHECKOUT", str(directory)),
@@ -293,7 +293,9 @@ def test_the_salt_of_a_lost_state_is_reported_with_what_to_type(checkout: Checko
 # --- up, down, repair -----------------------------------------------------------------------------------------------
 
 
-def test_the_dev_stack_needs_no_confirmation(checkout: Checkout) -> None:
+@pytest.mark.parametrize("line", ["hosts: containers", "hosts: 'containers'", 'hosts: "containers" # here', "nodes: 2"])
+def test_the_dev_stack_needs_no_confirmation(checkout: Checkout, line: str) -> None:
+    checkout.file("dev", "config:", f"  heat-scaleout:{line}")
     assert checkout.run("up", "dev")[0] == 0
     assert checkout.run("down", "dev")[0] == 0
     up, destroy, gone = (call for call in checkout.calls() if not call.startswith("stack init"))
@@ -314,9 +316,10 @@ def test_another_stack_is_not_changed_without_a_terminal_or_its_name(
     assert checkout.calls() == []
 
 
-def test_a_dev_stack_on_other_hosts_than_containers_needs_confirmation(checkout: Checkout) -> None:
+@pytest.mark.parametrize("line", ["hosts: existing", 'hosts: "openstack"', "hosts: of-a-new-kind", "hosts:"])
+def test_a_dev_stack_on_other_hosts_than_containers_needs_confirmation(checkout: Checkout, line: str) -> None:
     checkout.make("dev")
-    checkout.file("dev", "config:", "  heat-scaleout:hosts: existing")
+    checkout.file("dev", "config:", f"  heat-scaleout:{line}")
     status, said = checkout.run("down", "dev")
     assert status == 1
     assert "make down STACK=dev YES=dev" in said
@@ -353,7 +356,8 @@ def test_another_stack_stays_if_its_name_is_not_typed(checkout: Checkout, typed:
         (["hosts: existing", "controlPlane: existing"], ["Database, broker and Keystone stay", "authEncryptionKey"]),
         (["hosts: existing", "adopt: true"], ["adopted Heat gets its addresses back"]),
         (["hosts: openstack"], ["The VMs of stack prod are deleted", "record of every stack"]),
-        ([], ["The containers of stack prod are deleted", "Keystone's users"]),
+        ([], ["The hosts of stack prod are deleted", "Keystone's users"]),
+        (["hosts: of-a-new-kind"], ["The hosts of stack prod are deleted"]),
     ],
 )
 def test_before_a_stack_is_destroyed_the_operator_reads_what_is_lost(

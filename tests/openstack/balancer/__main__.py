@@ -33,7 +33,7 @@ subnet = networking.Subnet(
     "subnet", name="heat-balancer", network_id=network.id, cidr=wanted.subnet, ip_version=4, opts=by
 )
 made = loadbalancer.LoadBalancer("load-balancer", name="heat-balancer", vip_subnet_id=subnet.id, opts=by)
-balanced = wanted.balanced
+balanced = wanted.octavia_spec
 assert balanced
 OctaviaProxy(
     "proxy",
@@ -48,6 +48,6 @@ OctaviaProxy(
         public_address=made.vip_address,
     ),
     spec=balanced,
-    fronted=plan_listeners(wanted),
+    listeners=plan_listeners(wanted),
     after=[],
 )

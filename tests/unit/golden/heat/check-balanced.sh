@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: b7529203c30cf4ab2692d2e8ed8196380e7c382ca980121f41baabddf46de901
+# The plan and its files: 7a0ccae5ad7c6cfbb577f442654ca5299c7ee56121d5d9b8e3cf49b30547b2d6
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: b5ad792904e8a61f5d8f440a5ce869163ddf9f8d7f3f8de34af6f654c392b8ea
+# The plan and its files: 01bc760603fb5ca7c1b246f669b48bddd85ef6e911a297fd513b3719658b78df
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 4d2ca18523d38fdc0c616366db62f9b9889b681765b441690284abf450e45c7b
+# The plan and its files: c66c665693a0f05aa00cf71a161f2eae3d26f28aa26bdfa4e1f049e0f3b0b3b9
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

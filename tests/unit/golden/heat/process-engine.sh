@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
 # works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
-# Its files: ff12ee0c3ba7dfe3134569845e7010d5c39dc905b7ce0defc4b2647bef9ca275
+# Its files: f713e030689651d19103ca5c0bff5f40dee30a435de44b6995ac0212418e0b9b
 set -eu
 # well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
 # empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 30f7c1f71baf3f4cf0dec183a3666a08f56fed80a42e8a4c97d0ae5b2b4c4e3f
+# What this check covers: 0536268c9e1c3fec19a35be335d36179f3a01a6fa42a7807840b76c3682616e3
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

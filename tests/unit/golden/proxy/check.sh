@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: e5f6ceb94802c0934f180dfb5be334e6325b94cac251b91a906d18255bc19c5a
+# What this check covers: d757f6469effb8316cf8593b9e0fafef74daae24c771b5cc82aa5ecbcdb9a71b
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
