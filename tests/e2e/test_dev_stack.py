@@ -616,7 +616,7 @@ def test_an_invalid_override_is_refused_before_anything_is_changed(stack: Stack)
     wrong = {
         "options.all.DEFAULT.max_stacks": "Heat 27.0.1 does not know it (did you mean max_stacks_per_tenant?)",
         "options.all.DEFAULT.rpc_response_timeout": "this program sets it, from timeouts.rpcResponse",
-        "options.all.cache.password": "this is a secret, and here it would be kept as it is",
+        "options.all.cache.password": "this is a secret, and would be kept in plain text",
     }
     for key in wrong:
         stack.set(key, 1)

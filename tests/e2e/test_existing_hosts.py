@@ -237,7 +237,7 @@ def test_every_problem_of_a_control_plane_is_reported_at_once_and_nothing_is_sta
         stack.pulumi("config", "set", "--secret", key, stdin=controlled[key])
     assert refused.code != 0
     front = ADDRESSES["front"]
-    assert f"the database at {front}:3306: other is not Heat's" in refused.text
+    assert f"the database at {front}:3306: other has tables of another program" in refused.text
     assert f"the broker at {front}:5672 refuses the login of user heat" in refused.text
     assert not [value for value in controlled.values() if value in refused.text]
     assert stack.on("node-2", "systemctl is-active heat-engine@1", check=False) == "inactive"
@@ -344,7 +344,7 @@ def test_a_release_whose_engines_would_lose_messages_is_refused_on_their_vhost(s
     refused = stack.up(check=False)
     stack.pulumi("config", "rm", "heatVersion")
     assert refused.code != 0
-    assert "on node-2 run heat-engine@1 (/opt/heat/27.0.1, messages 1.9), on the vhost" in refused.text
+    assert "node-2 runs heat-engine@1 (/opt/heat/27.0.1, version 1.9) on the vhost" in refused.text
     assert stack.pids() == before
     stack.up()
     assert stack.pids() == before
