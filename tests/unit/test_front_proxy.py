@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import os
 import re
 import select
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -23,8 +20,8 @@ from components.rendering import PROGRAMS
 from components.topology import Kind, Process
 from infra.settings.load import SettingsError, load
 from infra.settings.model import Settings
+from tests.unit.real_haproxy import HAPROXY, running_haproxy
 
-HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 ADDRESS, API_PORT, CFN_PORT = "127.0.0.1", 18004, 18000
 # Small limits make the tests fast.
 LIMITS = Limits(body=200000, header=16384, client_connections=24)
@@ -115,23 +112,10 @@ def front(tmp_path: Path, haproxy: dict[str, object], limits: Limits = LIMITS) -
     )
     # Only root may change the user and the root directory.
     text = re.sub(r"(?m)^    (user|group|chroot|stats socket) .*\n", "", text)
-    conf, log = tmp_path / "haproxy.cfg", tmp_path / "log"
-    conf.write_text(text)
-    assert HAPROXY
-    with log.open("w") as output:
-        running = subprocess.Popen([HAPROXY, "-dW", "-db", "-f", conf], stdout=output, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection((ADDRESS, API_PORT), timeout=1):
-                break
-            assert running.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield Front(seen, log)
+        with running_haproxy(text, ADDRESS, API_PORT, tmp_path) as log:
+            yield Front(seen, log)
     finally:
-        running.kill()
-        running.wait()
         api.shutdown()
         api.server_close()
 

@@ -31,6 +31,7 @@ from tests.unit.program import (
     guide_sample,
     vm_sample,
 )
+from tests.unit.real_haproxy import HAPROXY
 from tests.unit.sample import parsed
 from tests.unit.test_existing_hosts import KEY, hosts
 
@@ -414,7 +415,6 @@ def test_every_package_on_a_host_has_one_version_and_its_digests(path: Path) -> 
 
 # What the front host has the program by.
 LEAVE = "/etc/haproxy/heat-scaleout-leave.lua"
-HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
 
 
 @pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here; on the front host it checks every file itself")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +12,8 @@ import pytest
 
 from components.control_plane.bundled import _KEYSTONE_LIMITS
 from components.rendering import render
+from tests.unit.real_haproxy import HAPROXY, running_haproxy
 
-HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 ADDRESS, KEYSTONE = "127.0.0.2", "127.0.0.1"
 pytestmark = pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -48,42 +44,19 @@ class Keystone:
 @pytest.fixture
 def keystone(tmp_path: Path) -> Iterator[Keystone]:
     keystone = Keystone()
-    conf, log = tmp_path / "haproxy.cfg", tmp_path / "log"
-    conf.write_text(
-        render(
-            "control_plane/keystone-proxy.cfg.j2",
-            address=ADDRESS,
-            own_addresses=[],
-            keystone_port=keystone.port,
-            keystone_processes=2,
-            keystone_proxy=_KEYSTONE_LIMITS,
-        )
+    conf = render(
+        "control_plane/keystone-proxy.cfg.j2",
+        address=ADDRESS,
+        own_addresses=[],
+        keystone_port=keystone.port,
+        keystone_processes=2,
+        keystone_proxy=_KEYSTONE_LIMITS,
     )
-    assert HAPROXY
-    with log.open("w") as output:
-        running = subprocess.Popen([HAPROXY, "-dW", "-db", "-f", conf], stdout=output, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 10
-        while f"{ADDRESS}:{keystone.port:04X}" not in listening():
-            assert running.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        yield keystone
+        with running_haproxy(conf, ADDRESS, keystone.port, tmp_path):
+            yield keystone
     finally:
-        running.kill()
-        running.wait()
         keystone.close()
-
-
-def listening() -> set[str]:
-    """Listening addresses and ports, such as 127.0.0.2:1388. A connection instead would be a request to Keystone."""
-    found = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state, *_ = line.split()
-        if state == "0A":
-            address, port = local.split(":")
-            found.add(f"{socket.inet_ntoa(bytes.fromhex(address)[::-1])}:{port}")
-    return found
 
 
 def ask(keystone: Keystone, method: str, path: str) -> int:

@@ -29,10 +29,10 @@ from infra.settings.load import SettingsError, load
 from infra.settings.policy import read_policy
 from infra.settings.proxy import not_haproxys
 from tests.unit.program import cached
+from tests.unit.real_haproxy import HAPROXY
 from tests.unit.sample import CONF, SECRETS
 
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
-HAPROXY = shutil.which("haproxy", path=PATH)
 UWSGI = next(filter(None, (shutil.which(name, path=PATH) for name in ("uwsgi", "uwsgi-core"))), None)
 # What some reader takes for more than itself.
 ODD = r"""$ $$ \$ \\$ ${a} $(a) %( %% %p # ; : = " ' "" '' [a] ] , é ٣ 😀 \n \ & | ` ~ < > { }"""
