@@ -36,7 +36,7 @@ def describe(
     """
     urls = inventory.public_address.apply(
         lambda address: {
-            name: settings.deployment_at(address).urls[kind] + APIS[kind].client_path for kind, name in API_URLS.items()
+            API_URLS[kind]: url + APIS[kind].client_path for kind, url in settings.api_urls(address).items()
         }
     )
     stats = inventory.front.public_address.apply(lambda address: f"http://{address}:{settings.stats_port}/")

@@ -19,7 +19,7 @@ from components.heat.heat_conf import (
 )
 from components.memory import DEFAULTS, Memory, megabytes
 from components.timeouts import LINKS
-from components.topology import PlacementError, Process, plan_processes
+from components.topology import Kind, PlacementError, Process, plan_processes
 from infra.settings.existing import COUNTS, FRONT
 from infra.settings.fields import MOST_PROCESSES, Integer, Section, camel
 from infra.settings.formats import LINE, MEMORY, REGION
@@ -105,11 +105,15 @@ class HeatSection(InstallSection, ProxySection):
         """What every node's heat.conf is made from."""
         return self.deployment_at(self.addresses[FRONT])
 
+    def api_urls(self, front: str) -> dict[Kind, str]:
+        """The URL of each kind of API, if clients find the front host at this address."""
+        return {kind: f"http://{front}:{port}" for kind, port in self.api_ports.items()}
+
     def deployment_at(self, front: str) -> Deployment:
         """The same if clients find the front host at another address than its own."""
         return Deployment(
             install=self.installation,
-            urls={kind: f"http://{front}:{port}" for kind, port in self.api_ports.items()},
+            urls=self.api_urls(front),
             region=self.region,
             engine_workers=self.engine_workers,
             checks_per_stack=self.checks_per_stack,

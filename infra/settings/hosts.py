@@ -72,7 +72,7 @@ class HostsSection(Section):
     def heat_nodes(self) -> tuple[Node, ...]:
         """The hosts that run Heat."""
         if self.kind.made:
-            return tuple(Node(name=name, address=self.addresses[name]) for name in self.host_names if name != FRONT)
+            return tuple(Node(name=name, address=at) for name, at in self.addresses.items() if name != FRONT)
         return tuple(Node(name=node.name, address=node.address, pinned=node.pinned) for node in self.existing.nodes)
 
 
