@@ -28,7 +28,8 @@ DIALS = 12
 FREE_MB = 2000
 
 _ROOT = "root"
-_HELPER = "/usr/local/sbin/heat-scaleout"
+# The program on a host that puts files and runs scripts: programs/hosts/heat-scaleout.sh.
+HELPER = "/usr/local/sbin/heat-scaleout"
 _FIRST_LINE = "heat-scaleout-input"
 
 
@@ -271,10 +272,10 @@ class Host:
     def _helper_command(self, words: str) -> str:
         """A command line for the helper on the host, with a message if the host has no helper any more."""
         lost = (
-            f"{self.name} ({self.address}) has no {_HELPER} any more: the host seems to have been reinstalled. "
+            f"{self.name} ({self.address}) has no {HELPER} any more: the host seems to have been reinstalled. "
             "To set it up again, type: make repair STACK= and the name of the stack"
         )
-        say = f"[ -e {_HELPER} ] || echo {shlex.quote(lost)} >&2"
+        say = f"[ -e {HELPER} ] || echo {shlex.quote(lost)} >&2"
         return f"{self._sudo}heat-scaleout {words} || {{ code=$?; {say}; exit $code; }}"
 
     def on_destroy(
@@ -303,7 +304,7 @@ class Host:
         login, jump = self._login, self._login.jump
         jump_values = [jump.address, jump.host_key] if jump else []
         lost = (
-            f"{self.name} ({self.address}) has no {_HELPER}, as after a reinstallation, and is left as it is: "
+            f"{self.name} ({self.address}) has no {HELPER}, as after a reinstallation, and is left as it is: "
             f"{if_unreachable}"
         )
         # The template adds the newline after the script.
@@ -319,7 +320,7 @@ class Host:
                 jump=jump,
                 jump_host=known[2] if jump else "",
                 jump_key=known[3] if jump else "",
-                command=f"[ -e {_HELPER} ] || {{ echo {shlex.quote(lost)} >&2; exit 0; }}; "
+                command=f"[ -e {HELPER} ] || {{ echo {shlex.quote(lost)} >&2; exit 0; }}; "
                 f"{self._sudo}heat-scaleout run {shlex.quote(name)}",
                 script=stdin,
                 if_unreachable=if_unreachable,

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from components.hosts.firewall import TABLE, UNIT  # noqa: E402
-from components.remote import remove_length_header  # noqa: E402
+from components.remote import HELPER, remove_length_header  # noqa: E402
 from components.rendering import render  # noqa: E402
 from components.topology import Kind  # noqa: E402
 from tools.offline.command_provider import remote  # noqa: E402
@@ -43,7 +43,6 @@ _SERVICES = {
     "memcached": ["memcached"],
     "keystone": ["keystone-proxy", "keystone"],
 }
-_HAND = "/usr/local/sbin/heat-scaleout"
 # The first script on a host installs that program from this here-document.
 _HEREDOC = "END_OF_HEAT_SCALEOUT"
 _SECONDS = 120
@@ -173,7 +172,7 @@ def _add(host: Expected, name: str, inputs: Mapping[str, Any]) -> None:
             host.processes = host.processes or []
         case _ if name == "ready":
             shipped = text.partition(f"<<'{_HEREDOC}'\n")[2].partition(f"{_HEREDOC}\n")[0]
-            host.files.append(File(path=_HAND, mode="0755", owner="root:root", digest=_digest(shipped)))
+            host.files.append(File(path=HELPER, mode="0755", owner="root:root", digest=_digest(shipped)))
 
 
 def _add_copies(host: Expected, copies: Mapping[str, Mapping[str, str]]) -> None:

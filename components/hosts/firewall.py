@@ -47,7 +47,7 @@ def render_firewall(name: str, closed: ClosedPorts, sources: Sequence[str]) -> s
 
 
 def file_digests(name: str, closed: ClosedPorts, sources: Sequence[str]) -> dict[str, str]:
-    """The SHA-256 of each file that the script installs, by its path. Pure; the arguments are those of `script`."""
+    """The SHA-256 of each file that the script installs, by its path. The arguments are those of `render_firewall`."""
     values = _values(name, closed, sources)
     texts = {path: render(f"hosts/firewall/{template}", **values) for path, template in _TEMPLATES.items()}
     return {path: hashlib.sha256(text.encode()).hexdigest() for path, text in texts.items()}

@@ -8,7 +8,7 @@ from components.control_plane.base import ControlPlane
 from components.heat import heat_conf
 from components.heat.node import HeatNode
 from infra.build.inventory import Inventory
-from infra.settings import load as configured
+from infra.settings import load as settings_loader
 from infra.settings.model import Settings
 
 
@@ -20,7 +20,7 @@ def make_nodes(settings: Settings, inventory: Inventory, control: ControlPlane) 
         inventory: the hosts.
         control: the control plane.
     """
-    deployment, overrides = settings.deployment, configured.overrides(settings)
+    deployment, overrides = settings.deployment, settings_loader.overrides(settings)
     # heat.conf has the address at which clients reach the APIs.
     own = inventory.public_address.apply(lambda address: heat_conf.options(settings.deployment_at(address)))
     public = pulumi.Output.all(own, control.public).apply(lambda layers: heat_conf.merge(*layers))

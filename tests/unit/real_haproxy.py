@@ -35,7 +35,7 @@ def running_haproxy(configuration: str, address: str, port: int, directory: Path
 
 
 def listening() -> set[tuple[str, int]]:
-    """Addresses and ports with a listening socket. A connection instead would be a request to what is behind HAProxy."""
+    """Addresses and ports with a listening socket. To connect instead would be a request to the server behind."""
     found = set()
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, _, state, *_ = line.split()
