@@ -1,4 +1,4 @@
-"""`controlPlane`, `control` and the secrets of a control plane that is there already."""
+"""`controlPlane`, `control` and the secrets of an existing control plane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`existing`: hosts that are there already, and how Pulumi logs in to them."""
+"""`existing`: existing hosts, and how Pulumi logs in to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS = {Kind.ENGINE: "engines", Kind.API: "apis", Kind.CFN: "cfn_apis"}
 
 
 class HostSettings(Section):
-    """A host that is there already."""
+    """An existing host."""
 
     address: Annotated[str, ADDRESS] = ""
     """IPv4 address at which the other hosts and this machine reach the host."""

@@ -96,21 +96,21 @@ def token(keystone_url: str, ca: str, login: dict[str, str]) -> tuple[str, str]:
 
 def wait_until_up(spec: dict[str, Any]) -> None:
     """Wait for HAProxy's own health checks. If a server stays down, the program ends and shows its last check."""
-    wanted = {(side["listener"], name): what for side in spec["apis"] for name, what in side["backends"].items()}
+    planned = {(side["listener"], name): what for side in spec["apis"] for name, what in side["backends"].items()}
     deadline = time.monotonic() + spec["seconds"]
     while True:
         states = server_states(spec["socket"])
         # Right after a reload a server counts as up until its first check: only a passed check is proof.
         missing = {
             key: states.get(key, {})
-            for key in wanted
+            for key in planned
             if not (states.get(key, {}).get("status") == "UP" and states[key]["check_status"] == "L7OK")
         }
         if not missing:
             return
         if time.monotonic() > deadline:
             reasons = [
-                f"{listener}: {wanted[listener, name]} is {row.get('status', 'unknown to HAProxy')} "
+                f"{listener}: {planned[listener, name]} is {row.get('status', 'unknown to HAProxy')} "
                 f"({row.get('check_status', '')} {row.get('last_chk', '')})"
                 for (listener, name), row in missing.items()
             ]

@@ -1,7 +1,7 @@
-"""Pulumi's own bookkeeping, done with less of it: what a program registers stays the same.
+"""Run Pulumi with less of its own bookkeeping. What a program registers stays the same.
 
-Everything here stands for a function of the release that pyproject.toml pins; test_quick_pulumi.py runs the program
-with and without.
+Everything here replaces a function of the release that pyproject.toml pins. test_quick_pulumi.py compares runs of the
+program with and without the replacements.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class _Outstanding(set[Any]):
-    """The outputs that are not there yet; the others go when somebody asks how many there are.
+    """The outputs without a result. Those with a result are removed when Pulumi counts the set.
 
     Pulumi has every single one call back for that, which are four in ten of all the steps of its loop.
     """
@@ -34,7 +34,7 @@ class _Outstanding(set[Any]):
 
 
 class _Unasked:
-    """A URN that is computed for the case that there is no engine."""
+    """A URN that Pulumi needs only without an engine."""
 
     async def future(self) -> str:
         return ""
@@ -45,7 +45,7 @@ def _without_unknowns(value: Any) -> bool:
 
 
 def _reachable(from_resource: pulumi.Resource, to_resource: pulumi.Resource) -> bool:
-    """Whether one resource depends on another, at first or second hand."""
+    """Whether one resource depends on another, directly or through others."""
     seen, ahead = set[pulumi.Resource](), [from_resource]
     while ahead:
         resource = ahead.pop()
@@ -60,7 +60,9 @@ def _reachable(from_resource: pulumi.Resource, to_resource: pulumi.Resource) -> 
 def _transfer_properties(
     res: pulumi.Resource, props: Mapping[str, Any], custom: bool
 ) -> dict[str, Callable[..., None]]:
-    """What a resource is given, as outputs that are there once it is registered: one future each, and not four."""
+    """Give a resource an output for each property, resolved when the resource is registered. Pulumi uses four futures
+    for each output, this function one.
+    """
 
     def resolver(name: str) -> Callable[..., None]:
         future: asyncio.Future[Any] = asyncio.Future()
@@ -80,7 +82,7 @@ def _transfer_properties(
     return {name: resolver(name) for name in props if name != "urn" and not (name == "id" and custom)}
 
 
-# The types of Pulumi's own classes, taken apart once.
+# Pulumi inspects the types of its own classes again for each resource.
 _unwrap_type = functools.cache(_types.unwrap_type)
 _resource_types = functools.cache(_types.resource_types)
 _pulumi_to_py_names = functools.cache(_types.resource_pulumi_to_py_names)
@@ -89,9 +91,9 @@ _py_to_pulumi_names = functools.cache(_types.resource_py_to_pulumi_names)
 
 @contextlib.contextmanager
 def quick_pulumi() -> Iterator[None]:
-    """Pulumi as it is, but quicker, for one run in a context of its own."""
+    """Replace the functions for one run of a program, which has a context of its own."""
     from_input, outstanding = pulumi.Output.from_input, _Outstanding()
-    # Of the context that the run is in, and gone with it.
+    # This setting belongs to the context of the run, and ends with it.
     SETTINGS.outputs = outstanding
 
     def track(self: pulumi.Output[Any]) -> None:

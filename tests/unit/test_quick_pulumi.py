@@ -1,4 +1,4 @@
-"""What the other tests look at is what Pulumi itself makes of the program."""
+"""With the replacements of quick_pulumi.py, Pulumi registers what it registers without them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.unit import program, quick_pulumi
 from tests.unit.program import Run, cached, run
 
 
-def told(result: Run) -> dict[str, bytes]:
-    """All that Pulumi was told of each resource; what it depends on has no order."""
+def registered(result: Run) -> dict[str, bytes]:
+    """Everything that Pulumi registers of each resource. Dependencies have no order."""
     for resource in result.registered:
         resource.request.dependencies.sort()
         for named in resource.request.propertyDependencies.values():
@@ -34,12 +34,12 @@ def test_a_run_registers_the_same_as_with_pulumi_as_it_is(
     monkeypatch.setattr(program, "quick_pulumi", contextlib.nullcontext)
     plain = run(**config)
     assert len(quick.registered) > 50
-    assert told(quick) == told(plain)
+    assert registered(quick) == registered(plain)
     assert quick.outputs == plain.outputs
 
 
 class Node(pulumi.ComponentResource):
-    """A resource of no engine's, as what may depend on another."""
+    """A resource without an engine, which may depend on another."""
 
     def __init__(self) -> None:
         """Nothing is registered."""
@@ -55,7 +55,7 @@ def test_a_circle_is_seen_as_by_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_error_in_an_output_that_nobody_asks_for_fails_the_run() -> None:
-    """As an output that is there is no longer counted, and one that failed is."""
+    """An output with a result is no longer counted. A failed output is."""
 
     def body() -> None:
         pulumi.Output.from_input("x").apply(lambda _: 1 // 0)

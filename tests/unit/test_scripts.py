@@ -151,7 +151,7 @@ def fake_ssh(tmp_path: Path) -> Path:
 
 
 def ssh_in(directory: Path) -> Path:
-    """An ssh that writes down how it was called and what its agent has, waits where it is told to, and ends as told."""
+    """An ssh that records its arguments and its agent's keys, and waits and exits as the environment says."""
     path = directory / "bin/ssh"
     path.parent.mkdir()
     path.write_text(
@@ -233,9 +233,9 @@ needs_agent = pytest.mark.skipif(not shutil.which("ssh-agent"), reason="ssh-agen
 
 @pytest.fixture(scope="module", autouse=True)
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, int] | None:
-    """The login and the agent of a farewell that was killed with all its group before the first test of this file.
+    """The login and the agent of a teardown that was killed with its process group, before the first test of this file.
 
-    An agent that nobody could tell looks every ten seconds whether its login is there: the last test asks for it.
+    An agent without a signal checks every ten seconds whether its login exists. The last test waits for its end.
     """
     if not shutil.which("ssh-agent"):
         return None
@@ -259,7 +259,7 @@ def test_a_teardowns_key_is_in_its_own_agent_and_in_no_file(fake_ssh: Path, tmp_
 
 @contextlib.contextmanager
 def interrupted(number: signal.Signals, whom: str, fake: Path, record: Path) -> Iterator[tuple[int, int]]:
-    """A farewell that is at work and then gets a signal: the process IDs of its login and of its agent."""
+    """Send a signal to a running teardown. Yields the process IDs of its login and of its agent."""
     keys = pair(sh(recipe("ssh-key").text("create")))
     with start_teardown("node-1-leave", fake, record, key=keys["private"], wait="300") as process:
         while not (record / "pid").exists() or not (record / "pid").read_text():
@@ -286,7 +286,7 @@ def interrupted(number: signal.Signals, whom: str, fake: Path, record: Path) -> 
         (signal.SIGKILL, "login"),
     ],
 )
-def test_a_farewell_that_is_interrupted_leaves_no_key_and_no_agent(
+def test_an_interrupted_teardown_leaves_no_key_and_no_agent(
     number: signal.Signals, whom: str, fake_ssh: Path, tmp_path: Path
 ) -> None:
     with interrupted(number, whom, fake_ssh, tmp_path / "told") as (login, agent):
@@ -625,7 +625,7 @@ def test_the_engines_own_queue_is_named_by_what_its_file_says() -> None:
 
 
 @needs_agent
-def test_a_farewell_that_is_killed_leaves_no_key_and_no_agent(killed: tuple[int, int]) -> None:
+def test_a_killed_teardown_leaves_no_key_and_no_agent(killed: tuple[int, int]) -> None:
     login, agent = killed
     assert gone(agent, 20)
     assert gone(login, 5)

@@ -128,23 +128,23 @@ def _failures(accepted: Object, values: Properties) -> Iterator[tuple[str, str]]
         yield name, f"Unrecognized field '{name}' on '{accepted.full_name}'"
 
 
-def _type_failures(accepted: Object, name: str, wanted: Type | Object, value: Value) -> Iterator[tuple[str, str]]:
+def _type_failures(accepted: Object, name: str, required: Type | Object, value: Value) -> Iterator[tuple[str, str]]:
     if is_unknown(value):
         return
     value = bare(value)
-    if isinstance(wanted, Object):
+    if isinstance(required, Object):
         if not isinstance(value, dict):
-            yield name, _wrong_type(accepted, name, wanted.full_name, value)
-        elif failures := list(_failures(wanted, value)):
+            yield name, _wrong_type(accepted, name, required.full_name, value)
+        elif failures := list(_failures(required, value)):
             yield name, f"An error occurred decoding '{accepted.name}.{name}': {_listing(failures)}"
-    elif isinstance(value, dict) and wanted.accepts is not dict:
-        reason = f"Cannot decode Object{{}} to type {wanted.name}; it isn't a struct, and no custom decoder exists"
+    elif isinstance(value, dict) and required.accepts is not dict:
+        reason = f"Cannot decode Object{{}} to type {required.name}; it isn't a struct, and no custom decoder exists"
         yield name, f"An error occurred decoding '{accepted.name}.{name}': {reason}"
-    elif type(value) is not wanted.accepts:
-        yield name, _wrong_type(accepted, name, wanted.name, value)
-    elif wanted.of:
+    elif type(value) is not required.accepts:
+        yield name, _wrong_type(accepted, name, required.name, value)
+    elif required.of:
         for label, item in _elements(name, value):
-            yield from _type_failures(accepted, label, wanted.of, item)
+            yield from _type_failures(accepted, label, required.of, item)
 
 
 def _elements(name: str, value: Value) -> Iterable[tuple[str, Value]]:
@@ -153,7 +153,7 @@ def _elements(name: str, value: Value) -> Iterable[tuple[str, Value]]:
     return ((f"{name}[{index}]", item) for index, item in enumerate(value))
 
 
-def _wrong_type(accepted: Object, name: str, wanted: str, value: Value) -> str:
+def _wrong_type(accepted: Object, name: str, required: str, value: Value) -> str:
     got = {
         str: "string",
         float: "float64",
@@ -162,7 +162,7 @@ def _wrong_type(accepted: Object, name: str, wanted: str, value: Value) -> str:
         dict: "map[string]interface {}",
     }
     actual = got.get(type(value), "nil")
-    return f"Field '{name}' on '{accepted.full_name}' must be a '{wanted}'; got '{actual}' instead"
+    return f"Field '{name}' on '{accepted.full_name}' must be a '{required}'; got '{actual}' instead"
 
 
 def _listing(failures: list[tuple[str, str]]) -> str:

@@ -228,7 +228,7 @@ class _Endpoint:
         return await self.log_in(sock=await _tcp(self._host, self._port, self._timeout))
 
     async def log_in(self, **transport: Any) -> asyncssh.SSHClientConnection:  # noqa: ANN401 - asyncssh's
-        """Log in over a connection that is there."""
+        """Log in over an established connection."""
         client = _Client(self._keys, self._password, self._agent)
         try:
             return await asyncssh.connect(

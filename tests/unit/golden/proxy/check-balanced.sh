@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: 0536268c9e1c3fec19a35be335d36179f3a01a6fa42a7807840b76c3682616e3
+# What this check covers: a85141d08a2e93b29b321df56bbd15183952d0696f0d5169ba36c000894023a3
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: d757f6469effb8316cf8593b9e0fafef74daae24c771b5cc82aa5ecbcdb9a71b
+# What this check covers: a938bbda721a3627dd223a02c8960ad07f43ca64cc2f14a1692330cba00fa1f6
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
