@@ -1,30 +1,30 @@
-# An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
-# templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
+# An API is drained before it stops, so that no request is lost. `drained` and `serving` report what the proxy does with
+# the API: templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
-# marked UNIT: the file whose presence tells an API to leave. It is in a directory of root's. One that was started by an
-# earlier version of this program looks in a directory of Heat's user.
-marked() {
+# drain_file UNIT: the path of the file that makes an API's health check fail. It is in a directory of root's. An API that
+# an earlier version of this program started uses a directory of Heat's user.
+drain_file() {
     sed -n 's/^disable_by_file_path *= *//p' "/etc/heat/processes/$1/process.conf" 2>/dev/null | tail -n 1
 }
 
-# on_mark FILE COMMAND …: run a command with this file, and where it is in a directory of Heat's user, as that user: root
-# would follow whatever link is there.
-on_mark() {
-    mark=$1
+# on_drain_file FILE COMMAND …: run a command with this file. If the file is in a directory of Heat's user, run it as that
+# user: root would follow any link there.
+on_drain_file() {
+    file=$1
     shift
-    case "$mark" in
+    case "$file" in
     "") ;;
-    /run/heat-scaleout/*) "$@" "$mark" ;;
-    *) runuser -u heat -- "$@" "$mark" ;;
+    /run/heat-scaleout/*) "$@" "$file" ;;
+    *) runuser -u heat -- "$@" "$file" ;;
     esac
 }
 
-# heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
-# that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
-# of a proxy that asks all the time.
-heard() {
+# journal_complete UNIT SECONDS: whether the journal shows all requests to this API of the last SECONDS. It must have a
+# request that is made here, and an entry from before that time: a journal that is not kept, or was cleared, does not show
+# a proxy that sends requests all the time.
+journal_complete() {
     mark="heard-$$-$(date +%s%N)"
-    # Whatever the answer is: the line in the log has the path.
+    # Any answer will do: the line in the log has the path.
     curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://{{ address }}:${1#*@}/$mark" || return 1
     tries=10
     until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
@@ -35,21 +35,21 @@ heard() {
     [ -n "$(journalctl --until "-$2s" --lines 1 --output cat --no-pager)" ]
 }
 
-# drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
-# the same, and so it does where nobody can say whether a proxy asks.
+# drain UNIT SECONDS: have the proxy send no more requests, and wait until the API is drained. The API stops after SECONDS
+# in any case, also if the journal does not show whether there is a proxy.
 drain() {
-    on_mark "$(marked "$1")" touch
+    on_drain_file "$(drain_file "$1")" touch
     deadline=$(($(date +%s) + $2))
-    until out "$1"; do
+    until drained "$1"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 0
         sleep 0.2
     done
 }
 
-# returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
-returned() {
+# wait_serving UNIT SINCE SECONDS: wait until the proxy sends requests again.
+wait_serving() {
     deadline=$(($(date +%s) + $3))
-    until back "$1" "$2"; do
+    until serving "$1" "$2"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done

@@ -1,5 +1,5 @@
-# installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
-# and a word on what there is now, for the program.
+# installed: the end of every installation: Heat's user, the list of options that each configuration file is checked
+# against, and the report of what is installed.
 installed() {
     getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
     install -d -o heat -g heat -m 0750 /var/lib/heat

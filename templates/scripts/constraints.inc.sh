@@ -1,11 +1,11 @@
 # constrained_venv PREFIX WANTED CONSTRAINTS: create a virtual environment at PREFIX with the requirements in WANTED and
 # their dependencies, in versions that CONSTRAINTS allows. Does nothing if WANTED has not changed.
 constrained_venv() {
-    prefix=$1 wanted=$2 constraints=$3
-    cmp -s "$wanted" "$prefix/requirements.txt" && return 0
+    prefix=$1 requirements=$2 constraints=$3
+    cmp -s "$requirements" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
     "$uv" --quiet pip compile ${no_index:+"$no_index"} --python "$prefix/bin/python" --no-header --no-annotate --constraint "$constraints" \
-        --output-file "$prefix/resolved.txt" "$wanted" >/dev/null
+        --output-file "$prefix/resolved.txt" "$requirements" >/dev/null
     "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --compile-bytecode "$prefix/resolved.txt"
-    cp "$wanted" "$prefix/requirements.txt"
+    cp "$requirements" "$prefix/requirements.txt"
 }

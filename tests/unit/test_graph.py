@@ -253,7 +253,7 @@ def test_the_check_knows_every_process_of_the_plan(shape: dict[str, Any]) -> Non
     for node in nodes(result):
         text = result.by_name[f"{node}-check"].text()
         units = [process["unit"] for process in processes(result).values() if process["node"] == node]
-        assert re.findall(r"(?m)^well (\S+)", text) == units
+        assert re.findall(r"(?m)^wait_healthy (\S+)", text) == units
         planned = re.findall(r"(?m)^planned=' (.*) '$", result.by_name[f"{node}-retire"].text())
         assert planned == [" ".join(units)]
     spec = result.by_name["front-check"].text()

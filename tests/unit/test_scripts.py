@@ -564,17 +564,17 @@ def test_an_option_that_heat_does_not_know_passes_where_it_is_a_plug_ins(tmp_pat
     assert (done.returncode, done.stderr.splitlines()) == (int(bool(named)), expected)
 
 
-def well(tmp_path: Path, *arguments: str, **tools: str) -> subprocess.CompletedProcess[str]:
-    """Run templates/heat/well.inc.sh with stand-ins for what it calls on a host."""
+def wait_healthy(tmp_path: Path, *arguments: str, **tools: str) -> subprocess.CompletedProcess[str]:
+    """Run templates/heat/wait_healthy.inc.sh with fakes of what it calls on a host."""
     for name, text in {"systemctl": "exit 1", "journalctl": "echo the log", "sleep": "", **tools}.items():
         tool(tmp_path, name, text)
     text = render(
-        "heat/well.inc.sh",
+        "heat/wait_healthy.inc.sh",
         prefix=str(tmp_path), consumers="consumers.py", conf="heat.conf", secrets="secrets.conf", workers=2,
         address=B, node="node-1",
     )  # fmt: skip
     return subprocess.run(
-        ["/bin/sh", "-euc", f'{text}\nwell "$@"', "well", *arguments],
+        ["/bin/sh", "-euc", f'{text}\nwait_healthy "$@"', "wait_healthy", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -582,13 +582,13 @@ def well(tmp_path: Path, *arguments: str, **tools: str) -> subprocess.CompletedP
     )
 
 
-def test_an_api_that_answers_is_well(tmp_path: Path) -> None:
-    done = well(tmp_path, "heat-api@8004", "name", "8004", "5", curl="printf 200")
+def test_an_api_that_answers_is_healthy(tmp_path: Path) -> None:
+    done = wait_healthy(tmp_path, "heat-api@8004", "name", "8004", "5", curl="printf 200")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_api_that_does_not_answer_is_named_with_its_node_and_its_log(tmp_path: Path) -> None:
-    done = well(tmp_path, "heat-api@8004", "name", "8004", "0", curl="printf 503")
+    done = wait_healthy(tmp_path, "heat-api@8004", "name", "8004", "0", curl="printf 503")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "heat-api@8004 on node-1 (10.0.0.2) does not work: no answer from http://10.0.0.2:8004/healthcheck for 0 s",
@@ -598,15 +598,15 @@ def test_an_api_that_does_not_answer_is_named_with_its_node_and_its_log(tmp_path
 
 
 def test_a_process_that_has_failed_is_not_waited_for(tmp_path: Path) -> None:
-    done = well(tmp_path, "heat-api@8004", "name", "8004", "600", curl="printf 000", systemctl="exit 0")
+    done = wait_healthy(tmp_path, "heat-api@8004", "name", "8004", "600", curl="printf 000", systemctl="exit 0")
     assert done.returncode == 1
     assert "heat-api@8004 on node-1 (10.0.0.2) does not work: it has failed" in done.stderr
 
 
-def test_an_engine_is_well_when_the_broker_counts_all_of_its_workers(tmp_path: Path) -> None:
+def test_an_engine_is_healthy_if_the_broker_counts_all_of_its_workers(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     tool(tmp_path / "bin", "python", 'echo "$*"; exit 1')
-    done = well(tmp_path, "heat-engine@1", "node-1-heat-engine-1", "", "7")
+    done = wait_healthy(tmp_path, "heat-engine@1", "node-1-heat-engine-1", "", "7")
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == (
         "heat-engine@1 on node-1 (10.0.0.2) does not work: consumers.py 7 "
@@ -614,14 +614,14 @@ def test_an_engine_is_well_when_the_broker_counts_all_of_its_workers(tmp_path: P
         "engine.node-1-heat-engine-1=2"
     )
     tool(tmp_path / "bin", "python", "exit 0")
-    assert well(tmp_path, "heat-engine@1", "node-1-heat-engine-1", "", "7").returncode == 0
+    assert wait_healthy(tmp_path, "heat-engine@1", "node-1-heat-engine-1", "", "7").returncode == 0
 
 
 def test_the_engines_own_queue_is_named_by_what_its_file_says() -> None:
     """The broker is asked for engine.<host>, where <host> is that of the process's own file."""
     for process in ("node-1-heat-engine-1", "node-2-heat-engine-1"):
         host = parsed(cached().by_name[f"{process}-conf"].text())["DEFAULT"]["host"]
-        assert f'\nwell "$unit" {host} ' in cached().by_name[process].text()
+        assert f'\nwait_healthy "$unit" {host} ' in cached().by_name[process].text()
 
 
 @needs_agent

@@ -1,25 +1,26 @@
 # Check that every process of this node is healthy.
 # The plan and its files: 01bc760603fb5ca7c1b246f669b48bddd85ef6e911a297fd513b3719658b78df
 set -eu
-# well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
-# empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
-well() {
+# wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
+# an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.
+wait_healthy() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
-            unwell "$unit" "$told"
+        output=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
+            fail_unhealthy "$unit" "$output"
         return
     fi
     url=http://10.0.0.2:$port/healthcheck
     deadline=$(($(date +%s) + seconds))
     until [ "$(curl --silent --max-time 5 --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url")" = 200 ]; do
-        if systemctl is-failed --quiet "$unit"; then unwell "$unit" "it has failed"; fi
-        [ "$(date +%s)" -lt "$deadline" ] || unwell "$unit" "no answer from $url for $seconds s"
+        if systemctl is-failed --quiet "$unit"; then fail_unhealthy "$unit" "it has failed"; fi
+        [ "$(date +%s)" -lt "$deadline" ] || fail_unhealthy "$unit" "no answer from $url for $seconds s"
         sleep 0.3
     done
 }
 
-unwell() {
+# fail_unhealthy UNIT REASON: report a process with its log, and end the script.
+fail_unhealthy() {
     {
         echo "$1 on node-1 (10.0.0.2) does not work: $2"
         echo "The last lines of its log (journalctl -u $1):"
@@ -28,18 +29,18 @@ unwell() {
     } >&2
     exit 1
 }
-systemctl is-active --quiet heat-engine@1 || unwell heat-engine@1 "it is not running"
-well heat-engine@1 node-1-heat-engine-1 '' 10
-systemctl is-active --quiet heat-api@8004 || unwell heat-api@8004 "it is not running"
-well heat-api@8004 node-1-heat-api-8004 8004 10
-systemctl is-active --quiet heat-api-cfn@8000 || unwell heat-api-cfn@8000 "it is not running"
-well heat-api-cfn@8000 node-1-heat-api-cfn-8000 8000 10
+systemctl is-active --quiet heat-engine@1 || fail_unhealthy heat-engine@1 "it is not running"
+wait_healthy heat-engine@1 node-1-heat-engine-1 '' 10
+systemctl is-active --quiet heat-api@8004 || fail_unhealthy heat-api@8004 "it is not running"
+wait_healthy heat-api@8004 node-1-heat-api-8004 8004 10
+systemctl is-active --quiet heat-api-cfn@8000 || fail_unhealthy heat-api-cfn@8000 "it is not running"
+wait_healthy heat-api-cfn@8000 node-1-heat-api-cfn-8000 8000 10
 # The queues that all engines share must have a consumer for each worker. They may have more for a while: the engines of a
-# host that leaves the deployment run until the end of the up.
-told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py 30 /etc/heat/heat.conf /etc/heat/secrets.conf -- engine=2+ engine_worker=2+ heat-engine-listener=2+ 2>&1) || {
-    echo "The broker has fewer engines than planned: $told" >&2
+# removed host run until the end of the up.
+output=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py 30 /etc/heat/heat.conf /etc/heat/secrets.conf -- engine=2+ engine_worker=2+ heat-engine-listener=2+ 2>&1) || {
+    echo "The broker has fewer engines than planned: $output" >&2
     exit 1
 }
-if [ -n "$told" ]; then
-    echo "$told: of a host that leaves the deployment, or of another program. rabbitmqctl list_consumers -p VHOST shows their addresses."
+if [ -n "$output" ]; then
+    echo "$output: of a host that is being removed, or of another program. To see their addresses, type on the broker's host: rabbitmqctl list_consumers -p VHOST"
 fi

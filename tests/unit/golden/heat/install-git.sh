@@ -9,12 +9,12 @@ packages() {
     done
     [ -n "$missing" ] || return 0
     # shellcheck disable=SC2016,SC2086 # the inner shell's; words
-    told=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/heat-scaleout/private/apt.lock sh -c '
+    output=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/heat-scaleout/private/apt.lock sh -c '
         apt-get -qq -o DPkg::Lock::Timeout=600 update &&
             apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold \
                 install -y --no-install-recommends "$@"' sh $missing 2>&1) || {
         echo "apt-get cannot install$missing on $(hostname):" >&2
-        echo "$told" | tail -n 20 >&2
+        echo "$output" | tail -n 20 >&2
         return 1
     }
 }
@@ -72,16 +72,16 @@ locked_venv() {
 # constrained_venv PREFIX WANTED CONSTRAINTS: create a virtual environment at PREFIX with the requirements in WANTED and
 # their dependencies, in versions that CONSTRAINTS allows. Does nothing if WANTED has not changed.
 constrained_venv() {
-    prefix=$1 wanted=$2 constraints=$3
-    cmp -s "$wanted" "$prefix/requirements.txt" && return 0
+    prefix=$1 requirements=$2 constraints=$3
+    cmp -s "$requirements" "$prefix/requirements.txt" && return 0
     python_packages "$prefix"
     "$uv" --quiet pip compile ${no_index:+"$no_index"} --python "$prefix/bin/python" --no-header --no-annotate --constraint "$constraints" \
-        --output-file "$prefix/resolved.txt" "$wanted" >/dev/null
+        --output-file "$prefix/resolved.txt" "$requirements" >/dev/null
     "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --compile-bytecode "$prefix/resolved.txt"
-    cp "$wanted" "$prefix/requirements.txt"
+    cp "$requirements" "$prefix/requirements.txt"
 }
-# installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
-# and a word on what there is now, for the program.
+# installed: the end of every installation: Heat's user, the list of options that each configuration file is checked
+# against, and the report of what is installed.
 installed() {
     getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
     install -d -o heat -g heat -m 0750 /var/lib/heat
@@ -93,10 +93,10 @@ source=/opt/heat/git-stable-2026.1/source
 if [ ! -d "$source" ]; then
     # A full clone: Heat's version comes from its tags and the number of commits since.
     rm -rf "$source.new"
-    told=$(
+    output=$(
         GIT_TERMINAL_PROMPT=0 git clone --quiet --no-checkout -- https://opendev.org/openstack/heat "$source.new" 2>&1
     ) || {
-        echo 'git cannot clone https://opendev.org/openstack/heat'" on $(hostname): $told" >&2
+        echo 'git cannot clone https://opendev.org/openstack/heat'" on $(hostname): $output" >&2
         exit 1
     }
     commit=$(git -C "$source.new" rev-parse --verify --quiet 'refs/remotes/origin/stable/2026.1^{commit}') ||

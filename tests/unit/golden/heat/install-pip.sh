@@ -9,12 +9,12 @@ packages() {
     done
     [ -n "$missing" ] || return 0
     # shellcheck disable=SC2016,SC2086 # the inner shell's; words
-    told=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/heat-scaleout/private/apt.lock sh -c '
+    output=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/heat-scaleout/private/apt.lock sh -c '
         apt-get -qq -o DPkg::Lock::Timeout=600 update &&
             apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold \
                 install -y --no-install-recommends "$@"' sh $missing 2>&1) || {
         echo "apt-get cannot install$missing on $(hostname):" >&2
-        echo "$told" | tail -n 20 >&2
+        echo "$output" | tail -n 20 >&2
         return 1
     }
 }
@@ -69,8 +69,8 @@ locked_venv() {
     "$uv" --quiet pip sync ${no_index:+"$no_index"} --python "$prefix/bin/python" --require-hashes --compile-bytecode "$lock"
     cp "$lock" "$prefix/requirements.txt"
 }
-# installed: what every installation ends with: Heat's user, the list that each configuration file is checked against,
-# and a word on what there is now, for the program.
+# installed: the end of every installation: Heat's user, the list of options that each configuration file is checked
+# against, and the report of what is installed.
 installed() {
     getent passwd heat >/dev/null || useradd --system --home-dir /var/lib/heat --shell /usr/sbin/nologin heat
     install -d -o heat -g heat -m 0750 /var/lib/heat

@@ -1,6 +1,6 @@
 # Before anything is changed: if this host has run Heat on this database, the data are encrypted with this key.
 set -eu
-wanted=s3cr3t.auth-encryption-key......
+planned=s3cr3t.auth-encryption-key......
 database=10.0.0.1/heat
 
 # option NAME FILE: print the value of an option, as oslo.config reads it; nothing if the file does not set the option.
@@ -14,7 +14,7 @@ for file in /etc/heat/processes/*/secrets.conf /etc/heat/heat.conf /etc/heat/hea
     [ -f "$file" ] || continue
     found=$(option auth_encryption_key "$file")
     at=$(option connection "$file" | sed 's/.*@//; s/[?].*//')
-    if [ -n "$found" ] && [ "$found" != "$wanted" ] && [ "$at" = "$database" ]; then
+    if [ -n "$found" ] && [ "$found" != "$planned" ] && [ "$at" = "$database" ]; then
         echo node-b" has run Heat on the database $at with another auth_encryption_key ($file). With the planned key Heat could not read what is encrypted there. Nothing was changed. "'If this stack'"'"'s state (.state) was lost, restore it from its backup: the state has the key and all passwords. Else set the key in that file: pulumi config set --secret authEncryptionKey' >&2
         exit 1
     fi

@@ -1,26 +1,27 @@
-# Run heat-api@8004: start it when it is not running, restart it when a file that it reads has changed, and see that it
-# works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
+# Run heat-api@8004: start it if it is not running, restart it if a file that it reads has changed, and check that it works.
+# If nothing has changed, the process is not touched. If it does not work with its new files, it is rolled back.
 # Its files: aded747065fa6c95e5c44cc5e3f048efe3bd0f7b6f9e2c843adaa4d0b6355252
 set -eu
-# well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
-# empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
-well() {
+# wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
+# an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.
+wait_healthy() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
-            unwell "$unit" "$told"
+        output=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
+            fail_unhealthy "$unit" "$output"
         return
     fi
     url=http://10.0.0.11:$port/healthcheck
     deadline=$(($(date +%s) + seconds))
     until [ "$(curl --silent --max-time 5 --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url")" = 200 ]; do
-        if systemctl is-failed --quiet "$unit"; then unwell "$unit" "it has failed"; fi
-        [ "$(date +%s)" -lt "$deadline" ] || unwell "$unit" "no answer from $url for $seconds s"
+        if systemctl is-failed --quiet "$unit"; then fail_unhealthy "$unit" "it has failed"; fi
+        [ "$(date +%s)" -lt "$deadline" ] || fail_unhealthy "$unit" "no answer from $url for $seconds s"
         sleep 0.3
     done
 }
 
-unwell() {
+# fail_unhealthy UNIT REASON: report a process with its log, and end the script.
+fail_unhealthy() {
     {
         echo "$1 on node-1 (10.0.0.11) does not work: $2"
         echo "The last lines of its log (journalctl -u $1):"
@@ -29,70 +30,70 @@ unwell() {
     } >&2
     exit 1
 }
-# The proxy asks an API every few seconds whether it is well, and what serves the API writes that into its log, in
-# another form than what comes for clients. What the proxy makes of the answers it does not say, or there is no place for
-# it in that log, so they are counted as it counts them.
+# The proxy checks an API's health every few seconds, and the API's server writes the checks to its log, in another form
+# than clients' requests. This proxy does not report its state, or that log has no place for it. So the answers are counted
+# here as the proxy counts them.
 
-# asked UNIT SINCE: who has asked since a time that journalctl understands, and what the answer was, a line for each.
-asked() {
+# health_checks UNIT SINCE: the health checks since a time that journalctl understands: address and status, a line for each.
+health_checks() {
     journalctl --unit "$1" --since "$2" --output cat --no-pager |
         sed -n 's/^\([0-9.]*\) "GET \/healthcheck [^"]*" \([0-9]*\) .* "-\{0,1\}"$/\1 \2/p' |
         awk -v own=10.0.0.11 '$1 != own'
 }
 
-# proxied UNIT SINCE: the addresses that asked; nothing where no proxy does.
-proxied() {
-    asked "$1" "$2" | cut -d ' ' -f 1 | sort -u
+# proxy_checks UNIT SINCE: the addresses that sent health checks; empty without a proxy.
+proxy_checks() {
+    health_checks "$1" "$2" | cut -d ' ' -f 1 | sort -u
 }
 
-# told UNIT SINCE STATUS TIMES: whether everyone who asked was answered so, so many times in a row by now.
-told() {
-    asked "$1" "$2" | awk -v status="$3" -v times="$4" '
+# answered UNIT SINCE STATUS TIMES: whether the last TIMES checks of each address had this STATUS.
+answered() {
+    health_checks "$1" "$2" | awk -v status="$3" -v times="$4" '
         { row[$1] = $2 == status ? row[$1] + 1 : 0 }
         END { for (who in row) { some = 1; if (row[who] < times) exit 1 } exit !some }'
 }
 
-# out UNIT: whether the proxy sends no more requests, or nobody asks.
-# Those under way end while the process stops, which has time for them.
-out() {
-    if [ -z "$(proxied "$1" -20s)" ]; then
-        heard "$1" 20
+# drained UNIT: whether the proxy sends no more requests, or there is no proxy.
+# The earlier requests end while the process stops.
+drained() {
+    if [ -z "$(proxy_checks "$1" -20s)" ]; then
+        journal_complete "$1" 20
         return
     fi
-    told "$1" -20s 503 4
+    answered "$1" -20s 503 4
 }
 
-# back UNIT SINCE: whether it sends requests.
-back() {
-    told "$1" "$2" 200 2
+# serving UNIT SINCE: whether the proxy sends requests.
+serving() {
+    answered "$1" "$2" 200 2
 }
-# An API leaves the proxy before it stops, and is missed by nobody. `out` and `back` say what the proxy makes of it:
-# templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
+# An API is drained before it stops, so that no request is lost. `drained` and `serving` report what the proxy does with
+# the API: templates/heat/send_state.inc.sh or templates/heat/monitored.inc.sh.
 
-# marked UNIT: the file whose presence tells an API to leave. It is in a directory of root's. One that was started by an
-# earlier version of this program looks in a directory of Heat's user.
-marked() {
+# drain_file UNIT: the path of the file that makes an API's health check fail. It is in a directory of root's. An API that
+# an earlier version of this program started uses a directory of Heat's user.
+drain_file() {
     sed -n 's/^disable_by_file_path *= *//p' "/etc/heat/processes/$1/process.conf" 2>/dev/null | tail -n 1
 }
 
-# on_mark FILE COMMAND …: run a command with this file, and where it is in a directory of Heat's user, as that user: root
-# would follow whatever link is there.
-on_mark() {
-    mark=$1
+# on_drain_file FILE COMMAND …: run a command with this file. If the file is in a directory of Heat's user, run it as that
+# user: root would follow any link there.
+on_drain_file() {
+    file=$1
     shift
-    case "$mark" in
+    case "$file" in
     "") ;;
-    /run/heat-scaleout/*) "$@" "$mark" ;;
-    *) runuser -u heat -- "$@" "$mark" ;;
+    /run/heat-scaleout/*) "$@" "$file" ;;
+    *) runuser -u heat -- "$@" "$file" ;;
     esac
 }
 
-# heard UNIT SECONDS: whether the journal can tell who has asked this API for so many seconds. It has to have a request
-# that is made here and now, and something from before that time: a journal that is not kept, or was cleared, has no word
-# of a proxy that asks all the time.
-heard() {
+# journal_complete UNIT SECONDS: whether the journal shows all requests to this API of the last SECONDS. It must have a
+# request that is made here, and an entry from before that time: a journal that is not kept, or was cleared, does not show
+# a proxy that sends requests all the time.
+journal_complete() {
     mark="heard-$$-$(date +%s%N)"
-    # Whatever the answer is: the line in the log has the path.
+    # Any answer will do: the line in the log has the path.
     curl --silent --max-time 5 --noproxy '*' --output /dev/null "http://10.0.0.11:${1#*@}/$mark" || return 1
     tries=10
     until journalctl --unit "$1" --since "-$2s" --output cat --no-pager | grep -q "$mark"; do
@@ -103,21 +104,21 @@ heard() {
     [ -n "$(journalctl --until "-$2s" --lines 1 --output cat --no-pager)" ]
 }
 
-# drain UNIT SECONDS: have the proxy send no more requests, and wait until it is out; after so many seconds it stops all
-# the same, and so it does where nobody can say whether a proxy asks.
+# drain UNIT SECONDS: have the proxy send no more requests, and wait until the API is drained. The API stops after SECONDS
+# in any case, also if the journal does not show whether there is a proxy.
 drain() {
-    on_mark "$(marked "$1")" touch
+    on_drain_file "$(drain_file "$1")" touch
     deadline=$(($(date +%s) + $2))
-    until out "$1"; do
+    until drained "$1"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 0
         sleep 0.2
     done
 }
 
-# returned UNIT SINCE SECONDS: wait until the proxy sends requests again.
-returned() {
+# wait_serving UNIT SINCE SECONDS: wait until the proxy sends requests again.
+wait_serving() {
     deadline=$(($(date +%s) + $3))
-    until back "$1" "$2"; do
+    until serving "$1" "$2"; do
         [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.2
     done
@@ -143,12 +144,12 @@ holder() {
         done | head -n 1
 }
 unit=heat-api@8004
-# Seconds after which a proxy that nobody hears of has taken an API back.
-unheard=30
+# Seconds after which a proxy that the journal does not show sends requests to an API again.
+unknown_proxy_wait=30
 own=/etc/heat/processes/$unit
 
-# A process reads copies of its own, which are taken when its turn has come: until then it runs on with those that it
-# has, and starts with them again when it dies.
+# A process reads its own copies of the planned files. They are replaced when its rolling batch has come: until then it
+# keeps running with the old copies, and restarts with them if it dies.
 changed() {
     cmp -s /etc/heat/heat.conf /etc/heat/processes/heat-api@8004/heat.conf || return 0
     cmp -s /etc/heat/secrets.conf /etc/heat/processes/heat-api@8004/secrets.conf || return 0
@@ -160,8 +161,8 @@ changed() {
     return 1
 }
 
-# take WANTED COPY: what was there is kept until the process has been seen to work.
-take() {
+# replace_copy PLANNED COPY: the old copy is kept until the process works with the new one.
+replace_copy() {
     if cmp -s "$1" "$2"; then return; fi
     [ ! -f "$2" ] || cp -p "$2" "$own/before/"
     rm -f "$2.new"
@@ -169,7 +170,7 @@ take() {
     mv "$2.new" "$2"
 }
 
-put_back() {
+restore_copy() {
     kept=$own/before/${1##*/}
     [ ! -f "$kept" ] || mv "$kept" "$1"
 }
@@ -178,18 +179,18 @@ start() {
     systemctl daemon-reload
     systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"
     since=@$(date +%s)
-    systemctl restart "$unit" || unwell "$unit" "systemd could not start it"
-    well "$unit" node-1-heat-api-8004 8004 120
+    systemctl restart "$unit" || fail_unhealthy "$unit" "systemd could not start it"
+    wait_healthy "$unit" node-1-heat-api-8004 8004 120
     case "$behind_proxy" in
     "") ;;
-    unheard) sleep "$unheard" ;;
-    *) returned "$unit" "$since" 120 || unwell "$unit" "the proxy does not take it back" ;;
+    unknown) sleep "$unknown_proxy_wait" ;;
+    *) wait_serving "$unit" "$since" 120 || fail_unhealthy "$unit" "the proxy sends it no requests" ;;
     esac
 }
 
-# The unit's start leaves the digests of what it read.
+# The unit's start writes the digests of the files that it reads.
 if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-scaleout/$unit/read"; }; then
-    # Only before a start: of a process of another user ss may not see who it is, not even that it is this unit's.
+    # Only before a start: ss may not see whose process it is if it belongs to another user, not even that it is this unit's.
     state=$(systemctl is-active "$unit") || true
     other=
     case "$state" in inactive | failed) other=$(holder 10.0.0.11 8004 "$unit") ;; esac
@@ -197,40 +198,40 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         echo "$unit on node-1 (10.0.0.11) cannot run: port 8004 is taken by $other" >&2
         exit 1
     fi
-    behind_proxy=$(proxied "$unit" -30s)
-    if [ -z "$behind_proxy" ] && [ "$state" = active ] && ! heard "$unit" 20; then
-        behind_proxy=unheard
-        echo "the journal of node-1 does not have what $unit logs: it gives a proxy 75 s to leave it, and $unheard s to come back" >&2
+    behind_proxy=$(proxy_checks "$unit" -30s)
+    if [ -z "$behind_proxy" ] && [ "$state" = active ] && ! journal_complete "$unit" 20; then
+        behind_proxy=unknown
+        echo "The journal of node-1 does not have the log of $unit. So the restart waits 75 s for a proxy to stop its requests, and $unknown_proxy_wait s for a proxy to send them again." >&2
     fi
-    # Here and now: after this turn its file may say another one.
-    down=$(marked "$unit")
-    trap 'on_mark "$down" rm -f' EXIT
+    # Read it before the restart: the new process.conf may have another path.
+    down=$(drain_file "$unit")
+    trap 'on_drain_file "$down" rm -f' EXIT
     [ "$state" != active ] || drain "$unit" 75
     mkdir -p "$own/before"
-    take /etc/heat/heat.conf /etc/heat/processes/heat-api@8004/heat.conf
-    take /etc/heat/secrets.conf /etc/heat/processes/heat-api@8004/secrets.conf
-    take /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml
-    take /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service
-    take /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini
-    take /usr/local/lib/heat-scaleout/api.py /etc/heat/processes/heat-api@8004/api.py
-    take /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf
-    # A subshell: it ends where the process is found not to work.
+    replace_copy /etc/heat/heat.conf /etc/heat/processes/heat-api@8004/heat.conf
+    replace_copy /etc/heat/secrets.conf /etc/heat/processes/heat-api@8004/secrets.conf
+    replace_copy /etc/heat/policy.yaml /etc/heat/processes/heat-api@8004/policy.yaml
+    replace_copy /etc/systemd/system/heat-api@.service /etc/systemd/system/heat-api@8004.service
+    replace_copy /etc/heat/uwsgi-heat-api.ini /etc/heat/processes/heat-api@8004/uwsgi.ini
+    replace_copy /usr/local/lib/heat-scaleout/api.py /etc/heat/processes/heat-api@8004/api.py
+    replace_copy /etc/heat/processes/heat-api@8004.conf /etc/heat/processes/heat-api@8004/process.conf
+    # A subshell: fail_unhealthy ends it.
     if ! (start); then
         [ -n "$(ls "$own/before")" ] || exit 1
-        put_back /etc/heat/processes/heat-api@8004/heat.conf
-        put_back /etc/heat/processes/heat-api@8004/secrets.conf
-        put_back /etc/heat/processes/heat-api@8004/policy.yaml
-        put_back /etc/systemd/system/heat-api@8004.service
-        put_back /etc/heat/processes/heat-api@8004/uwsgi.ini
-        put_back /etc/heat/processes/heat-api@8004/api.py
-        put_back /etc/heat/processes/heat-api@8004/process.conf
+        restore_copy /etc/heat/processes/heat-api@8004/heat.conf
+        restore_copy /etc/heat/processes/heat-api@8004/secrets.conf
+        restore_copy /etc/heat/processes/heat-api@8004/policy.yaml
+        restore_copy /etc/systemd/system/heat-api@8004.service
+        restore_copy /etc/heat/processes/heat-api@8004/uwsgi.ini
+        restore_copy /etc/heat/processes/heat-api@8004/api.py
+        restore_copy /etc/heat/processes/heat-api@8004/process.conf
         if (start) 2>/dev/null; then
-            echo "$unit runs again with what it had before, and so do those whose turn had not come." >&2
+            echo "$unit was rolled back and runs with its previous files. Processes that were not restarted yet were not changed." >&2
         else
-            echo "Nor does it work with what it had before; those whose turn had not come are as they were." >&2
+            echo "$unit does not work with its previous files either. Processes that were not restarted yet were not changed." >&2
         fi
         exit 1
     fi
     rm -rf "$own/before"
 fi
-well "$unit" node-1-heat-api-8004 8004 120
+wait_healthy "$unit" node-1-heat-api-8004 8004 120

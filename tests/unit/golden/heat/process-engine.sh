@@ -1,26 +1,27 @@
-# Run heat-engine@1: start it when it is not running, restart it when a file that it reads has changed, and see that it
-# works. One that runs what it should is not touched; one that does not work with what is new goes back to what it had.
+# Run heat-engine@1: start it if it is not running, restart it if a file that it reads has changed, and check that it works.
+# If nothing has changed, the process is not touched. If it does not work with its new files, it is rolled back.
 # Its files: f713e030689651d19103ca5c0bff5f40dee30a435de44b6995ac0212418e0b9b
 set -eu
-# well UNIT NAME PORT SECONDS: wait until a process does its work, or say which one does not, with its log. PORT is
-# empty for an engine: it works when the broker counts all of its workers on its own queue, engine.NAME.
-well() {
+# wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
+# an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.
+wait_healthy() {
     unit=$1 name=$2 port=$3 seconds=$4
     if [ -z "$port" ]; then
-        told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
-            unwell "$unit" "$told"
+        output=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$seconds" "/etc/heat/processes/$unit/heat.conf" "/etc/heat/processes/$unit/secrets.conf" -- "engine.$name=1" 2>&1) ||
+            fail_unhealthy "$unit" "$output"
         return
     fi
     url=http://10.0.0.2:$port/healthcheck
     deadline=$(($(date +%s) + seconds))
     until [ "$(curl --silent --max-time 5 --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url")" = 200 ]; do
-        if systemctl is-failed --quiet "$unit"; then unwell "$unit" "it has failed"; fi
-        [ "$(date +%s)" -lt "$deadline" ] || unwell "$unit" "no answer from $url for $seconds s"
+        if systemctl is-failed --quiet "$unit"; then fail_unhealthy "$unit" "it has failed"; fi
+        [ "$(date +%s)" -lt "$deadline" ] || fail_unhealthy "$unit" "no answer from $url for $seconds s"
         sleep 0.3
     done
 }
 
-unwell() {
+# fail_unhealthy UNIT REASON: report a process with its log, and end the script.
+fail_unhealthy() {
     {
         echo "$1 on node-1 (10.0.0.2) does not work: $2"
         echo "The last lines of its log (journalctl -u $1):"
@@ -29,14 +30,14 @@ unwell() {
     } >&2
     exit 1
 }
-# at_work UNIT NAME: the stacks that an engine has work of in hand, one on each line.
-at_work() {
+# stacks_in_work UNIT NAME: the stacks that an engine works on, one on each line.
+stacks_in_work() {
     /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/engine_work.py "$2" "/etc/heat/processes/$1/heat.conf" "/etc/heat/processes/$1/secrets.conf" 2>&1
 }
 
-# finish UNIT NAME SECONDS: stop an engine when it has done what it has in hand, and never before. Where that takes
-# longer, it says which stacks it is at, and fails; the engine goes on until it has done it.
-finish() {
+# stop_gracefully UNIT NAME SECONDS: stop an engine when its work is done, never before. If that takes longer, list its
+# stacks and fail. The engine continues until its work is done.
+stop_gracefully() {
     dropin=/run/systemd/system/$1.service.d/finish.conf
     mkdir -p "${dropin%/*}"
     printf '[Service]\nTimeoutStopSec=infinity\n' >"$dropin"
@@ -46,10 +47,9 @@ finish() {
     until case "$(systemctl is-active "$1")" in inactive | failed) true ;; *) false ;; esac; do
         if [ "$(date +%s)" -ge "$deadline" ]; then
             {
-                echo "$1 on node-1 (10.0.0.2) has had $3 s to do what it has in hand, and has not stopped yet."
-                echo "It goes on with it and takes up nothing else; nothing is cut off. It is at these stacks:"
-                at_work "$1" "$2" | sed 's/^/  /'
-                echo "Type pulumi up again when it is done, or give it more: pulumi config set --path timeouts.engineGraceful"
+                echo "$1 on node-1 (10.0.0.2) did not stop within $3 s. It accepts no new work and exits when these stacks finish:"
+                stacks_in_work "$1" "$2" | sed 's/^/  /'
+                echo "Type pulumi up again when they are finished, or increase the limit first: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi
@@ -58,45 +58,45 @@ finish() {
     rm -rf "${dropin%/*}"
     systemctl daemon-reload
 }
-# forget UNIT: stop a process for good, and leave nothing of it.
-forget() {
+# remove_unit UNIT: stop a process for good, and remove its unit and its files.
+remove_unit() {
     systemctl --quiet disable --now "$1"
     systemctl reset-failed "$1" 2>/dev/null || true
     rm -rf "/etc/heat/processes/$1.conf" "/etc/heat/processes/$1" "/etc/systemd/system/$1.service" "/run/heat-scaleout/$1"
     systemctl daemon-reload
 }
-# Releases of Heat whose engines do not understand one another are on vhosts of their own at the broker, and so are the
-# APIs that ask them. While a deployment goes over from one to the other, each node that had engines on the old vhost
-# keeps one there, as it was: a stand-in, for the APIs whose turn has not come and for the stacks that were begun there.
+# Releases of Heat whose engines do not understand each other have separate vhosts at the broker, and so have the APIs
+# that call them. During an upgrade each node that had engines on the old vhost keeps one there with its old files, the
+# legacy engine: for the APIs that are not restarted yet, and for the stacks that were begun there.
 
-# broker SECRETS: where an engine that reads this file is connected. Another login leads to the same queues.
+# broker SECRETS: the broker and vhost of an engine that reads this file. Another login leads to the same queues.
 broker() {
     sed -n 's/^transport_url *= *//p' "$1" | tail -n 1 | sed 's|[^/,@]*@||g'
 }
 
-# stand_in UNIT SECONDS: have an engine with UNIT's copies run beside it, and print its unit where it has not been
-# there before. It is called by a number that stands for its vhost.
-stand_in() {
-    other=heat-engine@$((1000 + $(broker "/etc/heat/processes/$1/secrets.conf" | cksum | cut -d ' ' -f 1) % 9000))
-    if systemctl is-active --quiet "$other"; then return; fi
-    cp -a "/etc/heat/processes/$1/." "/etc/heat/processes/$other.new"
-    rm -rf "/etc/heat/processes/$other" "/etc/heat/processes/$other.new/before"
-    sed -i "s/^host *=.*/host = node-1-heat-engine-${other#*@}/" "/etc/heat/processes/$other.new/process.conf"
-    mv "/etc/heat/processes/$other.new" "/etc/heat/processes/$other"
-    cp -p "/etc/systemd/system/$1.service" "/etc/systemd/system/$other.service"
+# start_legacy_engine UNIT SECONDS: run an engine with copies of UNIT's files. Print its unit if it did not run before.
+# Its number stands for its vhost.
+start_legacy_engine() {
+    legacy_unit=heat-engine@$((1000 + $(broker "/etc/heat/processes/$1/secrets.conf" | cksum | cut -d ' ' -f 1) % 9000))
+    if systemctl is-active --quiet "$legacy_unit"; then return; fi
+    cp -a "/etc/heat/processes/$1/." "/etc/heat/processes/$legacy_unit.new"
+    rm -rf "/etc/heat/processes/$legacy_unit" "/etc/heat/processes/$legacy_unit.new/before"
+    sed -i "s/^host *=.*/host = node-1-heat-engine-${legacy_unit#*@}/" "/etc/heat/processes/$legacy_unit.new/process.conf"
+    mv "/etc/heat/processes/$legacy_unit.new" "/etc/heat/processes/$legacy_unit"
+    cp -p "/etc/systemd/system/$1.service" "/etc/systemd/system/$legacy_unit.service"
     systemctl daemon-reload
-    systemctl --quiet enable "$other"
-    systemctl restart "$other" || unwell "$other" "systemd could not start it"
-    # How many workers it has is up to what it was.
-    told=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$2" "/etc/heat/processes/$other/heat.conf" "/etc/heat/processes/$other/secrets.conf" -- "engine.node-1-heat-engine-${other#*@}=1+" 2>&1) ||
-        unwell "$other" "$told"
-    echo "$other"
+    systemctl --quiet enable "$legacy_unit"
+    systemctl restart "$legacy_unit" || fail_unhealthy "$legacy_unit" "systemd could not start it"
+    # Its number of workers is in its old files, and not known here.
+    output=$(/opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/broker_consumers.py "$2" "/etc/heat/processes/$legacy_unit/heat.conf" "/etc/heat/processes/$legacy_unit/secrets.conf" -- "engine.node-1-heat-engine-${legacy_unit#*@}=1+" 2>&1) ||
+        fail_unhealthy "$legacy_unit" "$output"
+    echo "$legacy_unit"
 }
 unit=heat-engine@1
 own=/etc/heat/processes/$unit
 
-# A process reads copies of its own, which are taken when its turn has come: until then it runs on with those that it
-# has, and starts with them again when it dies.
+# A process reads its own copies of the planned files. They are replaced when its rolling batch has come: until then it
+# keeps running with the old copies, and restarts with them if it dies.
 changed() {
     cmp -s /etc/heat/heat.conf /etc/heat/processes/heat-engine@1/heat.conf || return 0
     cmp -s /etc/heat/secrets.conf /etc/heat/processes/heat-engine@1/secrets.conf || return 0
@@ -108,8 +108,8 @@ changed() {
     return 1
 }
 
-# take WANTED COPY: what was there is kept until the process has been seen to work.
-take() {
+# replace_copy PLANNED COPY: the old copy is kept until the process works with the new one.
+replace_copy() {
     if cmp -s "$1" "$2"; then return; fi
     [ ! -f "$2" ] || cp -p "$2" "$own/before/"
     rm -f "$2.new"
@@ -117,7 +117,7 @@ take() {
     mv "$2.new" "$2"
 }
 
-put_back() {
+restore_copy() {
     kept=$own/before/${1##*/}
     [ ! -f "$kept" ] || mv "$kept" "$1"
 }
@@ -125,54 +125,54 @@ put_back() {
 start() {
     systemctl daemon-reload
     systemctl is-enabled --quiet "$unit" || systemctl --quiet enable "$unit"
-    systemctl restart "$unit" || unwell "$unit" "systemd could not start it"
-    well "$unit" node-1-heat-engine-1 '' 120
+    systemctl restart "$unit" || fail_unhealthy "$unit" "systemd could not start it"
+    wait_healthy "$unit" node-1-heat-engine-1 '' 120
 }
 
-# The unit's start leaves the digests of what it read.
+# The unit's start writes the digests of the files that it reads.
 if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --status "/run/heat-scaleout/$unit/read"; }; then
-    beside=
-    # A change that does not come about leaves nobody behind on its account.
-    trap 'if [ -n "$beside" ] && finish "$beside" "node-1-heat-engine-${beside#*@}" 60; then forget "$beside"; fi' EXIT
+    legacy=
+    # If the change fails, the legacy engine that it started is removed.
+    trap 'if [ -n "$legacy" ] && stop_gracefully "$legacy" "node-1-heat-engine-${legacy#*@}" 60; then remove_unit "$legacy"; fi' EXIT
     state=$(systemctl is-active "$unit") || true
     if [ "$state" = active ] && [ "$(broker "$own/secrets.conf")" != "$(broker /etc/heat/secrets.conf)" ]; then
-        beside=$(stand_in "$unit" 120)
+        legacy=$(start_legacy_engine "$unit" 120)
     fi
     case "$state" in
     active | deactivating)
-        finish "$unit" node-1-heat-engine-1 60 || {
-            # It is started as soon as it has stopped, with what it had; its turn comes with the next up.
+        stop_gracefully "$unit" node-1-heat-engine-1 60 || {
+            # It starts again with its old files as soon as it has stopped. The next up restarts it.
             systemctl --no-block start "$unit"
             exit 1
         }
         ;;
     esac
     mkdir -p "$own/before"
-    take /etc/heat/heat.conf /etc/heat/processes/heat-engine@1/heat.conf
-    take /etc/heat/secrets.conf /etc/heat/processes/heat-engine@1/secrets.conf
-    take /etc/heat/policy.yaml /etc/heat/processes/heat-engine@1/policy.yaml
-    take /etc/systemd/system/heat-engine@.service /etc/systemd/system/heat-engine@1.service
-    take /usr/local/lib/heat-scaleout/engine.py /etc/heat/processes/heat-engine@1/engine.py
-    take /usr/local/lib/heat-scaleout/pace.py /etc/heat/processes/heat-engine@1/pace.py
-    take /etc/heat/processes/heat-engine@1.conf /etc/heat/processes/heat-engine@1/process.conf
-    # A subshell: it ends where the process is found not to work.
+    replace_copy /etc/heat/heat.conf /etc/heat/processes/heat-engine@1/heat.conf
+    replace_copy /etc/heat/secrets.conf /etc/heat/processes/heat-engine@1/secrets.conf
+    replace_copy /etc/heat/policy.yaml /etc/heat/processes/heat-engine@1/policy.yaml
+    replace_copy /etc/systemd/system/heat-engine@.service /etc/systemd/system/heat-engine@1.service
+    replace_copy /usr/local/lib/heat-scaleout/engine.py /etc/heat/processes/heat-engine@1/engine.py
+    replace_copy /usr/local/lib/heat-scaleout/pace.py /etc/heat/processes/heat-engine@1/pace.py
+    replace_copy /etc/heat/processes/heat-engine@1.conf /etc/heat/processes/heat-engine@1/process.conf
+    # A subshell: fail_unhealthy ends it.
     if ! (start); then
         [ -n "$(ls "$own/before")" ] || exit 1
-        put_back /etc/heat/processes/heat-engine@1/heat.conf
-        put_back /etc/heat/processes/heat-engine@1/secrets.conf
-        put_back /etc/heat/processes/heat-engine@1/policy.yaml
-        put_back /etc/systemd/system/heat-engine@1.service
-        put_back /etc/heat/processes/heat-engine@1/engine.py
-        put_back /etc/heat/processes/heat-engine@1/pace.py
-        put_back /etc/heat/processes/heat-engine@1/process.conf
+        restore_copy /etc/heat/processes/heat-engine@1/heat.conf
+        restore_copy /etc/heat/processes/heat-engine@1/secrets.conf
+        restore_copy /etc/heat/processes/heat-engine@1/policy.yaml
+        restore_copy /etc/systemd/system/heat-engine@1.service
+        restore_copy /etc/heat/processes/heat-engine@1/engine.py
+        restore_copy /etc/heat/processes/heat-engine@1/pace.py
+        restore_copy /etc/heat/processes/heat-engine@1/process.conf
         if (start) 2>/dev/null; then
-            echo "$unit runs again with what it had before, and so do those whose turn had not come." >&2
+            echo "$unit was rolled back and runs with its previous files. Processes that were not restarted yet were not changed." >&2
         else
-            echo "Nor does it work with what it had before; those whose turn had not come are as they were." >&2
+            echo "$unit does not work with its previous files either. Processes that were not restarted yet were not changed." >&2
         fi
         exit 1
     fi
     rm -rf "$own/before"
-    beside=
+    legacy=
 fi
-well "$unit" node-1-heat-engine-1 '' 120
+wait_healthy "$unit" node-1-heat-engine-1 '' 120

@@ -50,7 +50,7 @@ reach() {
 }
 
 status=0
-reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: when it comes back, node-1 may connect until the next boot. To end that, type there: systemctl reload heat-scaleout-firewall'"'"' >&2; exit 0; }; heat-scaleout run forget-node-1' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: when it comes back, node-1 may connect until the next boot. To end that, type there: systemctl reload heat-scaleout-firewall'"'"' >&2; exit 0; }; heat-scaleout run forget-node-1' >"$work/output" 2>&1 <<'END_OF_SCRIPT' &
 heat-scaleout-input 197
 # The teardown of node-1 is done. It may not connect any longer.
 set -eu
@@ -63,7 +63,7 @@ END_OF_SCRIPT
 login=$!
 wait "$login" || status=$?
 login=
-cat "$work/told" >&2
+cat "$work/output" >&2
 # Exit status 255 is ssh's own: no connection, another host key, or no login.
 [ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: when it comes back, node-1 may connect until the next boot. To end that, type there: systemctl reload heat-scaleout-firewall' >&2; exit 0; }
 exit "$status"

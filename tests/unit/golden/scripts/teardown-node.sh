@@ -50,9 +50,9 @@ reach() {
 }
 
 status=0
-reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 4912
-# This host leaves the deployment: every process of Heat stops gracefully here, and secrets are removed.
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/output" 2>&1 <<'END_OF_SCRIPT' &
+heat-scaleout-input 4931
+# Remove this host from the deployment: stop every process of Heat gracefully, and remove the secrets.
 # Start the caretaker's planned timers on this node, and remove all others.
 set -eu
 timers='  '
@@ -67,16 +67,16 @@ for file in /etc/systemd/system/heat-caretaker@*.timer; do
     rm -f "$file"
     echo "stopped $timer"
 done
-# Stop what the plan for this node does not list. Each process ends what it has begun.
+# Stop all processes of this node that are not planned. Each completes its work first.
 set -eu
-# at_work UNIT NAME: the stacks that an engine has work of in hand, one on each line.
-at_work() {
+# stacks_in_work UNIT NAME: the stacks that an engine works on, one on each line.
+stacks_in_work() {
     /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/engine_work.py "$2" "/etc/heat/processes/$1/heat.conf" "/etc/heat/processes/$1/secrets.conf" 2>&1
 }
 
-# finish UNIT NAME SECONDS: stop an engine when it has done what it has in hand, and never before. Where that takes
-# longer, it says which stacks it is at, and fails; the engine goes on until it has done it.
-finish() {
+# stop_gracefully UNIT NAME SECONDS: stop an engine when its work is done, never before. If that takes longer, list its
+# stacks and fail. The engine continues until its work is done.
+stop_gracefully() {
     dropin=/run/systemd/system/$1.service.d/finish.conf
     mkdir -p "${dropin%/*}"
     printf '[Service]\nTimeoutStopSec=infinity\n' >"$dropin"
@@ -86,10 +86,9 @@ finish() {
     until case "$(systemctl is-active "$1")" in inactive | failed) true ;; *) false ;; esac; do
         if [ "$(date +%s)" -ge "$deadline" ]; then
             {
-                echo "$1 on node-1 (10.0.0.2) has had $3 s to do what it has in hand, and has not stopped yet."
-                echo "It goes on with it and takes up nothing else; nothing is cut off. It is at these stacks:"
-                at_work "$1" "$2" | sed 's/^/  /'
-                echo "Type pulumi up again when it is done, or give it more: pulumi config set --path timeouts.engineGraceful"
+                echo "$1 on node-1 (10.0.0.2) did not stop within $3 s. It accepts no new work and exits when these stacks finish:"
+                stacks_in_work "$1" "$2" | sed 's/^/  /'
+                echo "Type pulumi up again when they are finished, or increase the limit first: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi
@@ -98,25 +97,25 @@ finish() {
     rm -rf "${dropin%/*}"
     systemctl daemon-reload
 }
-# forget UNIT: stop a process for good, and leave nothing of it.
-forget() {
+# remove_unit UNIT: stop a process for good, and remove its unit and its files.
+remove_unit() {
     systemctl --quiet disable --now "$1"
     systemctl reset-failed "$1" 2>/dev/null || true
     rm -rf "/etc/heat/processes/$1.conf" "/etc/heat/processes/$1" "/etc/systemd/system/$1.service" "/run/heat-scaleout/$1"
     systemctl daemon-reload
 }
 
-# settle UNIT NAME SECONDS: wait until a stand-in (templates/heat/stand_in.inc.sh) has nothing in hand any more. While a
-# stack is under way that was begun on its vhost, the rest of it comes there.
-settle() {
+# wait_idle UNIT NAME SECONDS: wait until a legacy engine (templates/heat/legacy_engine.inc.sh) has no work left. As long
+# as a stack that was begun on its vhost is in progress, the rest of the stack's work comes there.
+wait_idle() {
     deadline=$(($(date +%s) + $3))
     idle=0
     while [ "$idle" -lt 3 ]; do
-        stacks=$(at_work "$1" "$2")
+        stacks=$(stacks_in_work "$1" "$2")
         if [ -z "$stacks" ]; then idle=$((idle + 1)); else idle=0; fi
         if [ "$(date +%s)" -ge "$deadline" ] && [ -n "$stacks" ]; then
             {
-                echo "All of Heat on node-1 has gone over. $1 remains as it was for these stacks; type pulumi up again when they are done:"
+                echo "Every planned process on node-1 runs. The legacy engine $1 keeps running for these stacks. Type pulumi up again when they are finished:"
                 echo "$stacks" | sed 's/^/  /'
             } >&2
             return 1
@@ -127,7 +126,7 @@ settle() {
 
 planned='  '
 
-# Units that run, units that would run after a reboot, and their files: a lost one of these must not hide the others.
+# Units that run, units that would run after a reboot, and their files: if one of these is lost, the others still count.
 {
     systemctl list-units --all --plain --no-legend --type service 'heat-engine@*' 'heat-api@*' 'heat-api-cfn@*' | cut -d ' ' -f 1
     for file in /etc/systemd/system/multi-user.target.wants/heat-*@*.service; do basename "$file"; done
@@ -137,16 +136,16 @@ planned='  '
     case "$unit" in
     heat-engine@*)
         name=node-1-heat-engine-${unit#*@}
-        case "$unit" in heat-engine@????*) settle "$unit" "$name" 60 || exit 1 ;; esac
-        finish "$unit" "$name" 60 || exit 1
+        case "$unit" in heat-engine@????*) wait_idle "$unit" "$name" 60 || exit 1 ;; esac
+        stop_gracefully "$unit" "$name" 60 || exit 1
         ;;
     *)
-        # It has left the proxy, which may still have requests under way there.
+        # The proxy sends it no new requests, but earlier ones may still be in progress.
         deadline=$(($(date +%s) + 75))
         while [ -n "$(ss -Htn state established "sport = :${unit#*@}")" ] && [ "$(date +%s)" -lt "$deadline" ]; do sleep 0.2; done
         ;;
     esac
-    forget "$unit"
+    remove_unit "$unit"
     echo "stopped $unit"
 done
 if [ -f /etc/heat/secrets.conf ] && [ -f /usr/local/lib/heat-scaleout/members.py ]; then
@@ -164,7 +163,7 @@ END_OF_SCRIPT
 login=$!
 wait "$login" || status=$?
 login=
-cat "$work/told" >&2
+cat "$work/output" >&2
 # Exit status 255 is ssh's own: no connection, another host key, or no login.
 [ "$status" != 255 ] || { echo 'node-1 (10.0.0.2) is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'heat-*@*'"'"'' >&2; exit 0; }
 exit "$status"

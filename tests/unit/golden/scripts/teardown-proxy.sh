@@ -50,7 +50,7 @@ reach() {
 }
 
 status=0
-reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/told" 2>&1 <<'END_OF_SCRIPT' &
+reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'front (10.0.0.1) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy'"'"' >&2; exit 0; }; heat-scaleout run haproxy-leave' >"$work/output" 2>&1 <<'END_OF_SCRIPT' &
 heat-scaleout-input 330
 # Stop HAProxy, so that its addresses are free.
 set -eu
@@ -65,7 +65,7 @@ END_OF_SCRIPT
 login=$!
 wait "$login" || status=$?
 login=
-cat "$work/told" >&2
+cat "$work/output" >&2
 # Exit status 255 is ssh's own: no connection, another host key, or no login.
 [ "$status" != 255 ] || { echo 'front (10.0.0.1) is left as it is: should it come back, HAProxy runs on; stop it there: systemctl disable --now haproxy' >&2; exit 0; }
 exit "$status"

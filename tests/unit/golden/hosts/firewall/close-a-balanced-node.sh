@@ -10,12 +10,12 @@ packages() {
     done
     [ -n "$missing" ] || return 0
     # shellcheck disable=SC2016,SC2086 # the inner shell's; words
-    told=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/heat-scaleout/private/apt.lock sh -c '
+    output=$(DEBIAN_FRONTEND=noninteractive flock -w 600 /run/heat-scaleout/private/apt.lock sh -c '
         apt-get -qq -o DPkg::Lock::Timeout=600 update &&
             apt-get -qq -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold \
                 install -y --no-install-recommends "$@"' sh $missing 2>&1) || {
         echo "apt-get cannot install$missing on $(hostname):" >&2
-        echo "$told" | tail -n 20 >&2
+        echo "$output" | tail -n 20 >&2
         return 1
     }
 }
@@ -106,10 +106,10 @@ WantedBy=sysinit.target
 END_OF_UNIT
 
 # The kernel checks the rules.
-if ! told=$(nft -c -f "$work/rules" 2>&1); then
+if ! output=$(nft -c -f "$work/rules" 2>&1); then
     {
         echo 'node-1 (10.0.0.11) cannot close its ports: nft does not work there:'
-        echo "$told" | head -n 5 | sed 's/^/  /'
+        echo "$output" | head -n 5 | sed 's/^/  /'
         echo "A container needs the capability NET_ADMIN: create it again with --cap-add NET_ADMIN. For a dev stack, type: make down, then make up"
         echo "Any other host needs the kernel module nf_tables; type there, as root: modprobe nf_tables"
     } >&2
