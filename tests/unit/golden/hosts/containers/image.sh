@@ -26,7 +26,7 @@ build() {
     command -v mmdebstrap >/dev/null || { echo "mmdebstrap is missing: sudo apt install mmdebstrap debian-archive-keyring" >&2; exit 1; }
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    # The proxies of this machine's apt are used for the containers' apt, too.
+    # What this machine's apt was told about proxies holds for the containers' too.
     apt-config dump 2>/dev/null | grep -E '^Acquire::(http|https)::Proxy|^Acquire::Check-' >"$work/machine.conf" || true
     # Certificates that this machine trusts and Debian does not, such as a company's own, one file each. The names are
     # free: update-ca-certificates takes every *.crt.
@@ -61,7 +61,7 @@ engine=$(find_engine)
 machine_ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}
 cache=/the/checkout/.state/cache
 # Another recipe, or other certificates, make another image.
-recipe=$({ echo 5e20fbe2c1999976938c5037edf8d7bcb5831b7578b017f7bc1b3f5f1457b09f ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
+recipe=$({ echo 2efe50a1dfda0a67766a698c1ab63baa2425e64fdf10ad01486ffa3c45cc1cf3 ''; cat "$machine_ca" 2>/dev/null; } | sha256sum | cut -c1-12)
 tarball=$cache/debian-$suite-$recipe.tar
 image=localhost/heat-scaleout-$suite:$recipe
 
