@@ -35,6 +35,7 @@ from infra.settings.options import OptionSettings
 from infra.settings.secret import KEY_AGENT, KEY_PLAIN, KEY_SECRET
 from infra.settings.timeouts import TimeoutSettings
 from tests.unit.program import PROJECT, ROOT, cached
+from tests.unit.refused import Refusal, assert_refused
 
 STACK = "dev"
 
@@ -55,23 +56,28 @@ def declared() -> dict[str, dict[str, Any]]:
     return keys
 
 
-# Each rule's refusal: what is said, to the letter.
-MEMORY_RULE = "must be at least 64M, a number with M or G such as 512M or 2G; or infinity for no limit"
+# Each rule's refusal.
+MEMORY_RULE = "must be at least 64M"
 
-REFUSALS: list[tuple[dict[str, Any], str]] = [
+REFUSALS: list[Refusal] = [
     (
         {"hosts": "vms"},
-        "hosts = vms: must be containers, openstack or existing. Type: pulumi config set hosts containers --stack dev",
+        "hosts = vms",
+        "must be containers, openstack or existing",
+        "pulumi config set hosts containers --stack dev",
     ),
     (
         {"controlPlane": "none"},
-        "controlPlane = none: must be bundled or existing. Type: pulumi config set controlPlane bundled --stack dev",
+        "controlPlane = none",
+        "must be bundled or existing",
+        "pulumi config set controlPlane bundled --stack dev",
     ),
     *(
         (
             {key: value},
-            f"{key} = {value}: must be an integer from 1 to {most}. "
-            f"Type: pulumi config set {key} {default} --stack dev",
+            f"{key} = {value}",
+            f"must be an integer from 1 to {most}",
+            f"pulumi config set {key} {default} --stack dev",
         )
         for key, default, most in (
             ("nodes", 2, 200),
@@ -89,7 +95,9 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {key: value},
-            f"{key} = {value}: must be an integer from 1 to 65535. Type: pulumi config set {key} {default} --stack dev",
+            f"{key} = {value}",
+            "must be an integer from 1 to 65535",
+            f"pulumi config set {key} {default} --stack dev",
         )
         for key, default in {"apiPort": 8004, "cfnPort": 8000, "statsPort": 8404}.items()
         for value in ("0", "65536", "-1")
@@ -97,173 +105,219 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {"engines": value},
-            f"engines = {shown}: must be an integer from 1 to 2000. Type: pulumi config set engines 2 --stack dev",
+            f"engines = {shown}",
+            "must be an integer from 1 to 2000",
+            "pulumi config set engines 2 --stack dev",
         )
         for value, shown in {"four": "four", "1.5": "1.5", "": "(none)", True: "true", 2.5: "2.5"}.items()
     ),
     (
         {"heatVersion": "1.0"},
-        "heatVersion = 1.0: there is no list of its packages; known: 24.1.2, 25.0.2, 26.0.2, 27.0.1 (others with "
-        "constraints). Type: pulumi config set heatVersion 27.0.1 --stack dev",
+        "heatVersion = 1.0",
+        "known: 24.1.2, 25.0.2, 26.0.2, 27.0.1",
+        "pulumi config set heatVersion 27.0.1 --stack dev",
     ),
     (
         {"heatVersion": "26.x", "constraints": "README.md"},
-        "heatVersion = 26.x: must be a release, three numbers such as 27.0.1. "
-        "Type: pulumi config set heatVersion 27.0.1 --stack dev",
+        "heatVersion = 26.x",
+        "three numbers",
+        "pulumi config set heatVersion 27.0.1 --stack dev",
     ),
     (
         {"heatVersion": "24.1.2", "install": "apt"},
-        "heatVersion = 24.1.2: install is apt, and the distribution decides on the release. "
-        "Type: pulumi config rm heatVersion --stack dev",
+        "heatVersion = 24.1.2",
+        "install is apt",
+        "pulumi config rm heatVersion --stack dev",
     ),
     (
         {"heatVersion": "24.1.2", "install": "git", "gitRef": "stable/2026.1"},
-        "heatVersion = 24.1.2: install is git, and gitRef decides on the release. "
-        "Type: pulumi config rm heatVersion --stack dev",
+        "heatVersion = 24.1.2",
+        "install is git, and gitRef decides",
+        "pulumi config rm heatVersion --stack dev",
     ),
     (
         {"install": "yum"},
-        "install = yum: must be pip, apt or git. Type: pulumi config set install pip --stack dev",
+        "install = yum",
+        "must be pip, apt or git",
+        "pulumi config set install pip --stack dev",
     ),
     (
         {"loadBalancer": "nginx"},
-        "loadBalancer = nginx: must be haproxy or octavia. Type: pulumi config set loadBalancer haproxy --stack dev",
+        "loadBalancer = nginx",
+        "must be haproxy or octavia",
+        "pulumi config set loadBalancer haproxy --stack dev",
     ),
     (
         {"protect": "yes"},
-        "protect = yes: must be auto, true or false. Type: pulumi config set protect auto --stack dev",
+        "protect = yes",
+        "must be auto, true or false",
+        "pulumi config set protect auto --stack dev",
     ),
     (
         {"apiRunner": "gunicorn"},
-        "apiRunner = gunicorn: must be uwsgi or console. Type: pulumi config set apiRunner uwsgi --stack dev",
+        "apiRunner = gunicorn",
+        "must be uwsgi or console",
+        "pulumi config set apiRunner uwsgi --stack dev",
     ),
     (
         {"apiRunner": "console", "heatVersion": "25.0.2"},
-        "apiRunner = console: Heat 25.0.2 has no programs of its own for its APIs; Heat 24 was the last release with "
-        "them. Type: pulumi config set apiRunner uwsgi --stack dev",
+        "apiRunner = console",
+        "Heat 24 was the last release",
+        "pulumi config set apiRunner uwsgi --stack dev",
     ),
     (
         {"constraints": "no/such.txt"},
-        "constraints = no/such.txt: there is no such file on this machine. "
-        "Type: pulumi config rm constraints --stack dev",
+        "constraints = no/such.txt",
+        "no such file",
+        "pulumi config rm constraints --stack dev",
     ),
     (
         {"constraints": "README.md", "install": "apt"},
-        "constraints = README.md: install is apt, and the distribution's packages have no constraints. "
-        "Type: pulumi config rm constraints --stack dev",
+        "constraints = README.md",
+        "install is apt",
+        "pulumi config rm constraints --stack dev",
     ),
     (
         {"wheelhouse": "wheels"},
-        "wheelhouse = wheels: must be a directory on each host (/…) or a URL, http or https. "
-        "Type: pulumi config rm wheelhouse --stack dev",
+        "wheelhouse = wheels",
+        "must be a directory on each host (/…) or a URL",
+        "pulumi config rm wheelhouse --stack dev",
     ),
     (
         {"gitRef": "27.0.1"},
-        "gitRef = 27.0.1: install is pip, and uses no git repository. Type: pulumi config rm gitRef --stack dev",
+        "gitRef = 27.0.1",
+        "install is pip",
+        "pulumi config rm gitRef --stack dev",
     ),
     (
         {"install": "git", "gitRef": "--upload-pack=x"},
-        "gitRef = --upload-pack=x: must be a tag, a branch or a commit. Type: pulumi config rm gitRef --stack dev",
+        "gitRef = --upload-pack=x",
+        "must be a tag, a branch or a commit",
+        "pulumi config rm gitRef --stack dev",
     ),
     (
         {"install": "git", "gitUrl": "--upload-pack=x"},
-        "gitUrl = --upload-pack=x: must be a URL that git clones: https, http, ssh, git or file, or user@host:path. "
-        "Type: pulumi config set gitUrl https://opendev.org/openstack/heat --stack dev",
+        "gitUrl = --upload-pack=x",
+        "must be a URL that git clones",
+        "pulumi config set gitUrl https://opendev.org/openstack/heat --stack dev",
     ),
     (
         {"region": "Region One"},
-        "region = Region One: must be letters, digits and _.-. Type: pulumi config set region RegionOne --stack dev",
+        "region = Region One",
+        "must be letters, digits and _.-",
+        "pulumi config set region RegionOne --stack dev",
     ),
     (
         {"statsAllow": "10.0.0.0/8"},
-        "statsAllow = 10.0.0.0/8: must be a list. Type: pulumi config rm statsAllow --stack dev",
+        "statsAllow = 10.0.0.0/8",
+        "must be a list",
+        "pulumi config rm statsAllow --stack dev",
     ),
     (
         {"statsAllow": ["10.0.0.0/8", "everybody"]},
-        "statsAllow[1] = everybody: must be an address or a network with its prefix, such as 10.0.0.0/24 or "
-        "2001:db8::/32. Type: pulumi config rm --path 'statsAllow[1]' --stack dev",
+        "statsAllow[1] = everybody",
+        "must be an address or a network with its prefix",
+        "pulumi config rm --path 'statsAllow[1]' --stack dev",
     ),
     (
         {"caretaker": {"rescueMinutes": 7}},
-        "caretaker.rescueMinutes = 7: must be minutes that divide an hour (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), "
-        "or 0 for never. Type: pulumi config set --path caretaker.rescueMinutes 1 --stack dev",
+        "caretaker.rescueMinutes = 7",
+        "must be minutes that divide an hour",
+        "pulumi config set --path caretaker.rescueMinutes 1 --stack dev",
     ),
     (
         {"caretaker": {"cleanHours": 24}},
-        "caretaker.cleanHours = 24: must be an integer from 0 to 23. "
-        "Type: pulumi config set --path caretaker.cleanHours 1 --stack dev",
+        "caretaker.cleanHours = 24",
+        "must be an integer from 0 to 23",
+        "pulumi config set --path caretaker.cleanHours 1 --stack dev",
     ),
     (
         {"caretaker": {"graceSeconds": 0}},
-        "caretaker.graceSeconds = 0: must be an integer from 1 to 604800. "
-        "Type: pulumi config set --path caretaker.graceSeconds 180 --stack dev",
+        "caretaker.graceSeconds = 0",
+        "must be an integer from 1 to 604800",
+        "pulumi config set --path caretaker.graceSeconds 180 --stack dev",
     ),
     (
         {"caretaker": {"purgeDays": -1}},
-        "caretaker.purgeDays = -1: must be an integer from 0 to 36500. "
-        "Type: pulumi config set --path caretaker.purgeDays 90 --stack dev",
+        "caretaker.purgeDays = -1",
+        "must be an integer from 0 to 36500",
+        "pulumi config set --path caretaker.purgeDays 90 --stack dev",
     ),
     *(
         (
             {"caretaker": {"purgeAt": value}},
-            f"caretaker.purgeAt = {value}: must be a time of the day, 00:00 to 23:59. "
-            "Type: pulumi config set --path caretaker.purgeAt 03:30 --stack dev",
+            f"caretaker.purgeAt = {value}",
+            "00:00 to 23:59",
+            "pulumi config set --path caretaker.purgeAt 03:30 --stack dev",
         )
         for value in ("24:00", "3:30", "daily", "0٣:30", "٠٣:٣٠")
     ),
     (
         {"haproxy": "fast"},
-        "haproxy = fast: must be an object, such as haproxy.globalMaxconn. Type: pulumi config rm haproxy --stack dev",
+        "haproxy = fast",
+        "must be an object",
+        "pulumi config rm haproxy --stack dev",
     ),
     (
         {"haproxy": {"maxconn": "many"}},
-        "haproxy.maxconn = many: must be an integer from 1 to 200000. "
-        "Type: pulumi config set --path haproxy.maxconn 8000 --stack dev",
+        "haproxy.maxconn = many",
+        "must be an integer from 1 to 200000",
+        "pulumi config set --path haproxy.maxconn 8000 --stack dev",
     ),
     (
         {"haproxy": {"retries": 0}},
-        "haproxy.retries = 0: must be an integer from 1 to 100. "
-        "Type: pulumi config set --path haproxy.retries 3 --stack dev",
+        "haproxy.retries = 0",
+        "must be an integer from 1 to 100",
+        "pulumi config set --path haproxy.retries 3 --stack dev",
     ),
     (
         {"haproxy": {"balance": "best"}},
-        "haproxy.balance = best: must be source, roundrobin, leastconn, static-rr or random. "
-        "Type: pulumi config set --path haproxy.balance source --stack dev",
+        "haproxy.balance = best",
+        "must be source, roundrobin, leastconn, static-rr or random",
+        "pulumi config set --path haproxy.balance source --stack dev",
     ),
     *(
         (
             {"haproxy": {"timeoutClient": value}},
-            f"haproxy.timeoutClient = {value or '(none)'}: must be a duration with its unit (ms, s, m, h), "
-            "from 1ms to 168h. Type: pulumi config set --path haproxy.timeoutClient 1m --stack dev",
+            f"haproxy.timeoutClient = {value or '(none)'}",
+            "must be a duration with its unit",
+            "pulumi config set --path haproxy.timeoutClient 1m --stack dev",
         )
         for value in ("60", "1 m", "0s", "1d", "", "٦0s", "169h", "2147483648ms")
     ),
     *(
         (
             {"memory": {"engine": value}},
-            f"memory.engine = {value}: {MEMORY_RULE}. Type: pulumi config set --path memory.engine 2G --stack dev",
+            f"memory.engine = {value}",
+            MEMORY_RULE,
+            "pulumi config set --path memory.engine 2G --stack dev",
         )
         for value in ("0", "63M", "2", "2g", "1.5G", "2G ", "-2G", "80%", "2T", "\u0662G", "9999999M", "Infinity")
     ),
     (
         {"memory": {"cache": "2G\nExecStartPre=/bin/true"}},
-        "memory.cache = 2G\\nExecStartPre=/bin/true: must be one line of printable text, and has U+000A. "
-        "Type: pulumi config set --path memory.cache 512M --stack dev",
+        "memory.cache = 2G\\nExecStartPre=/bin/true",
+        "must be one line of printable text",
+        "pulumi config set --path memory.cache 512M --stack dev",
     ),
     (
         {"haproxy": {"checkInterval": "2"}},
-        "haproxy.checkInterval = 2: must be a duration with its unit (ms, s, m, h), from 1ms to 168h. "
-        "Type: pulumi config set --path haproxy.checkInterval 2s --stack dev",
+        "haproxy.checkInterval = 2",
+        "must be a duration with its unit",
+        "pulumi config set --path haproxy.checkInterval 2s --stack dev",
     ),
     (
         {"haproxy": {"timeoutServer": "long"}},
-        "haproxy.timeoutServer = long: must be a duration with its unit (ms, s, m, h), from 1ms to 168h. "
-        "Type: pulumi config rm --path haproxy.timeoutServer --stack dev",
+        "haproxy.timeoutServer = long",
+        "must be a duration with its unit",
+        "pulumi config rm --path haproxy.timeoutServer --stack dev",
     ),
     *(
         (
             {"timeouts": {key: "0"}},
-            f"timeouts.{key} = 0: must be an integer from 1 to 604800. Type: pulumi config {remedy} --stack dev",
+            f"timeouts.{key} = 0",
+            "must be an integer from 1 to 604800",
+            f"pulumi config {remedy} --stack dev",
         )
         for key, remedy in {
             "rpcResponse": "set --path timeouts.rpcResponse 60",
@@ -276,78 +330,94 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"timeouts": 90},
-        "timeouts = 90: must be an object, such as timeouts.rpcResponse. Type: pulumi config rm timeouts --stack dev",
+        "timeouts = 90",
+        "must be an object",
+        "pulumi config rm timeouts --stack dev",
     ),
     (
         {"timeouts": {"uwsgi": "60"}},
-        "timeouts.uwsgi = 60: must be longer than timeouts.rpcResponse (60 s), or uWSGI aborts a request that Heat "
-        "is about to answer. Type: pulumi config set --path timeouts.uwsgi 65 --stack dev",
+        "timeouts.uwsgi = 60",
+        "must be longer than timeouts.rpcResponse (60 s)",
+        "pulumi config set --path timeouts.uwsgi 65 --stack dev",
     ),
     (
         {"timeouts": {"uwsgi": 90, "proxyServer": "80"}},
-        "timeouts.proxyServer = 80: must be longer than timeouts.uwsgi (90 s), or HAProxy answers 504 to a request "
-        "that Heat is about to answer. Type: pulumi config set --path timeouts.proxyServer 95 --stack dev",
+        "timeouts.proxyServer = 80",
+        "must be longer than timeouts.uwsgi (90 s)",
+        "pulumi config set --path timeouts.proxyServer 95 --stack dev",
     ),
     (
         {"haproxy": {"timeoutServer": "1m"}},
-        "haproxy.timeoutServer = 1m: must be longer than timeouts.uwsgi (65 s, 5 more than timeouts.rpcResponse), or "
-        "HAProxy answers 504 to a request that Heat is about to answer. "
-        "Type: pulumi config set --path haproxy.timeoutServer 70s --stack dev",
+        "haproxy.timeoutServer = 1m",
+        "must be longer than timeouts.uwsgi (65 s, 5 more than timeouts.rpcResponse)",
+        "pulumi config set --path haproxy.timeoutServer 70s --stack dev",
     ),
     (
         {"haproxy": {"timeoutServer": "2m"}, "timeouts": {"proxyServer": 100}},
-        "haproxy.timeoutServer = 2m: timeouts.proxyServer is the same timeout, and is 100 s. "
-        "Type: pulumi config rm --path haproxy.timeoutServer --stack dev",
+        "haproxy.timeoutServer = 2m",
+        "timeouts.proxyServer is the same timeout",
+        "pulumi config rm --path haproxy.timeoutServer --stack dev",
     ),
     (
         {"timeouts": {"rpcResponse": "100", "apiStop": 90}},
-        "timeouts.apiStop = 90: must be longer than timeouts.uwsgi (105 s, 5 more than timeouts.rpcResponse), or "
-        "systemd kills an API that is finishing its requests. "
-        "Type: pulumi config set --path timeouts.apiStop 115 --stack dev",
+        "timeouts.apiStop = 90",
+        "must be longer than timeouts.uwsgi (105 s, 5 more than timeouts.rpcResponse)",
+        "pulumi config set --path timeouts.apiStop 115 --stack dev",
     ),
     (
         {"timeouts": {"engineGraceful": 300, "engineStop": 300}},
-        "timeouts.engineStop = 300: must be longer than timeouts.engineGraceful (300 s), or systemd kills an engine "
-        "that is finishing its work. Type: pulumi config set --path timeouts.engineStop 315 --stack dev",
+        "timeouts.engineStop = 300",
+        "must be longer than timeouts.engineGraceful (300 s)",
+        "pulumi config set --path timeouts.engineStop 315 --stack dev",
     ),
     (
         {"rpcResponseTimeout": 90},
-        "rpcResponseTimeout: there is no such setting, did you mean timeouts.rpcResponse? "
-        "Type: pulumi config rm rpcResponseTimeout --stack dev",
+        "rpcResponseTimeout",
+        "did you mean timeouts.rpcResponse",
+        "pulumi config rm rpcResponseTimeout --stack dev",
     ),
     (
         {"subnet": "10.0.0.1/24"},
-        "subnet = 10.0.0.1/24: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
-        "Type: pulumi config set subnet 10.0.0.0/24 --stack dev",
+        "subnet = 10.0.0.1/24",
+        "must be an IPv4 network with its prefix",
+        "pulumi config set subnet 10.0.0.0/24 --stack dev",
     ),
     (
         {"subnet": "fd00::/64"},
-        "subnet = fd00::/64: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
-        "Type: pulumi config set subnet 10.213.77.0/24 --stack dev",
+        "subnet = fd00::/64",
+        "must be an IPv4 network with its prefix",
+        "pulumi config set subnet 10.213.77.0/24 --stack dev",
     ),
     (
         {"subnet": "10.0.0.0/255.255.255.0"},
-        "subnet = 10.0.0.0/255.255.255.0: must be an IPv4 network with its prefix, such as 10.0.0.0/24. "
-        "Type: pulumi config set subnet 10.0.0.0/24 --stack dev",
+        "subnet = 10.0.0.0/255.255.255.0",
+        "must be an IPv4 network with its prefix",
+        "pulumi config set subnet 10.0.0.0/24 --stack dev",
     ),
     (
         {"subnet": "10.0.0.0/28", "nodes": "5"},
-        "subnet = 10.0.0.0/28: 10.0.0.0/28 has no room for 6 hosts from its address 10 on. "
-        "Type: pulumi config set subnet <a larger IPv4 subnet> --stack dev",
+        "subnet = 10.0.0.0/28",
+        "no room for 6 hosts",
+        "pulumi config set subnet <a larger IPv4 subnet> --stack dev",
     ),
     (
         {"statsPort": "8004"},
-        "statsPort = 8004: apiPort is the same. Type: pulumi config set statsPort 8404 --stack dev",
+        "statsPort = 8004",
+        "apiPort is the same",
+        "pulumi config set statsPort 8404 --stack dev",
     ),
     (
         {"apiPort": "8404"},
-        "apiPort = 8404: statsPort is the same. Type: pulumi config set apiPort 8004 --stack dev",
+        "apiPort = 8404",
+        "statsPort is the same",
+        "pulumi config set apiPort 8004 --stack dev",
     ),
     *(
         (
             {key: str(port)},
-            f"{key} = {port}: {who} listens there on the front host. "
-            f"Type: pulumi config set {key} {default} --stack dev",
+            f"{key} = {port}",
+            f"{who} listens there",
+            f"pulumi config set {key} {default} --stack dev",
         )
         for key, port, who, default in (
             ("apiPort", 3306, "MariaDB", 8004),
@@ -359,35 +429,45 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"apiPort": "8014", "cfnPort": "8004"},
-        "apiPort, cfnPort: ports 8014 and 8004 share their last digit: APIs use every 10th port, so they would "
-        "collide. Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
+        "apiPort, cfnPort",
+        "share their last digit",
+        "pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
     ),
     (
         {"apiPort": "65534", "apis": "3"},
-        "apiPort, cfnPort: heat-api: port 65544 on node-1 is beyond 65535. "
-        "Type: pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
+        "apiPort, cfnPort",
+        "port 65544 on node-1",
+        "pulumi config set apiPort 8004 --stack dev; pulumi config set cfnPort 8000 --stack dev",
     ),
     (
         {"engines": "30", "engineWorkers": "2"},
-        "engines = 30: with engineWorkers = 2 the bundled MariaDB serves 55 workers in all. "
-        "Type: pulumi config set engines 27 --stack dev",
+        "engines = 30",
+        "with engineWorkers = 2 the bundled MariaDB serves 55 workers",
+        "pulumi config set engines 27 --stack dev",
     ),
     (
         {"engins": "4"},
-        "engins: there is no such setting, did you mean engines? Type: pulumi config rm engins --stack dev",
+        "engins",
+        "did you mean engines",
+        "pulumi config rm engins --stack dev",
     ),
     (
         {"xyzzy": "4"},
-        "xyzzy: there is no such setting. Type: pulumi config rm xyzzy --stack dev",
+        "xyzzy",
+        "no such setting",
+        "pulumi config rm xyzzy --stack dev",
     ),
     (
         {"haproxy": {"timeoutKlient": "1m"}},
-        "haproxy.timeoutKlient: there is no such setting, did you mean haproxy.timeoutClient? "
-        "Type: pulumi config rm --path haproxy.timeoutKlient --stack dev",
+        "haproxy.timeoutKlient",
+        "did you mean haproxy.timeoutClient",
+        "pulumi config rm --path haproxy.timeoutKlient --stack dev",
     ),
     (
         {"haproxy": {"xyzzy": "1m"}},
-        "haproxy.xyzzy: there is no such setting. Type: pulumi config rm --path haproxy.xyzzy --stack dev",
+        "haproxy.xyzzy",
+        "no such setting",
+        "pulumi config rm --path haproxy.xyzzy --stack dev",
     ),
 ]
 
@@ -417,175 +497,205 @@ def existing(**changed: Any) -> dict[str, Any]:
 
 
 NODE = "existing__nodes__1__"
-UNREACHABLE = (
-    "must be the address at which the other hosts reach this one; a loopback address leads each to itself. "
-    "Type: pulumi config set --path {} <its address> --stack dev"
-)
 # The same for hosts that are there already.
-EXISTING_REFUSALS: list[tuple[dict[str, Any], str]] = [
+EXISTING_REFUSALS: list[Refusal] = [
     (
         {"sshPrivateKey": None},
-        "sshPrivateKey = (none): there is neither a key nor an ssh agent. "
-        "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
+        "sshPrivateKey = (none)",
+        "neither a key nor an ssh agent",
+        "pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
     ),
     (
         {"sshPrivateKey": KEY_PLAIN},
-        "sshPrivateKey = [not a secret]: the private key must be a secret. "
-        "Type: pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
+        "sshPrivateKey = [not a secret]",
+        "must be a secret",
+        "pulumi config set --secret sshPrivateKey --stack dev <~/.ssh/id_ed25519",
     ),
     (
         {"existing": "10.0.0.1", "nodes": 2},
-        "existing = 10.0.0.1: must be an object, such as existing.user. Type: pulumi config rm existing --stack dev",
+        "existing = 10.0.0.1",
+        "must be an object",
+        "pulumi config rm existing --stack dev",
     ),
     (
         {"existing__nodes": {"node-b": "10.0.0.2"}},
-        'existing.nodes = {"node-b": "10.0.0.2"}: must be a list, such as existing.nodes[0].address. '
-        "Type: pulumi config rm --path existing.nodes --stack dev",
+        'existing.nodes = {"node-b": "10.0.0.2"}',
+        "must be a list, such as existing.nodes[0].address",
+        "pulumi config rm --path existing.nodes --stack dev",
     ),
     (
         {"existing__nodes": []},
-        "existing.nodes = []: at least one host must run Heat. "
-        "Type: pulumi config set --path 'existing.nodes[0].name' node-1 --stack dev",
+        "existing.nodes = []",
+        "at least one host must run Heat",
+        "pulumi config set --path 'existing.nodes[0].name' node-1 --stack dev",
     ),
     (
         {"nodes": "5"},
-        "nodes = 5: the nodes are those of existing.nodes. Type: pulumi config set nodes 2 --stack dev",
+        "nodes = 5",
+        "those of existing.nodes",
+        "pulumi config set nodes 2 --stack dev",
     ),
     (
         {NODE + "adress": "10.0.0.9"},
-        "existing.nodes[1].adress: there is no such setting, did you mean existing.nodes[1].address? "
-        "Type: pulumi config rm --path 'existing.nodes[1].adress' --stack dev",
+        "existing.nodes[1].adress",
+        "did you mean existing.nodes[1].address",
+        "pulumi config rm --path 'existing.nodes[1].adress' --stack dev",
     ),
     (
         {"existing__front__name": "a"},
-        "existing.front.name: there is no such setting. Type: pulumi config rm --path existing.front.name --stack dev",
+        "existing.front.name",
+        "no such setting",
+        "pulumi config rm --path existing.front.name --stack dev",
     ),
     (
         {"existing__front__hostKey": None},
-        "existing.front.hostKey = (none): without its key another machine could pose as this host. "
-        "Type: make hostkeys STACK=dev",
+        "existing.front.hostKey = (none)",
+        "another machine could pose as this host",
+        "make hostkeys STACK=dev",
     ),
     *(
         (
             {NODE + "hostKey": value},
-            f"existing.nodes[1].hostKey = {shortened(value)}: must be a public key as ssh-keyscan prints it, after the "
-            "address: ssh-ed25519 AAAA…. Type: make hostkeys STACK=dev",
+            f"existing.nodes[1].hostKey = {shortened(value)}",
+            "must be a public key as ssh-keyscan prints it",
+            "make hostkeys STACK=dev",
         )
         for value in ("SHA256:abc", "ssh-ed25519 AAAA", "ssh-rsa AAAAB3NzaC1yc2E=", f"10.0.0.3 {HOST_KEY}")
     ),
     (
         {"existing__jump": {"address": "jump.example"}},
-        "existing.jump.hostKey = (none): without its key another machine could pose as this host. "
-        "Type: make hostkeys STACK=dev",
+        "existing.jump.hostKey = (none)",
+        "another machine could pose as this host",
+        "make hostkeys STACK=dev",
     ),
     (
         {"existing__jump": {"address": "a b", "hostKey": HOST_KEY}},
-        "existing.jump.address = a b: must be an address or a name. "
-        "Type: pulumi config set --path existing.jump.address <its address> --stack dev",
+        "existing.jump.address = a b",
+        "must be an address or a name",
+        "pulumi config set --path existing.jump.address <its address> --stack dev",
     ),
     (
         {"existing__front__address": None},
-        "existing.front.address = (none): must be the IPv4 address at which the other hosts reach this one. "
-        "Type: pulumi config set --path existing.front.address <its address> --stack dev",
+        "existing.front.address = (none)",
+        "must be the IPv4 address",
+        "pulumi config set --path existing.front.address <its address> --stack dev",
     ),
     (
         {NODE + "address": "c.example"},
-        "existing.nodes[1].address = c.example: must be an IPv4 address, such as 10.0.0.1. "
-        "Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+        "existing.nodes[1].address = c.example",
+        "must be an IPv4 address",
+        "pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
         {"existing__front__address": "127.0.0.1"},
-        f"existing.front.address = 127.0.0.1: {UNREACHABLE.format('existing.front.address')}",
+        "existing.front.address = 127.0.0.1",
+        "a loopback address leads each to itself",
+        "pulumi config set --path existing.front.address <its address> --stack dev",
     ),
     (
         {NODE + "address": "127.0.1.1"},
-        f"existing.nodes[1].address = 127.0.1.1: {UNREACHABLE.format(chr(39) + 'existing.nodes[1].address' + chr(39))}",
+        "existing.nodes[1].address = 127.0.1.1",
+        "a loopback address leads each to itself",
+        "pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
         {NODE + "address": "0.0.0.0"},  # noqa: S104
-        "existing.nodes[1].address = 0.0.0.0: other hosts cannot reach this address. "
-        "Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+        "existing.nodes[1].address = 0.0.0.0",
+        "cannot reach this address",
+        "pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
         {NODE + "address": "10.0.0.2"},
-        "existing.nodes[1].address = 10.0.0.2: existing.nodes[0] has the same address, and their processes would use "
-        "the same ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+        "existing.nodes[1].address = 10.0.0.2",
+        "existing.nodes[0] has the same address",
+        "pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
         {NODE + "address": "10.0.0.1"},
-        "existing.nodes[1].address = 10.0.0.1: existing.front has the same address, and their processes would use "
-        "the same ports. Type: pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
+        "existing.nodes[1].address = 10.0.0.1",
+        "existing.front has the same address",
+        "pulumi config set --path 'existing.nodes[1].address' <its address> --stack dev",
     ),
     (
         {NODE + "name": "node-b"},
-        "existing.nodes[1].name = node-b: existing.nodes[0] has the same name. "
-        "Type: pulumi config set --path 'existing.nodes[1].name' <a name of its own> --stack dev",
+        "existing.nodes[1].name = node-b",
+        "existing.nodes[0] has the same name",
+        "pulumi config set --path 'existing.nodes[1].name' <a name of its own> --stack dev",
     ),
     *(
         (
             {NODE + "name": value},
-            f"existing.nodes[1].name = {value or '(none)'}: must be a name of lower-case letters, digits and -, "
-            "at most 63 of them. "
-            "Type: pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
+            f"existing.nodes[1].name = {value or '(none)'}",
+            "lower-case letters, digits and -",
+            "pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
         )
         for value in ("", "Node", "node_b", "-b", "b.example")
     ),
     *(
         (
             {NODE + "name": value},
-            f"existing.nodes[1].name = {value}: names that begin with front are those of the front host's resources. "
-            "Type: pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
+            f"existing.nodes[1].name = {value}",
+            "names that begin with front",
+            "pulumi config set --path 'existing.nodes[1].name' node-1 --stack dev",
         )
         for value in ("front", "front-haproxy")
     ),
     (
         {NODE + "engines": "-1"},
-        "existing.nodes[1].engines = -1: must be an integer from 0 to 2000. "
-        "Type: pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
+        "existing.nodes[1].engines = -1",
+        "must be an integer from 0 to 2000",
+        "pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
     ),
     (
         {NODE + "engines": "some"},
-        "existing.nodes[1].engines = some: must be an integer from 0 to 2000. "
-        "Type: pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
+        "existing.nodes[1].engines = some",
+        "must be an integer from 0 to 2000",
+        "pulumi config rm --path 'existing.nodes[1].engines' --stack dev",
     ),
     (
         {NODE + "port": "0"},
-        "existing.nodes[1].port = 0: must be an integer from 1 to 65535. "
-        "Type: pulumi config set --path 'existing.nodes[1].port' 22 --stack dev",
+        "existing.nodes[1].port = 0",
+        "must be an integer from 1 to 65535",
+        "pulumi config set --path 'existing.nodes[1].port' 22 --stack dev",
     ),
     (
         {NODE + "port": "8004"},
-        "apiPort = 8004: heat-api@8004 would listen on port 8004 of node-c, where sshd does. "
-        "Type: pulumi config set apiPort <another port> --stack dev",
+        "apiPort = 8004",
+        "port 8004 of node-c, where sshd does",
+        "pulumi config set apiPort <another port> --stack dev",
     ),
     (
         {"existing__front__port": "8404"},
-        "statsPort = 8404: sshd listens there on the front host. "
-        "Type: pulumi config set statsPort <another port> --stack dev",
+        "statsPort = 8404",
+        "sshd listens there",
+        "pulumi config set statsPort <another port> --stack dev",
     ),
     (
         {"existing__user": "the operator"},
-        "existing.user = the operator: must be a Unix user's name: lower-case letters, digits and _-., "
-        "not beginning with -. "
-        "Type: pulumi config set --path existing.user root --stack dev",
+        "existing.user = the operator",
+        "must be a Unix user's name",
+        "pulumi config set --path existing.user root --stack dev",
     ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"), EXISTING_REFUSALS, ids=[json.dumps(changed) for changed, _ in EXISTING_REFUSALS]
+    ("changed", "key", "rule", "remedy"), EXISTING_REFUSALS, ids=[json.dumps(case[0]) for case in EXISTING_REFUSALS]
 )
-def test_a_host_that_cannot_be_one_is_refused_with_what_to_type(changed: dict[str, Any], told: str) -> None:
-    assert told in problems(existing(**changed))
+def test_a_host_that_cannot_be_one_is_refused_with_what_to_type(
+    changed: dict[str, Any], key: str, rule: str, remedy: str
+) -> None:
+    found = [problem for problem in problems(existing(**changed)) if problem.startswith(key)]
+    assert_refused(found, key, rule, remedy)
 
 
 def test_the_guides_hosts_are_a_deployment() -> None:
-    wanted = load(STACK, existing(**{NODE + "engines": "2", "engines": "3"}))
-    assert wanted.addresses == {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
-    engines = [process.node for process in wanted.processes if process.kind.value == "heat-engine"]
+    settings = load(STACK, existing(**{NODE + "engines": "2", "engines": "3"}))
+    assert settings.addresses == {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
+    engines = [process.node for process in settings.processes if process.kind.value == "heat-engine"]
     assert engines == ["node-b", "node-c", "node-c"]
-    assert wanted.deployment.urls[Kind.API] == "http://10.0.0.1:8004"
-    assert wanted.stats_networks == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+    assert settings.deployment.urls[Kind.API] == "http://10.0.0.1:8004"
+    assert settings.stats_networks == ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 
 
 def test_a_container_bridge_is_of_no_concern_to_existing_hosts() -> None:
@@ -606,16 +716,16 @@ def test_the_agent_is_as_good_as_a_key() -> None:
     load(STACK, existing(sshPrivateKey=KEY_AGENT))
 
 
-@pytest.mark.parametrize(("raw", "told"), REFUSALS, ids=[json.dumps(raw) for raw, _ in REFUSALS])
-def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], told: str) -> None:
-    assert problems(raw) == (told,)
+@pytest.mark.parametrize(("raw", "key", "rule", "remedy"), REFUSALS, ids=[json.dumps(case[0]) for case in REFUSALS])
+def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], key: str, rule: str, remedy: str) -> None:
+    assert_refused(problems(raw), key, rule, remedy)
 
 
 def test_what_a_refusal_says_to_type_is_accepted() -> None:
     """Every remedy that is a whole command is done, and the deployment can be had."""
-    for raw, told in REFUSALS:
+    for raw, *_, remedy in REFUSALS:
         mended: dict[str, Any] = json.loads(json.dumps(raw))
-        for command in told.partition("Type: ")[2].split("; "):
+        for command in remedy.split("; "):
             words = command.removesuffix(" --stack dev").removeprefix("pulumi config ").replace("--path ", "").split()
             path = re.sub(r"\[.*", "", words[1].strip("'")).split(".")
             holder = mended
@@ -631,14 +741,14 @@ def test_what_a_refusal_says_to_type_is_accepted() -> None:
 
 
 def test_every_rule_about_a_value_has_a_refusal_here() -> None:
-    told = " ".join(told for _, told in REFUSALS)
+    refused = {shown.partition(" = ")[0] for _, shown, *_ in REFUSALS}
     for key in keys(Settings):
         if key.format and key.format.example and not key.format.secret and key.default == key.format.example:
-            assert f"{key.path} = " in told
+            assert key.path in refused
 
 
 def test_all_problems_are_told_at_once() -> None:
-    told = problems(
+    found = problems(
         {
             "engins": "4",
             "nodes": "0",
@@ -648,7 +758,7 @@ def test_all_problems_are_told_at_once() -> None:
             "haproxy": {"retries": "0", "timeoutQueue": "60", "unknown": "1"},
         }
     )
-    assert [problem.partition(" ")[0].rstrip(":") for problem in told] == [
+    assert [problem.partition(" ")[0].rstrip(":") for problem in found] == [
         "engins",
         "nodes",
         "subnet",
@@ -661,7 +771,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_all_problems_between_good_values_are_told_at_once() -> None:
-    told = problems(
+    found = problems(
         {
             "subnet": "10.0.0.0/24",
             "statsPort": "8004",
@@ -671,7 +781,7 @@ def test_all_problems_between_good_values_are_told_at_once() -> None:
         },
         [(network("10.0.0.0/16"), "eth0")],
     )
-    assert [problem.partition(" ")[0].rstrip(",") for problem in told] == [
+    assert [problem.partition(" ")[0].rstrip(",") for problem in found] == [
         "subnet",
         "statsPort",
         "apiPort",
@@ -838,9 +948,9 @@ def test_a_subnet_is_free_exactly_when_it_shares_no_address_with_a_route(
     route: int, route_prefix: int, subnet: int, subnet_prefix: int
 ) -> None:
     there = ipaddress.IPv4Network((route, route_prefix), strict=False)
-    wanted = ipaddress.IPv4Network((subnet, subnet_prefix), strict=False)
-    shared = there[0] <= wanted[-1] and wanted[0] <= there[-1]
-    assert bool(overlapping_routes(wanted, [(there, "eth0")])) == shared
+    planned = ipaddress.IPv4Network((subnet, subnet_prefix), strict=False)
+    shared = there[0] <= planned[-1] and planned[0] <= there[-1]
+    assert bool(overlapping_routes(planned, [(there, "eth0")])) == shared
 
 
 @given(st.integers(1, 40), st.integers(16, 27))
@@ -876,9 +986,9 @@ CHAINS = st.fixed_dictionaries({}, optional={camel(name): st.integers(1, 300) fo
 def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -> None:
     """In what stands on the hosts: of a chain that is accepted, or that is as the refusal said it should be."""
     accepted = mended(given)
-    wanted = load(STACK, {"timeouts": accepted})
-    assert {key: getattr(wanted.chain, snake(key)) for key in accepted} == accepted
-    deployment = wanted.deployment
+    settings = load(STACK, {"timeouts": accepted})
+    assert {key: getattr(settings.chain, snake(key)) for key in accepted} == accepted
+    deployment = settings.deployment
     conf = options(deployment)["DEFAULT"]
     uwsgi = render(
         "heat/uwsgi.ini.j2",
@@ -897,7 +1007,7 @@ def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -
         int(re.findall(r"^TimeoutStopSec=(\d+)$", render(f"heat/{kind}@.service.j2", **unit), re.MULTILINE)[0])
         for kind in ("api", "engine")
     )
-    server = seconds(str(wanted.haproxy_values["timeout_server"]))
+    server = seconds(str(settings.haproxy_values["timeout_server"]))
     assert server is not None
     assert int(conf["rpc_response_timeout"]) < socket < server
     assert int(conf["rpc_response_timeout"]) < mercy < api_stop
@@ -910,8 +1020,8 @@ def mended(given: dict[str, int]) -> dict[str, int]:
     try:
         load(STACK, {"timeouts": given})
     except SettingsError as error:
-        told = re.findall(r"config set --path timeouts\.(\w+) (\d+)", str(error))
-        return given | {key: int(value) for key, value in told}
+        remedies = re.findall(r"config set --path timeouts\.(\w+) (\d+)", str(error))
+        return given | {key: int(value) for key, value in remedies}
     return given
 
 
@@ -931,8 +1041,8 @@ def test_a_server_timeout_is_accepted_exactly_when_it_exceeds_uwsgis(rpc: int, s
 
 def test_every_link_that_does_not_hold_is_told_at_once_as_if_the_others_did() -> None:
     wrong = {"uwsgi": 50, "proxyServer": 62, "apiStop": 60, "engineGraceful": 30, "engineStop": 20}
-    told = problems({"timeouts": wrong})
-    assert [re.findall(r"timeouts\.(\w+) = .*\((\d+) s.*set --path timeouts\.\w+ (\d+)", line) for line in told] == [
+    found = problems({"timeouts": wrong})
+    assert [re.findall(r"timeouts\.(\w+) = .*\((\d+) s.*set --path timeouts\.\w+ (\d+)", line) for line in found] == [
         [("uwsgi", "60", "65")],
         [("proxyServer", "65", "70")],
         [("apiStop", "65", "75")],
@@ -946,8 +1056,10 @@ def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(
     if engines * workers * 69 + OTHER_CONNECTIONS <= MAX_CONNECTIONS:
         assert load(STACK, raw).engines == engines
     else:
-        told = problems(raw)[0]
-        assert told.startswith((f"engines = {engines}: with engineWorkers = {workers}", f"engineWorkers = {workers}: "))
+        found = problems(raw)[0]
+        assert found.startswith(
+            (f"engines = {engines}: with engineWorkers = {workers}", f"engineWorkers = {workers}: ")
+        )
 
 
 def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
@@ -965,9 +1077,11 @@ def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
 
 
 def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:
-    assert problems({"engines": "1", "engineWorkers": "100"}) == (
-        "engineWorkers = 100: the bundled MariaDB serves 55 workers in all. "
-        "Type: pulumi config set engineWorkers 55 --stack dev",
+    assert_refused(
+        problems({"engines": "1", "engineWorkers": "100"}),
+        "engineWorkers = 100",
+        "serves 55 workers",
+        "pulumi config set engineWorkers 55 --stack dev",
     )
 
 
@@ -996,118 +1110,140 @@ def test_a_control_plane_that_is_there_needs_no_more_than_its_addresses_and_heat
     assert control() == ()
 
 
-ASKED = " Type: pulumi config set --secret {key} --stack dev   (it asks for the value)"
-LOOPBACK = "must be the address at which the nodes reach it; a loopback address leads every host to itself."
+ASKED = "pulumi config set --secret {key} --stack dev   (it asks for the value)"
+LOOPBACK = "a loopback address leads every host to itself"
 
 
 @pytest.mark.parametrize(
-    ("secrets", "parts", "told"),
+    ("secrets", "parts", "key", "rule", "remedy"),
     [
         (
             {"databaseUrl": ""},
             {},
-            "databaseUrl = (none): Heat needs it, unless database is in control.manage and made by this program."
-            + ASKED,
+            "databaseUrl = (none)",
+            "unless database is in control.manage",
+            ASKED,
         ),
         (
             {"databaseUrl": ""},
             {"manage": ["database"]},
-            "databaseAdminUrl = (none): control.manage has database, which is made with this login." + ASKED,
+            "databaseAdminUrl = (none)",
+            "control.manage has database",
+            ASKED,
         ),
         (
             {"servicePassword": ""},
             {},
-            "servicePassword = (none): Heat needs it, unless keystone is in control.manage and made by this program."
-            + ASKED,
+            "servicePassword = (none)",
+            "unless keystone is in control.manage",
+            ASKED,
         ),
         (
             {"databaseUrl": "mysql+pymysql://heat:hunter2@localhost/heat"},
             {},
-            f"databaseUrl = [secret]: {LOOPBACK}{ASKED}",
+            "databaseUrl = [secret]",
+            LOOPBACK,
+            ASKED,
         ),
         (
             {"databaseUrl": "sqlite:////var/heat.db"},
             {},
-            "databaseUrl = [secret]: must be a URL of MariaDB or MySQL: mysql+pymysql://USER:PASSWORD@HOST/DATABASE."
-            + ASKED,
+            "databaseUrl = [secret]",
+            "mysql+pymysql://USER:PASSWORD@HOST/DATABASE",
+            ASKED,
         ),
-        ({"transportUrl": "rabbit://heat:hunter2@127.0.0.1/"}, {}, f"transportUrl = [secret]: {LOOPBACK}{ASKED}"),
+        ({"transportUrl": "rabbit://heat:hunter2@127.0.0.1/"}, {}, "transportUrl = [secret]", LOOPBACK, ASKED),
         (
             {"transportUrl": "zmq://mq.example"},
             {},
-            "transportUrl = [secret]: its broker is zmq, and only RabbitMQ shares the work among engines here." + ASKED,
+            "transportUrl = [secret]",
+            "its broker is zmq",
+            ASKED,
         ),
         (
             {"brokerAdminUrl": "http://mq.example:15672"},
             {},
-            "brokerAdminUrl = [secret]: must be the URL of RabbitMQ's management API: http://USER:PASSWORD@HOST:15672."
-            + ASKED,
+            "brokerAdminUrl = [secret]",
+            "http://USER:PASSWORD@HOST:15672",
+            ASKED,
         ),
         (
             {"authEncryptionKey": "short"},
             {},
-            "authEncryptionKey = [secret]: must have exactly 32 characters, and has 5." + ASKED,
+            "authEncryptionKey = [secret]",
+            "must have exactly 32 characters, and has 5",
+            ASKED,
         ),
         (
             {},
             {"keystoneUrl": ""},
-            "control.keystoneUrl = (none): must be Keystone's URL, http or https, without a login and without a query. "
-            "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
+            "control.keystoneUrl = (none)",
+            "must be Keystone's URL",
+            "pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
         ),
         (
             {},
             {"keystoneUrl": "http://k.example:5000/v3"},
-            "control.keystoneUrl = http://k.example:5000/v3: must not have a version or a slash at its end. "
-            "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
+            "control.keystoneUrl = http://k.example:5000/v3",
+            "must not have a version or a slash at its end",
+            "pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
         ),
         (
             {},
             {"keystoneUrl": "http://localhost:5000"},
-            f"control.keystoneUrl = http://localhost:5000: {LOOPBACK} "
-            "Type: pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
+            "control.keystoneUrl = http://localhost:5000",
+            LOOPBACK,
+            "pulumi config set --path control.keystoneUrl http://10.0.0.1:5000 --stack dev",
         ),
         (
             {},
             {"memcached": ["10.0.0.1"]},
-            "control.memcached[0] = 10.0.0.1: must be a server and its port, such as 10.0.0.1:11211. "
-            "Type: pulumi config set --path 'control.memcached[0]' 10.0.0.1:11211 --stack dev",
+            "control.memcached[0] = 10.0.0.1",
+            "must be a server and its port",
+            "pulumi config set --path 'control.memcached[0]' 10.0.0.1:11211 --stack dev",
         ),
         (
             {},
             {"memcached": ["127.0.0.1:11211"]},
-            f"control.memcached[0] = 127.0.0.1:11211: {LOOPBACK} "
-            "Type: pulumi config set --path 'control.memcached[0]' <its address>:11211 --stack dev",
+            "control.memcached[0] = 127.0.0.1:11211",
+            LOOPBACK,
+            "pulumi config set --path 'control.memcached[0]' <its address>:11211 --stack dev",
         ),
         (
             {},
             {"manage": ["databse"]},
-            "control.manage[0] = databse: must be database, broker or keystone. "
-            "Type: pulumi config set --path 'control.manage[0]' database --stack dev",
+            "control.manage[0] = databse",
+            "must be database, broker or keystone",
+            "pulumi config set --path 'control.manage[0]' database --stack dev",
         ),
         (
             {},
             {"tls": ["keystone"]},
-            "control.tls[0] = keystone: must be database or broker. "
-            "Type: pulumi config set --path 'control.tls[0]' database --stack dev",
+            "control.tls[0] = keystone",
+            "must be database or broker",
+            "pulumi config set --path 'control.tls[0]' database --stack dev",
         ),
         (
             {},
             {"ca": "/nowhere/ca.pem"},
-            "control.ca = /nowhere/ca.pem: there is no such file on this machine. "
-            "Type: pulumi config set --path control.ca <a PEM file's path> --stack dev",
+            "control.ca = /nowhere/ca.pem",
+            "no such file",
+            "pulumi config set --path control.ca <a PEM file's path> --stack dev",
         ),
     ],
 )
 def test_a_refusal_of_a_control_plane_says_what_to_type_and_no_secret(
-    secrets: dict[str, str], parts: dict[str, Any], told: str
+    secrets: dict[str, str], parts: dict[str, Any], key: str, rule: str, remedy: str
 ) -> None:
-    assert control(GIVEN | secrets, **parts) == (told.format(key=told.partition(" ")[0]),)
+    found = control(GIVEN | secrets, **parts)
+    assert_refused(found, key, rule, remedy.format(key=key.partition(" ")[0]))
+    assert "hunter2" not in found[0]
 
 
 def test_a_secret_that_is_none_is_refused_and_not_shown() -> None:
-    (told,) = control(plain=["servicePassword"])
-    assert told.startswith("servicePassword = [not a secret]: must be a secret.")
-    assert "hunter2" not in told
+    (problem,) = control(plain=["servicePassword"])
+    assert problem.startswith("servicePassword = [not a secret]: must be a secret.")
+    assert "hunter2" not in problem
 
 
 def test_a_control_plane_of_others_leaves_its_ports_free_and_has_limits_of_its_own() -> None:
