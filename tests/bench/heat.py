@@ -104,14 +104,14 @@ class Heat:
         listed = json.loads(answer.body)["stacks"]
         return [Made(one["stack_name"], one["id"]) for one in listed if one["stack_name"].startswith(prefix)]
 
-    def _wait(self, stacks: Collection[Made], seconds: float, *wanted: str) -> None:
+    def _wait(self, stacks: Collection[Made], seconds: float, *expected: str) -> None:
         began = time.monotonic()
         waiting = {stack.id: stack for stack in stacks}
         while waiting:
             found = self.states(waiting.values())
             for identity, stack in list(waiting.items()):
                 state, reason = found.get(identity, ("", ""))
-                if state in wanted:
+                if state in expected:
                     del waiting[identity]
                 elif state.endswith("_FAILED") or not state:
                     raise FailedError(f"{stack.name}: {state or 'it is gone'} {reason}".strip())

@@ -90,7 +90,7 @@ def _draw(
 
 
 def main(report: str, directory: str) -> None:
-    rows = [from_json(told) for told in json.loads(Path(report).read_text())["rows"]]
+    rows = [from_json(item) for item in json.loads(Path(report).read_text())["rows"]]
     where = Path(directory)
     where.mkdir(parents=True, exist_ok=True)
     by_width(rows, where / "wide.svg")

@@ -183,12 +183,12 @@ def test_a_refused_variable_is_an_error_and_nothing_runs(
     assert not (work / "mark").exists()
 
 
-@pytest.mark.parametrize(("wanted", "warnings"), [(True, 2), (False, 0)])
+@pytest.mark.parametrize(("added", "warnings"), [(True, 2), (False, 0)])
 def test_previous_output_that_is_refused_is_a_warning(
-    compare: Compare, checked: Checked, request: pytest.FixtureRequest, wanted: bool, warnings: int
+    compare: Compare, checked: Checked, request: pytest.FixtureRequest, added: bool, warnings: int
 ) -> None:
     name = str(request.node.name)
-    inputs = checked(create="echo ran", addPreviousOutputInEnv=wanted, logging="none")
+    inputs = checked(create="echo ran", addPreviousOutputInEnv=added, logging="none")
 
     def observe(plugin: Plugin) -> Any:
         answer = plugin.update(REMOTE, inputs, _state(inputs, "out", "err"), inputs, name=name)

@@ -105,8 +105,8 @@ class Stack:
     def bridge(self) -> str:
         """This machine's device in the hosts' network."""
         address = self.outputs()["nodes"][0]["address"]
-        told = subprocess.run(["ip", "-o", "route", "get", address], capture_output=True, text=True, check=True)
-        return told.stdout.split(" dev ")[1].split()[0]
+        found = subprocess.run(["ip", "-o", "route", "get", address], capture_output=True, text=True, check=True)
+        return found.stdout.split(" dev ")[1].split()[0]
 
     def pids(self) -> dict[tuple[str, str], str]:
         """The main process of every unit of the plan, by node and unit."""

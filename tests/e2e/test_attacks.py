@@ -167,8 +167,8 @@ def test_an_api_trusts_only_the_proxy(client: Client) -> None:
     assert client.ask(*STATE, path="/healthcheck")[0] == 200
     log = "journalctl --unit heat-api@8004 --output cat --since -60s"
     for node in ("node-1", "node-2"):
-        told = stack.on(node, f"{log} | grep -c 'scur=0/0\"' || true")
-        assert told == "0"
+        count = stack.on(node, f"{log} | grep -c 'scur=0/0\"' || true")
+        assert count == "0"
 
 
 def test_no_log_has_a_signature(client: Client) -> None:
@@ -191,8 +191,8 @@ def serving(client: Client) -> str:
     """The node whose ReST API gets this machine's requests from the proxy."""
     client.ask(path="/which-api-is-it")
     line = "journalctl --unit haproxy --output cat | grep which-api-is-it | tail -n 1"
-    told = wait_for(lambda: client.stack.on("front", line, check=False), "the request in the log")
-    return str(told.split("rest_api_proxy/")[1].split("-8004")[0])
+    entry = wait_for(lambda: client.stack.on("front", line, check=False), "the request in the log")
+    return str(entry.split("rest_api_proxy/")[1].split("-8004")[0])
 
 
 MASTER = "$(systemctl show --property MainPID --value heat-api@8004)"
@@ -244,8 +244,8 @@ def test_the_proxy_leaves_an_api_that_hangs_and_sends_a_get_to_another_one(clien
 @pytest.fixture
 def trusted(client: Client) -> Iterator[str]:
     """This machine's address in the hosts' network, as a trusted proxy."""
-    told = subprocess.run(["ip", "-o", "route", "get", client.front], capture_output=True, text=True, check=True).stdout
-    own = told.split(" src ")[1].split()[0]
+    found = subprocess.run(["ip", "-o", "route", "get", client.front], capture_output=True, text=True, check=True)
+    own = found.stdout.split(" src ")[1].split()[0]
     client.stack.set("haproxy.trustedProxies[0]", own)
     client.stack.up()
     yield own
@@ -264,6 +264,6 @@ def test_behind_a_trusted_proxy_links_follow_its_headers(client: Client) -> None
     )
     address = client.stack.outputs()["heat_api_url"]
     # Headers of another host are still ignored.
-    told = client.stack.on("node-1", f"curl --silent --noproxy '*' --header 'X-Forwarded-Proto: https' {address}/")
-    assert '"http://' in told
-    assert "https" not in told
+    answer = client.stack.on("node-1", f"curl --silent --noproxy '*' --header 'X-Forwarded-Proto: https' {address}/")
+    assert '"http://' in answer
+    assert "https" not in answer

@@ -51,22 +51,22 @@ GROUP = {
 def run(stack: Stack, task: str, *, grace: int = 180, days: int = 90) -> str:
     """Run a task on node-1 as its timer does, with these numbers; its output."""
     words = f"s///; s/%i/{task}/; s/--grace=[0-9]*/--grace={grace}/; s/--days=[0-9]*/--days={days}/; p"
-    told = stack.on("node-1", f"cd / && exec runuser -u heat -- $(sed -n '/^ExecStart=/{{{words}}}' {UNIT}) 2>&1")
-    print(told)
-    return told
+    output = stack.on("node-1", f"cd / && exec runuser -u heat -- $(sed -n '/^ExecStart=/{{{words}}}' {UNIT}) 2>&1")
+    print(output)
+    return output
 
 
 def counted(stack: Stack, name: str, *nodes: str) -> float:
     """A counter, summed over these nodes or over all."""
-    told = [stack.on(node, "cat /var/lib/heat/caretaker/*.prom || true") for node in nodes or NODES]
-    lines = [line.rpartition(" ") for text in told for line in text.splitlines()]
+    metrics = [stack.on(node, "cat /var/lib/heat/caretaker/*.prom || true") for node in nodes or NODES]
+    lines = [line.rpartition(" ") for text in metrics for line in text.splitlines()]
     return sum(float(number) for found, _, number in lines if found == f"heat_caretaker_{name}")
 
 
 def records(stack: Stack, query: str) -> list[list[str]]:
     """Rows of Heat's database."""
-    told = stack.on("front", f'mariadb --skip-column-names heat --execute "{query}"')
-    return [line.split("\t") for line in told.splitlines()]
+    rows = stack.on("front", f'mariadb --skip-column-names heat --execute "{query}"')
+    return [line.split("\t") for line in rows.splitlines()]
 
 
 def in_work(stack: Stack) -> set[str]:
@@ -124,16 +124,16 @@ def test_stacks_whose_engine_was_killed_are_rescued_and_a_healthy_one_is_left_al
     made["well"] = heat.create_stack(name="rescue-well", template=template(create=2 * SECONDS))
     wait_for(lambda: made["well"].id in in_work(stack), "another one in progress")
 
-    wanted = {kind: f"{kind.upper() if kind in kinds else 'CREATE'}_COMPLETE" for kind in made}
+    expected = {kind: f"{kind.upper() if kind in kinds else 'CREATE'}_COMPLETE" for kind in made}
 
     def complete() -> bool:
         found = states(stack)
-        if {kind: found[one.id] for kind, one in made.items()} == wanted:
+        if {kind: found[one.id] for kind, one in made.items()} == expected:
             return True
         run(stack, "rescue", grace=1)
         return False
 
-    wait_for(complete, f"{wanted}", 120)
+    wait_for(complete, f"{expected}", 120)
     print(f"all of them complete {time.monotonic() - killed:.1f} s after the engine was killed")
     assert counted(stack, "stacks_rescued_total") >= len(made) - 1
     assert counted(stack, 'resources_triggered_total{reason="dead_engine"}') >= len(made) - 2

@@ -18,7 +18,7 @@ SECONDS, GIVEN = 120, 20
 def limits(stack: Stack) -> set[str]:
     """The values of rpc_response_timeout in the processes' files."""
     lines = [stack.on(node, "grep -h ^rpc_response_timeout /etc/heat/processes/*/heat.conf") for node in NODES]
-    return {line for told in lines for line in told.splitlines()}
+    return {line for text in lines for line in text.splitlines()}
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_an_engine_that_is_removed_finishes_its_work(stack: Stack, cloud: Any) -
     made = cloud.orchestration.create_stack(name="at-work", template=template)
     wait_for(lambda: len([*cloud.orchestration.resources(made)]) == len(resources), "every resource in progress")
     stack.set("engines", 1)
-    told = stack.up(check=False)
+    failed = stack.up(check=False)
     assert time.monotonic() - began < SECONDS, "too slow a machine: the work was done before the engine had to go"
-    assert told.code != 0
-    assert "heat-engine@1 on node-2" in told.text
-    assert "at-work" in told.text
+    assert failed.code != 0
+    assert "heat-engine@1 on node-2" in failed.text
+    assert "at-work" in failed.text
     done = wait_for(
         lambda: cloud.orchestration.get_stack(made).status.endswith("COMPLETE"), "the stack to complete", 2 * SECONDS
     )

@@ -126,15 +126,15 @@ def test_each_of_several_requests_is_authorised_by_its_own_token(stack: Stack, k
     conf = stack.on("node-1", "cat /etc/heat/heat.conf /etc/heat/secrets.conf")
     (word,) = re.findall(r"^stack_domain_admin_password = (.*)$", conf, re.MULTILINE)
     of_domain = token(keystone, password("heat_domain_admin", word, "heat", {"domain": {"name": "heat"}}))
-    told = json.loads(keystone.ask("/v3/auth/tokens", X_Auth_Token=member, X_Subject_Token=member)[1])["token"]
-    wanted = {
-        "trustor_user_id": told["user"]["id"],
-        "trustee_user_id": told["user"]["id"],
-        "project_id": told["project"]["id"],
+    granted = json.loads(keystone.ask("/v3/auth/tokens", X_Auth_Token=member, X_Subject_Token=member)[1])["token"]
+    trust = {
+        "trustor_user_id": granted["user"]["id"],
+        "trustee_user_id": granted["user"]["id"],
+        "project_id": granted["project"]["id"],
         "impersonation": False,
         "roles": [{"name": "member"}],
     }
-    body = json.dumps({"trust": wanted}).encode()
+    body = json.dumps({"trust": trust}).encode()
     over = threading.Event()
 
     def of_the_domain() -> None:
@@ -208,8 +208,8 @@ def test_a_request_that_takes_too_long_to_send_is_ended(keystone: Keystone) -> N
 def test_a_body_above_keystones_own_limit_is_refused_with_and_without_a_content_length(keystone: Keystone) -> None:
     large = b" " * (LARGEST_BODY + 1)
     head = b"POST /v3/auth/tokens HTTP/1.1\r\nHost: k\r\nContent-Type: application/json\r\n"
-    told = head + b"Content-Length: %d\r\n\r\n" % (150 * 1024**2)
-    assert answer(keystone.address, told).startswith(b"HTTP/1.1 413 ")
+    request = head + b"Content-Length: %d\r\n\r\n" % (150 * 1024**2)
+    assert answer(keystone.address, request).startswith(b"HTTP/1.1 413 ")
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(large) + large + b"\r\n0\r\n\r\n"
     # The proxy closes the connection while data still arrives, and the answer may be lost with it.
     assert answer(keystone.address, chunked)[:13] in (b"HTTP/1.1 413 ", b"")
@@ -282,10 +282,10 @@ def test_every_unit_of_the_project_is_sandboxed_and_has_a_memory_limit(stack: St
         {"keystone", "keystone-proxy"} if host == "front" else {"heat-api", "heat-api-cfn", "heat-caretaker"}
     )
     for unit in found:
-        told = stack.on(host, f"systemd-analyze security --no-pager '{unit}'", check=False)
-        exposed = re.search(r"Overall exposure level for \S+ (\d+\.\d+)", told)
-        assert exposed, told
-        assert float(exposed[1]) <= MOST_EXPOSED, (unit, told)
+        report = stack.on(host, f"systemd-analyze security --no-pager '{unit}'", check=False)
+        exposed = re.search(r"Overall exposure level for \S+ (\d+\.\d+)", report)
+        assert exposed, report
+        assert float(exposed[1]) <= MOST_EXPOSED, (unit, report)
     for unit in [*found, *(["mariadb", "rabbitmq-server", "memcached", "haproxy"] if host == "front" else [])]:
         limit = stack.on(host, f"systemctl show --property MemoryMax --value '{unit}'")
         assert limit.isdigit(), (unit, limit)

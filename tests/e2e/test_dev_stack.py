@@ -335,13 +335,13 @@ def test_a_wrong_setting_is_refused_with_what_to_type_before_anything_is_changed
 
 def test_an_option_that_heat_does_not_know_never_reaches_a_process(stack: Stack) -> None:
     before = stack.on("node-1", "sha256sum /etc/heat/heat.conf")
-    told = stack.on(
+    refusal = stack.on(
         "node-1",
         "heat-scaleout put /etc/heat/heat.conf 0644 root:root /opt/heat/27.0.1/check-options",
         stdin=add_length_header("[DEFAULT]\nsql_connection = mysql://nowhere\n"),
         check=False,
     )
-    assert "DEFAULT/sql_connection" in told
+    assert "DEFAULT/sql_connection" in refusal
     assert stack.on("node-1", "sha256sum /etc/heat/heat.conf") == before
 
 
@@ -624,8 +624,8 @@ def test_an_invalid_override_is_refused_before_anything_is_changed(stack: Stack)
     for key in wrong:
         stack.pulumi("config", "rm", "--path", key)
     assert refused.code != 0
-    for key, told in wrong.items():
-        assert re.search(rf"{re.escape(key)} = [^:]*: {re.escape(told)}", refused.text)
+    for key, rule in wrong.items():
+        assert re.search(rf"{re.escape(key)} = [^:]*: {re.escape(rule)}", refused.text)
     assert "Traceback" not in refused.text
     stack.set("timeouts.uwsgi", 60)
     refused = stack.up(check=False)

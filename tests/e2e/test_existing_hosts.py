@@ -177,8 +177,8 @@ def test_destroy_stops_heat_on_every_host_that_answers(stack: Stack, left: Path)
     shutil.copy(stack.outputs()["clouds_yaml"], left / "clouds.yaml")
     before, outputs = machine_ids(), stack.outputs()
     stack.on("node-1", "systemctl stop ssh")
-    told = stack.pulumi("destroy", "--yes", "--skip-preview").text
-    assert f"node-1 ({ADDRESSES['node-1']}) is left as it is: should it come back, Heat runs on" in told
+    output = stack.pulumi("destroy", "--yes", "--skip-preview").text
+    assert f"node-1 ({ADDRESSES['node-1']}) is left as it is: should it come back, Heat runs on" in output
     assert machine_ids() == before
     assert not Path(outputs["clouds_yaml"]).exists()
     for process in outputs["processes"]:
@@ -266,14 +266,14 @@ def test_another_key_for_the_same_database_is_refused_before_anything_is_changed
     assert stack.on("node-2", "cat /etc/heat/secrets.conf") == secrets
     assert stack.pids() == before
     # The same on hosts that have not run Heat before, where only the database shows it.
-    told = stack.on(
+    output = stack.on(
         "node-1",
         "set -eu; file=$(mktemp); trap 'rm -f \"$file\"' EXIT;"
         f" sed 's/^auth_encryption_key = .*/auth_encryption_key = {other}/' /etc/heat/secrets.conf >\"$file\";"
         ' /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/schema.py look /etc/heat/heat.conf "$file" 2>&1',
         check=False,
     )
-    assert "was encrypted with another auth_encryption_key" in told
+    assert "was encrypted with another auth_encryption_key" in output
     stack.up()
     assert stack.pids() == before
 

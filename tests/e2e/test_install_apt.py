@@ -64,8 +64,8 @@ def test_a_stack_is_created_through_the_proxy(stack: Stack) -> None:
 
 def test_the_caretaker_reports_that_it_does_not_support_this_heat(stack: Stack) -> None:
     stack.on("node-1", "systemctl start heat-caretaker@rescue.service")
-    told = stack.on("node-1", "journalctl --unit heat-caretaker@rescue.service --output cat")
-    assert "the caretaker supports Heat 24 and later, and this is Heat 19.0.0" in told
+    log = stack.on("node-1", "journalctl --unit heat-caretaker@rescue.service --output cat")
+    assert "the caretaker supports Heat 24 and later, and this is Heat 19.0.0" in log
 
 
 def test_a_second_up_changes_nothing(stack: Stack) -> None:

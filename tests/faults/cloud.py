@@ -65,19 +65,19 @@ class Cloud:
         }
         self.api, self.cfn = urlsplit(api_url), urlsplit(cfn_url)
         self._lock = threading.Lock()
-        told = self._renew(20)["token"]
-        self.project = told["project"]["id"]
+        token = self._renew(20)["token"]
+        self.project = token["project"]["id"]
         ec2, _ = _keystone(
-            f"{self._keystone_url}/users/{told['user']['id']}/credentials/OS-EC2",
+            f"{self._keystone_url}/users/{token['user']['id']}/credentials/OS-EC2",
             {"tenant_id": self.project},
             self._token,
         )
         self._ec2 = Credentials(ec2["credential"]["access"], ec2["credential"]["secret"])
 
     def _renew(self, tries: int) -> dict[str, Any]:
-        told, self._token = _keystone(f"{self._keystone_url}/auth/tokens", self._login, tries=tries)
+        answer, self._token = _keystone(f"{self._keystone_url}/auth/tokens", self._login, tries=tries)
         self._until = time.monotonic() + _TOKEN_SECONDS
-        return told
+        return answer
 
     def rest(self) -> dict[str, str]:
         """The headers of a request to the ReST API."""

@@ -362,9 +362,9 @@ class Load:
         if self._delete(life, client, identity, self._patience):
             life.end = "complete"
 
-    def _create(self, life: Life, client: Client, wanted: dict[str, Any], patience: float) -> str:
+    def _create(self, life: Life, client: Client, template: dict[str, Any], patience: float) -> str:
         """Create a stack and wait until it is complete. Returns its id, or "" with the reason in `life.end`."""
-        body = {"stack_name": life.name, "template": wanted, "timeout_mins": 30}
+        body = {"stack_name": life.name, "template": template, "timeout_mins": 30}
         made = self._ask(client, "POST", self._base, body, check=shows(201, lambda found: bool(found["stack"]["id"])))
         identity = json.loads(made.body)["stack"]["id"] if made else self._find_unanswered(life, client)
         if not identity:
@@ -385,7 +385,7 @@ class Load:
         life.end = "lost"
         return ""
 
-    def _settled(self, life: Life, client: Client, path: str, patience: float, *wanted: str) -> bool:
+    def _settled(self, life: Life, client: Client, path: str, patience: float, *states: str) -> bool:
         """Wait until a stack is in one of these states. If not, `life.end` has the reason."""
         deadline = time.monotonic() + patience
         state, reason = "", ""
@@ -400,7 +400,7 @@ class Load:
                 if not state.endswith("_IN_PROGRESS"):
                     break
             time.sleep(_POLL)
-        if state in wanted:
+        if state in states:
             return True
         life.end = "failed" if state and not state.endswith("_IN_PROGRESS") else "stuck"
         life.reason = f"{state} {reason}"

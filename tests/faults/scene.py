@@ -146,8 +146,8 @@ class Scene:
         """How many stacks the caretaker has rescued, by the node that did it; a node that is down counts as none."""
         counted = {}
         for node in self.nodes():
-            told = self.stack.on(node, "cat /var/lib/heat/caretaker/*.prom", check=False)
-            found = re.findall(r"(?m)^heat_caretaker_stacks_rescued_total\S* (\d+)", told)
+            metrics = self.stack.on(node, "cat /var/lib/heat/caretaker/*.prom", check=False)
+            found = re.findall(r"(?m)^heat_caretaker_stacks_rescued_total\S* (\d+)", metrics)
             counted[node] = sum(map(int, found))
         return counted
 
@@ -184,8 +184,8 @@ class Scene:
     def _healthcheck(self, node: str, address: str, port: int) -> str:
         """Why an API does not answer on its own host, which its firewall accepts; "" if it answers."""
         ask = f"curl -s -S -o /dev/null -w '%{{http_code}}' --noproxy '*' --max-time 5 http://{address}:{port}/healthcheck"
-        told = self.stack.on(node, ask, check=False)
-        return "" if told == "200" else told or f"{node} does not answer"
+        status = self.stack.on(node, ask, check=False)
+        return "" if status == "200" else status or f"{node} does not answer"
 
     def wait_until_healthy(self, seconds: float) -> float:
         """Wait until the service is healthy and a stack succeeds. Returns when it became healthy (time.monotonic)."""

@@ -84,13 +84,13 @@ def test_a_node_that_the_cloud_fails_to_create_is_reported_and_the_remedy_works(
         again = stack.up(check=False)
     finally:
         compute.enable_service(hypervisor, hypervisor.host, hypervisor.binary)
-    told = re.search(
+    remedy = re.search(
         rf"node-3: its server {NAME}-node-3 \({broken.id}\) is in state ERROR: No valid host was found\. .*"
         r"pulumi up --replace '(\S+)'",
         again.text,
     )
-    assert told, again.text
-    stack.up("--replace", told[1])
+    assert remedy, again.text
+    stack.up("--replace", remedy[1])
     after = {name: server.id for name, server in servers(project).items()}
     assert after.pop(f"{NAME}-node-3") != broken.id
     assert after == before

@@ -61,10 +61,10 @@ class FakeCloud:
         self.asked.append((name, args))
         answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "getAuthScope": self._scope,
-            "getImage": lambda wanted: self._named(self.images, wanted),
-            "getFlavor": lambda wanted: self._named(self.flavors, wanted),
-            "getNetwork": lambda wanted: self._only(self.networks, wanted, NOTHING),
-            "getSubnet": lambda wanted: self._only(self.subnets, wanted, "Your query returned no openstack_x."),
+            "getImage": lambda query: self._named(self.images, query),
+            "getFlavor": lambda query: self._named(self.flavors, query),
+            "getNetwork": lambda query: self._only(self.networks, query, NOTHING),
+            "getSubnet": lambda query: self._only(self.subnets, query, "Your query returned no openstack_x."),
             "getKeypair": self._key_pair,
             "getFloatingIp": self._floating_ip,
             "getAvailabilityZones": lambda _: {"names": list(self.zones)},
@@ -87,34 +87,34 @@ class FakeCloud:
         return {"projectId": PROJECT}
 
     @staticmethod
-    def _named(known: dict[str, dict[str, Any]], wanted: dict[str, Any]) -> dict[str, Any]:
-        if wanted["name"] not in known:
+    def _named(known: dict[str, dict[str, Any]], query: dict[str, Any]) -> dict[str, Any]:
+        if query["name"] not in known:
             raise LookupError(NOTHING)
-        return known[wanted["name"]]
+        return known[query["name"]]
 
     @staticmethod
-    def _only(known: list[dict[str, Any]], wanted: dict[str, Any], nothing: str) -> dict[str, Any]:
-        found = [one for one in known if all(one[key] == value for key, value in wanted.items())]
+    def _only(known: list[dict[str, Any]], query: dict[str, Any], nothing: str) -> dict[str, Any]:
+        found = [one for one in known if all(one[key] == value for key, value in query.items())]
         if len(found) != 1:
             raise LookupError(SEVERAL if found else nothing)
         return found[0]
 
-    def _key_pair(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        if wanted["name"] not in self.key_pairs:
+    def _key_pair(self, query: dict[str, Any]) -> dict[str, Any]:
+        if query["name"] not in self.key_pairs:
             raise LookupError("Error retrieving openstack_compute_keypair_v2 x: but got 404 instead: {}")
-        return {"publicKey": self.key_pairs[wanted["name"]]}
+        return {"publicKey": self.key_pairs[query["name"]]}
 
-    def _floating_ip(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        if wanted["address"] not in self.floating_ips:
+    def _floating_ip(self, query: dict[str, Any]) -> dict[str, Any]:
+        if query["address"] not in self.floating_ips:
             raise LookupError("No openstack_networking_floatingip_v2 found")
-        return {"fixedIp": self.floating_ips[wanted["address"]]}
+        return {"fixedIp": self.floating_ips[query["address"]]}
 
-    def _port_ids(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        assert wanted["tenantId"] == PROJECT, "an administrator would see everybody's ports"
-        return {"ids": [f"port-{at}" for at in range(self.ours + (0 if "tags" in wanted else self.ports))]}
+    def _port_ids(self, query: dict[str, Any]) -> dict[str, Any]:
+        assert query["tenantId"] == PROJECT, "an administrator would see everybody's ports"
+        return {"ids": [f"port-{at}" for at in range(self.ours + (0 if "tags" in query else self.ports))]}
 
-    def _limits(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        assert wanted["projectId"] == "", "only an administrator may name the project"
+    def _limits(self, query: dict[str, Any]) -> dict[str, Any]:
+        assert query["projectId"] == "", "only an administrator may name the project"
         usual = {
             "maxTotalCores": 20, "totalCoresUsed": 0, "maxTotalInstances": 10, "totalInstancesUsed": 0,
             "maxTotalRamSize": 51200, "totalRamUsed": 0, "maxServerGroups": 10, "totalServerGroupsUsed": 0,
@@ -122,8 +122,8 @@ class FakeCloud:
         }  # fmt: skip
         return usual | self.limits
 
-    def _network_quota(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        assert wanted["projectId"] == PROJECT
+    def _network_quota(self, query: dict[str, Any]) -> dict[str, Any]:
+        assert query["projectId"] == PROJECT
         usual = {
             "network": 100, "subnet": 100, "router": 10, "port": 500, "floatingip": 50, "securityGroup": 10,
             "securityGroupRule": 100,

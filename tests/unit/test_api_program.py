@@ -29,11 +29,11 @@ def heat(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 def ask(watch: Any, path: str, *, cfn: bool = False, body: bytes = b"") -> tuple[str, dict[str, str], bytes, bytes]:
     """Status, headers and text of an answer, and what is left to be read of the request."""
-    told: list[Any] = []
+    started: list[Any] = []
     sent = io.BytesIO(body)
     environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.input": sent}
-    answer = b"".join(api.guard(heat, watch, cfn=cfn)(environ, lambda *words: told.extend(words)))
-    return told[0], dict(told[1]), answer, sent.read()
+    answer = b"".join(api.guard(heat, watch, cfn=cfn)(environ, lambda *words: started.extend(words)))
+    return started[0], dict(started[1]), answer, sent.read()
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def test_without_an_engine_a_request_is_refused_at_once_in_heats_own_form(gone: 
         "503 Service Unavailable", "application/json", "30"
     )  # fmt: skip
     assert headers["Content-Length"] == str(len(body))
-    told = json.loads(body)
-    assert (told["code"], told["title"], told["error"]["traceback"]) == (503, "Service Unavailable", None)
-    assert "No heat-engine is listening" in told["error"]["message"]
+    content = json.loads(body)
+    assert (content["code"], content["title"], content["error"]["traceback"]) == (503, "Service Unavailable", None)
+    assert "No heat-engine is listening" in content["error"]["message"]
     assert left == b""
 
 
@@ -63,9 +63,9 @@ def test_the_cfn_api_refuses_as_aws_does(gone: Any) -> None:
     assert (status, headers["Content-Type"]) == ("503 Service Unavailable", "application/xml")
     error = ET.fromstring(body).find("Error")  # noqa: S314 # this program's own
     assert error is not None
-    told = {part.tag: part.text or "" for part in error}
-    assert (told["Code"], told["Type"]) == ("ServiceUnavailable", "Server")
-    assert "No heat-engine is listening" in told["Message"]
+    content = {part.tag: part.text or "" for part in error}
+    assert (content["Code"], content["Type"]) == ("ServiceUnavailable", "Server")
+    assert "No heat-engine is listening" in content["Message"]
 
 
 @pytest.mark.parametrize("path", ["", "/", "/healthcheck", "/healthcheck/", "/versions"])
@@ -188,8 +188,8 @@ def test_the_first_argument_is_the_api_and_heat_reads_the_others(monkeypatch: py
     monkeypatch.setattr(api, "start", lambda _, files: watched.append(files))
     monkeypatch.setattr(api, "load", lambda name: lambda _environ, _start: [f"{name} {sys.argv}".encode()])
     monkeypatch.setattr(sys, "argv", ["uwsgi", "heat.wsgi.api:application", "--config-file", "a.conf"])
-    told = api.main()({"PATH_INFO": STACKS}, None)
-    assert told == [b"heat.wsgi.api:application ['uwsgi', '--config-file', 'a.conf']"]
+    arguments = api.main()({"PATH_INFO": STACKS}, None)
+    assert arguments == [b"heat.wsgi.api:application ['uwsgi', '--config-file', 'a.conf']"]
     assert watched == [["a.conf"]]
 
 

@@ -94,9 +94,9 @@ def test_an_invalid_option_is_refused_by_its_name(name: str, value: str) -> None
 
 def test_shapes_come_before_the_numbers_of_engines_for_each_release_and_pace() -> None:
     choice = chosen({"ENGINES": "1,4", "CASES": "wide 5", "SCALING": "wide 6", "SET": "engineWorkers=2"})
-    told = [(setup.release, setup.checks, setup.engines, setup.share) for setup, _ in plan(choice)]
-    assert told[:4] == [("24.1.2", 8, 2, 0), ("24.1.2", 8, 1, 15), ("24.1.2", 8, 4, 15), ("24.1.2", 0, 2, 0)]
-    assert len(told) == 12
+    planned = [(setup.release, setup.checks, setup.engines, setup.share) for setup, _ in plan(choice)]
+    assert planned[:4] == [("24.1.2", 8, 2, 0), ("24.1.2", 8, 1, 15), ("24.1.2", 8, 4, 15), ("24.1.2", 0, 2, 0)]
+    assert len(planned) == 12
     assert choice.settings == {"engineWorkers": "2"}
     assert [len(found) for _, found in plan(chosen({"SHORT": "1", "CASES": "", "ENGINES": "1"}))] == [2]
 

@@ -41,5 +41,5 @@ def test_a_token_is_found_however_keystones_proxy_writes_its_header() -> None:
     login = dict.fromkeys(("user", "password", "project", "domain", "domain_id", "project_domain"), "")
     with http.server.HTTPServer(("127.0.0.1", 0), LowerCase) as keystone:
         threading.Thread(target=keystone.handle_request, daemon=True).start()
-        told = program.token(f"http://127.0.0.1:{keystone.server_port}", "", {**login, "project_domain_id": ""})
-    assert told == ("a-token", "a-project")
+        received = program.token(f"http://127.0.0.1:{keystone.server_port}", "", {**login, "project_domain_id": ""})
+    assert received == ("a-token", "a-project")

@@ -136,13 +136,13 @@ def engine_parts(release: str) -> dict[str, dict[str, Any]]:
 
     class Stack:
         def __init__(self, *sinks: object) -> None:
-            self.env, self.told = SimpleNamespace(get_event_sinks=lambda: sinks), list[object]()
+            self.env, self.events = SimpleNamespace(get_event_sinks=lambda: sinks), list[object]()
 
         def _converge_create_or_update(self) -> None:
             pass
 
         def dispatch_event(self, event: object) -> None:
-            self.told.append(event)
+            self.events.append(event)
 
     class ThreadGroup:
         def __init__(self, *alive: bool) -> None:
@@ -651,13 +651,13 @@ def test_a_thread_that_never_had_a_check_sleeps_as_ever(paced: SimpleNamespace) 
     assert runner.slept == [1]
 
 
-@pytest.mark.parametrize(("sinks", "told"), [((), []), (("a sink",), ["event"])])
+@pytest.mark.parametrize(("sinks", "events"), [((), []), (("a sink",), ["event"])])
 def test_an_event_needs_a_thread_only_if_it_has_a_sink(
-    paced: SimpleNamespace, sinks: tuple[str, ...], told: list[str]
+    paced: SimpleNamespace, sinks: tuple[str, ...], events: list[str]
 ) -> None:
     stack = paced.module("engine.stack").Stack(*sinks)
     stack.dispatch_event("event")
-    assert stack.told == told
+    assert stack.events == events
 
 
 def test_threads_that_have_ended_do_not_count(paced: SimpleNamespace) -> None:
@@ -731,4 +731,4 @@ def own_pace(made: SimpleNamespace) -> None:
     assert made.module("rpc.worker_client").WorkerClient.sent == [("sent",)]
     stack = made.module("engine.stack").Stack()
     stack.dispatch_event("event")
-    assert stack.told == ["event"]
+    assert stack.events == ["event"]

@@ -40,9 +40,9 @@ def example(name: str) -> dict[str, Any]:
 
 def secrets_of(path: Path) -> list[str]:
     """The secrets that the comment at the top of an example names."""
-    told = re.search(r"^# Secrets: (.*(?:\n#  .*)*)", path.read_text(), re.MULTILINE)
-    assert told, f"{path.name} does not say which secrets it needs"
-    return [name for name in re.sub(r"\([^)]*\)|#", "", told[1]).replace(",", " ").split() if name != "none"]
+    listed = re.search(r"^# Secrets: (.*(?:\n#  .*)*)", path.read_text(), re.MULTILINE)
+    assert listed, f"{path.name} does not say which secrets it needs"
+    return [name for name in re.sub(r"\([^)]*\)|#", "", listed[1]).replace(",", " ").split() if name != "none"]
 
 
 def refused(config: Mapping[str, object]) -> tuple[str, ...]:

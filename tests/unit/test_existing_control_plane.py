@@ -68,8 +68,8 @@ def test_a_legacy_engine_of_an_earlier_broker_is_stopped() -> None:
 
 def test_services_that_may_not_be_made_are_only_checked() -> None:
     result = existing_control_plane()
-    told = spec(result.by_name["node-1-reach"].text())
-    assert (told["database"]["admin_url"], told["broker"]["admin_url"]) == ("", "")
+    planned = spec(result.by_name["node-1-reach"].text())
+    assert (planned["database"]["admin_url"], planned["broker"]["admin_url"]) == ("", "")
     assert "node-1-identity" not in result.by_name
 
 
@@ -81,10 +81,10 @@ def test_services_that_may_be_made_get_generated_passwords() -> None:
         brokerAdminUrl=f"https://admin:{MARK}.admin@mq.example:15671",
         keystoneAdminPassword=f"{MARK}.keystone",
     )  # fmt: skip
-    told = spec(result.by_name["node-1-reach"].text())
+    planned = spec(result.by_name["node-1-reach"].text())
     made = fake_password("database-heat")
-    assert told["database"]["url"] == f"mysql+pymysql://heat:{made}@db.example:3307/heat?charset=utf8mb4"
-    assert told["broker"]["url"] == f"rabbit://heat:{fake_password('broker')}@mq.example:5672/heat"
+    assert planned["database"]["url"] == f"mysql+pymysql://heat:{made}@db.example:3307/heat?charset=utf8mb4"
+    assert planned["broker"]["url"] == f"rabbit://heat:{fake_password('broker')}@mq.example:5672/heat"
     identity = spec(result.by_name["node-1-identity"].text())
     assert identity["admin"]["password"] == f"{MARK}.keystone"
     assert [user["name"] for user in identity["users"]] == ["heat", "heat_domain_admin"]

@@ -12,8 +12,8 @@ from tests.faults.load import Failure, Life, Record, Window, shows
 NAMES = [fault.name for fault in FAULTS]
 
 
-def names(seed: str, *wanted: str) -> list[str]:
-    return [fault.name for fault in ordered(seed, wanted)]
+def names(seed: str, *chosen: str) -> list[str]:
+    return [fault.name for fault in ordered(seed, chosen)]
 
 
 def test_a_seed_gives_one_order_of_all_faults_and_another_seed_another() -> None:

@@ -29,7 +29,7 @@ from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, proce
 SECRET_CONF = secret_options(SECRETS)
 
 # What heat.conf must say, and why.
-WANTED = [
+REQUIRED = [
     ("DEFAULT", "heat_metadata_server_url", "http://10.0.0.1:8000", "signed into URLs: the proxy's, as clients see it"),
     ("DEFAULT", "heat_waitcondition_server_url", "http://10.0.0.1:8000/v1/waitcondition", "likewise"),
     ("DEFAULT", "stack_user_domain_name", "heat", "a domain by name; stack_user_domain is gone in 27"),
@@ -88,7 +88,7 @@ GONE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("section", "option", "value", "reason"), WANTED)
+@pytest.mark.parametrize(("section", "option", "value", "reason"), REQUIRED)
 def test_heat_conf_says_what_heat_needs(section: str, option: str, value: str, reason: str) -> None:
     assert CONF[section].get(option) == value, reason
 
@@ -96,7 +96,7 @@ def test_heat_conf_says_what_heat_needs(section: str, option: str, value: str, r
 def test_no_option_of_heat_conf_is_without_a_reason_or_a_setting() -> None:
     """Adding one means saying why, in the table above or here."""
     set_by_settings = {"rpc_response_timeout", "graceful_shutdown_timeout", "executor_thread_pool_size", "policy_file"}
-    named = {(section, option) for section, option, *_ in WANTED}
+    named = {(section, option) for section, option, *_ in REQUIRED}
     repeated = {("ec2authtoken", name) for name in CONF["trustee"]} | {("ec2authtoken", "project_domain_name")}
     for section, values in CONF.items():
         for option in values:
@@ -178,12 +178,12 @@ def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() 
 def test_an_api_has_a_drain_file_and_an_engine_has_none() -> None:
     """In a directory of root's, as root writes it."""
     for process in processes():
-        told = process_options(process).get("healthcheck")
+        healthcheck = process_options(process).get("healthcheck")
         if process.port is None:
-            assert told is None
+            assert healthcheck is None
         else:
             path = f"/run/heat-scaleout/{process.unit}/down"
-            assert told == {"backends": "disable_by_file", "disable_by_file_path": path}
+            assert healthcheck == {"backends": "disable_by_file", "disable_by_file_path": path}
 
 
 def test_a_process_reads_the_file_that_its_unit_names() -> None:
@@ -264,8 +264,8 @@ def test_every_option_is_one_that_the_release_knows(release: str) -> None:
 
 def test_clients_may_find_keystone_elsewhere_and_engines_keep_to_where_it_is() -> None:
     conf = service_options(dataclasses.replace(SERVICES, public_keystone_url="http://192.0.2.1:5000"))
-    told = {(section, name): value for section, options in conf.items() for name, value in options.items()}
-    assert {key for key, value in told.items() if "192.0.2.1" in value} == {
+    values = {(section, name): value for section, options in conf.items() for name, value in options.items()}
+    assert {key for key, value in values.items() if "192.0.2.1" in value} == {
         ("keystone_authtoken", "www_authenticate_uri")
     }
     # Which of Keystone's endpoints in the catalogue: the engines' own, and the one that servers in stacks are told.
@@ -344,5 +344,5 @@ def test_where_a_broker_is_does_not_depend_on_the_login_and_hosts_see_it_as_the_
     conf = tmp_path / "secrets.conf"
     conf.write_text(f"[DEFAULT]\ntransport_url = {url}\n")
     script = (TEMPLATES / "heat/broker.inc.sh").read_text() + 'broker "$1"\n'
-    told = subprocess.run(["sh", "-eu", "-c", script, "sh", str(conf)], capture_output=True, text=True, check=True)
-    assert broker(url) == told.stdout.strip() == where
+    printed = subprocess.run(["sh", "-eu", "-c", script, "sh", str(conf)], capture_output=True, text=True, check=True)
+    assert broker(url) == printed.stdout.strip() == where

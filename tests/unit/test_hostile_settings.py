@@ -170,7 +170,7 @@ def test_a_hostile_secret_is_refused_without_being_shown(key: str, text: str, ki
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "rule"),
     [
         ("a\nb", "U+000A"),
         ("a\rb", "U+000D"),
@@ -178,7 +178,7 @@ def test_a_hostile_secret_is_refused_without_being_shown(key: str, text: str, ki
         ("v" * 5000, "must have at most 4096 characters"),
     ],
 )
-def test_the_value_of_a_secret_option_is_looked_at_and_not_shown(value: object, told: str) -> None:
+def test_the_value_of_a_secret_option_is_looked_at_and_not_shown(value: object, rule: str) -> None:
     given = {"all": {"DEFAULT": {"my_password": value}}}
     masked = {"all": {"DEFAULT": {"my_password": KEY_SECRET}}}
     found = outcome(
@@ -186,7 +186,7 @@ def test_the_value_of_a_secret_option_is_looked_at_and_not_shown(value: object, 
     )
     assert isinstance(found, tuple)
     assert found[0].startswith("secretOptions.all.DEFAULT.my_password = [secret]: ")
-    assert told in found[0]
+    assert rule in found[0]
     assert "--secret" in found[0]
 
 

@@ -144,11 +144,11 @@ def test_missing_console_apis_are_reported_before_anything_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "spoken"),
+    ("version", "rpc_version"),
     [("19.0.0", "1.4"), ("24.1.2", "1.4"), ("25.0.2", "1.4"), ("26.0.2", "1.9"), ("27.0.1", "1.9")],
 )
-def test_what_the_engines_of_a_release_say_to_each_other_is_known(version: str, spoken: str) -> None:
-    assert engine_worker(version) == spoken
+def test_what_the_engines_of_a_release_say_to_each_other_is_known(version: str, rpc_version: str) -> None:
+    assert engine_worker(version) == rpc_version
 
 
 @pytest.mark.parametrize("version", ["17.0.0", "28.0.0"])
@@ -174,21 +174,21 @@ def test_a_release_that_is_not_known_is_trusted_with_its_like_alone(one: str, ot
 def test_an_adopted_configuration_is_translated_for_no_release_that_only_a_host_knows(way: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as raised:
         load("dev", {**way, "adopt": "true"})
-    told = (
+    problem = (
         f"install = {way['install']}: adopt is true, and the adopted heat.conf can only be translated for a release "
         "that is known beforehand. Type: pulumi config set install pip --stack dev"
     )
-    assert told in raised.value.problems
+    assert problem in raised.value.problems
 
 
 def test_releases_that_do_not_are_named_with_where_they_are() -> None:
     engines = {"node-1": release("26.0.2"), "node-2": release("25.0.2"), "10.0.0.1 (not ours)": release("24.1.2")}
-    told = explain_mixed_releases(engines)
+    problem = explain_mixed_releases(engines)
     assert (
         "engine_worker 1.4: node-2 (Heat 25.0.2), 10.0.0.1 (not ours) (Heat 24.1.2); "
-        "engine_worker 1.9: node-1 (Heat 26.0.2)" in told
+        "engine_worker 1.9: node-1 (Heat 26.0.2)" in problem
     )
-    assert "its own vhost" in told
+    assert "its own vhost" in problem
 
 
 def test_no_process_starts_and_no_schema_changes_where_nodes_have_mixed_releases(
@@ -196,19 +196,19 @@ def test_no_process_starts_and_no_schema_changes_where_nodes_have_mixed_releases
 ) -> None:
     original = program.Outputs.stdout
 
-    def told(name: str) -> str:
+    def reported(name: str) -> str:
         if name == "node-2-install":
             return json.dumps({"version": "25.0.2", "engine_worker": "1.4", "ec2_login": True})
         return original(name)
 
-    monkeypatch.setattr(program.Outputs, "stdout", staticmethod(told))
+    monkeypatch.setattr(program.Outputs, "stdout", staticmethod(reported))
     with pytest.raises(pulumi.RunError, match=r"node-2 \(Heat 25.0.2\)"):
         program.run(subnet="10.0.0.0/24")
 
 
 def test_a_relative_path_of_constraints_starts_at_the_checkout() -> None:
-    wanted = load("dev", {"constraints": "requirements.txt"})
-    assert wanted.installation.constraints == (program.ROOT / "requirements.txt").read_text()
+    settings = load("dev", {"constraints": "requirements.txt"})
+    assert settings.installation.constraints == (program.ROOT / "requirements.txt").read_text()
 
 
 def test_git_checks_out_the_releases_tag_by_default() -> None:

@@ -70,12 +70,12 @@ def test_oslo_config_reads_every_value_that_is_accepted(tmp_path: Path, section:
     several = [said] if isinstance(said, str) else said
     fits = not any(control_character(text) or urls.has_login(text) or len(text) > 4096 for text in several)
     try:
-        wanted = load("dev", raw)
+        settings = load("dev", raw)
     except SettingsError:
         assert not fits
         return
     assert fits
-    text = render("heat/options.conf.j2", purpose="x", options=merge(CONF, wanted.options.layers.all))
+    text = render("heat/options.conf.j2", purpose="x", options=merge(CONF, settings.options.layers.all))
     before = sizes(oslo(render("heat/options.conf.j2", purpose="x", options=CONF), tmp_path))
     assert sizes(oslo(text, tmp_path)) == before | {(section, "colour"): len(several)}
     assert value(tmp_path, section, "colour") == several
@@ -94,10 +94,10 @@ def test_names_of_sections_and_options_are_one_section_and_one_option(
 ) -> None:
     raw: dict[str, Any] = {"options": {"all": {section: {option: "mine"}}}}
     try:
-        wanted = load("dev", raw | ({"allowOptions": [f"{section}.{option}"]} if allowed else {}))
+        settings = load("dev", raw | ({"allowOptions": [f"{section}.{option}"]} if allowed else {}))
     except SettingsError:
         return
-    text = render("heat/options.conf.j2", purpose="x", options=merge(CONF, wanted.options.layers.all))
+    text = render("heat/options.conf.j2", purpose="x", options=merge(CONF, settings.options.layers.all))
     before = sizes(oslo(render("heat/options.conf.j2", purpose="x", options=CONF), tmp_path))
     found = oslo(text, tmp_path)
     assert sizes(found) == before | {(section, option): 1}
@@ -204,10 +204,10 @@ def test_no_line_of_haproxys_begins_another_section(tmp_path: Path, lines: list[
         checked = subprocess.run(
             [str(HAPROXY), "-c", "-f", path], capture_output=True, text=True, check=False, env={"X": "listen"}
         )
-        told = re.findall(r"haproxy.cfg:([0-9]+)\].*unknown keyword 'sentinel' in '([a-z-]+)' section", checked.stderr)
+        found = re.findall(r"haproxy.cfg:([0-9]+)\].*unknown keyword 'sentinel' in '([a-z-]+)' section", checked.stderr)
         # After some errors in the line itself HAProxy reads no further.
-        assert told == [("4", "listen")] or (not told and "haproxy.cfg:3]" in checked.stderr), (line, checked.stderr)
-    assert told == [("4", "listen")]
+        assert found == [("4", "listen")] or (not found and "haproxy.cfg:3]" in checked.stderr), (line, checked.stderr)
+    assert found == [("4", "listen")]
 
 
 @pytest.mark.skipif(not UWSGI, reason="uWSGI is not installed here; the nodes have it")
@@ -227,13 +227,13 @@ def test_uwsgi_reads_every_line_that_is_accepted(tmp_path: Path, texts: list[str
                 break
             shown.append(line.rstrip("\n"))
         process.kill()
-    wanted = [
+    expected = [
         "strict = true",
         *(f"procname-append = {line.partition('=')[2].strip(' ')}" for line in lines),
         "procname = last",
         "show-config = true",
     ]
-    assert shown[shown.index("[uwsgi]") + 2 :] == wanted
+    assert shown[shown.index("[uwsgi]") + 2 :] == expected
 
 
 HOSTILE_KEYS = [

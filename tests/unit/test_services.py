@@ -50,8 +50,8 @@ def converge(tmp_path: Path, files: dict[str, Path], *, reloads: bool = True) ->
         check=False,
         env={"PATH": f"{tmp_path}:/usr/bin:/bin", "STATE": str(tmp_path)},
     )
-    told = tmp_path / "done"
-    return done.returncode, told.read_text().splitlines() if told.exists() else []
+    log = tmp_path / "done"
+    return done.returncode, log.read_text().splitlines() if log.exists() else []
 
 
 @pytest.mark.parametrize("reloads", [True, False])

@@ -350,7 +350,7 @@ def test_another_stack_stays_if_its_name_is_not_typed(checkout: Checkout, typed:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "phrases"),
     [
         (["hosts: existing"], ["The hosts of stack prod stay", "Keystone's users", "record of every stack"]),
         (["hosts: existing", "controlPlane: existing"], ["Database, broker and Keystone stay", "authEncryptionKey"]),
@@ -361,13 +361,13 @@ def test_another_stack_stays_if_its_name_is_not_typed(checkout: Checkout, typed:
     ],
 )
 def test_before_a_stack_is_destroyed_the_operator_reads_what_is_lost(
-    checkout: Checkout, settings: list[str], told: list[str]
+    checkout: Checkout, settings: list[str], phrases: list[str]
 ) -> None:
     checkout.make("prod")
     checkout.file("prod", "config:", *(f"  heat-scaleout:{setting}" for setting in settings))
     status, said = checkout.run("down", "prod", terminal="prod")
     assert status == 0, said
-    for phrase in told:
+    for phrase in phrases:
         assert phrase in said
     assert checkout.calls()[0].startswith("destroy --yes")
 

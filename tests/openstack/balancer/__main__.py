@@ -14,7 +14,7 @@ from infra.build.proxy import plan_listeners
 from infra.settings.load import load
 
 config = pulumi.Config()
-wanted = load(
+stack = load(
     "balancer",
     {
         "hosts": "openstack",
@@ -30,10 +30,10 @@ provider = Provider("openstack", cloud="lab")
 by = pulumi.ResourceOptions(provider=provider)
 network = networking.Network("network", name="heat-balancer", opts=by)
 subnet = networking.Subnet(
-    "subnet", name="heat-balancer", network_id=network.id, cidr=wanted.subnet, ip_version=4, opts=by
+    "subnet", name="heat-balancer", network_id=network.id, cidr=stack.subnet, ip_version=4, opts=by
 )
 made = loadbalancer.LoadBalancer("load-balancer", name="heat-balancer", vip_subnet_id=subnet.id, opts=by)
-balanced = wanted.octavia_spec
+balanced = stack.octavia_spec
 assert balanced
 OctaviaProxy(
     "proxy",
@@ -48,6 +48,6 @@ OctaviaProxy(
         public_address=made.vip_address,
     ),
     spec=balanced,
-    listeners=plan_listeners(wanted),
+    listeners=plan_listeners(stack),
     after=[],
 )
