@@ -171,7 +171,8 @@ def start_teardown(
     record.mkdir(exist_ok=True)
     (record / "tmp").mkdir(exist_ok=True)
     process = subprocess.Popen(
-        ["sh", "-s", action],
+        # A test run in the background (nohup … &) ignores SIGINT and SIGHUP, which a shell could then not trap.
+        ["env", "--default-signal=INT,HUP", "sh", "-s", action],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
