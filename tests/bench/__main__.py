@@ -98,7 +98,7 @@ class Bench:
         wait_for(lambda: self._consumers() == setup.engines, f"{setup.engines} engines consume", 120)
         say(f"    up took {done.seconds:.0f} s")
         outputs = stack.outputs()
-        cloud = Cloud(Path(outputs["clouds_yaml"]), outputs["heat_api_url"], outputs["heat_cfn_url"])
+        cloud = Cloud(Path(outputs["cloudsYamlPath"]), outputs["heatApiUrl"], outputs["heatCfnUrl"])
         containers = {_container(stack, node["name"]): str(node["name"]) for node in outputs["nodes"]}
         heat = Heat(cloud, sources(stack, outputs, _SOURCES))
         runner = Runner(heat, containers, self._choice.limit)

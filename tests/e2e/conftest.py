@@ -33,5 +33,5 @@ def stack(empty_stack: Stack, first_preview: Result) -> Stack:  # noqa: ARG001 #
 @pytest.fixture(scope="session")
 def cloud(stack: Stack) -> Any:  # openstacksdk's connection
     """A client of Heat with the login in the stack's clouds.yaml."""
-    os.environ["OS_CLIENT_CONFIG_FILE"] = stack.outputs()["clouds_yaml"]
+    os.environ["OS_CLIENT_CONFIG_FILE"] = stack.outputs()["cloudsYamlPath"]
     return openstack.connect(cloud="heat")

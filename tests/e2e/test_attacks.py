@@ -30,7 +30,7 @@ class Client:
 
     def __init__(self, stack: Stack, cloud: Any) -> None:
         self.stack = stack
-        self.front = stack.outputs()["heat_api_url"].split("//")[1].split(":")[0]
+        self.front = stack.outputs()["heatApiUrl"].split("//")[1].split(":")[0]
         self.token = f"X-Auth-Token: {cloud.auth_token}"
         self.path = f"/v1/{cloud.session.get_project_id()}/stacks"
 
@@ -262,7 +262,7 @@ def test_behind_a_trusted_proxy_links_follow_its_headers(client: Client) -> None
         b"evil"
         not in client.ask(*said, "X_Forwarded_Host: evil", "X-Forwarded-Prefix: /evil", "Forwarded: host=evil")[1]
     )
-    address = client.stack.outputs()["heat_api_url"]
+    address = client.stack.outputs()["heatApiUrl"]
     # Headers of another host are still ignored.
     answer = client.stack.on("node-1", f"curl --silent --noproxy '*' --header 'X-Forwarded-Proto: https' {address}/")
     assert '"http://' in answer

@@ -183,7 +183,7 @@ def test_a_stack_that_its_living_engine_has_dropped_is_rescued(stack: Stack, clo
 
 def test_without_an_engine_clients_get_a_503_at_once(stack: Stack, cloud: Any) -> None:
     outputs = stack.outputs()
-    stacks = f"{outputs['heat_api_url']}/v1/{cloud.session.get_project_id()}/stacks"
+    stacks = f"{outputs['heatApiUrl']}/v1/{cloud.session.get_project_id()}/stacks"
 
     def status(url: str) -> tuple[int, str]:
         try:
@@ -197,12 +197,12 @@ def test_without_an_engine_clients_get_a_503_at_once(stack: Stack, cloud: Any) -
     try:
         wait_for(lambda: status(stacks)[0] == 503, "503 from the ReST API", 60)
         assert "No heat-engine is listening" in json.loads(status(stacks)[1])["error"]["message"]
-        cfn = f"{outputs['heat_cfn_url']}?Action=ListStacks"
+        cfn = f"{outputs['heatCfnUrl']}?Action=ListStacks"
         wait_for(lambda: status(cfn)[0] == 503, "503 from the CFN API")
         assert "<Code>ServiceUnavailable</Code>" in status(cfn)[1]
         # Both are UP in the proxy, and they list their versions.
-        assert status(f"{outputs['heat_api_url']}/")[0] == 300
-        listed = cloud.session.get(f"{outputs['haproxy_stats_url']};csv", authenticated=False).text
+        assert status(f"{outputs['heatApiUrl']}/")[0] == 300
+        listed = cloud.session.get(f"{outputs['haproxyStatsUrl']};csv", authenticated=False).text
         states = [line.split(",")[17] for line in listed.splitlines() if "_api_proxy,node-" in line]
         assert set(states) == {"UP"}, listed
     finally:

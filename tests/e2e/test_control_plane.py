@@ -41,7 +41,7 @@ class Keystone:
 
     def __init__(self, stack: Stack) -> None:
         self.address = front(stack)
-        auth = yaml.safe_load(Path(stack.outputs()["clouds_yaml"]).read_text())["clouds"]["heat"]["auth"]
+        auth = yaml.safe_load(Path(stack.outputs()["cloudsYamlPath"]).read_text())["clouds"]["heat"]["auth"]
         user = {"name": auth["username"], "password": auth["password"], "domain": {"name": "Default"}}
         identity = {"methods": ["password"], "password": {"user": user}}
         self.login = json.dumps({"auth": {"identity": identity}}).encode()
@@ -120,7 +120,7 @@ def password(user: str, word: str, domain: str, scope: dict[str, Any]) -> dict[s
 
 def test_each_of_several_requests_is_authorised_by_its_own_token(stack: Stack, keystone: Keystone) -> None:
     """A member creates trusts with a project's token, while others use a domain's token, as engines do."""
-    auth = yaml.safe_load(Path(stack.outputs()["clouds_yaml"]).read_text())["clouds"]["heat"]["auth"]
+    auth = yaml.safe_load(Path(stack.outputs()["cloudsYamlPath"]).read_text())["clouds"]["heat"]["auth"]
     project = {"project": {"name": auth["project_name"], "domain": {"name": auth["project_domain_name"]}}}
     member = token(keystone, password(auth["username"], auth["password"], auth["user_domain_name"], project))
     conf = stack.on("node-1", "cat /etc/heat/heat.conf /etc/heat/secrets.conf")

@@ -178,7 +178,7 @@ def cloudformation(stack: Stack, cloud: Any) -> Any:
     )
     return boto3.Session(botocore_session=core).client(
         "cloudformation",
-        endpoint_url=stack.outputs()["heat_cfn_url"],
+        endpoint_url=stack.outputs()["heatCfnUrl"],
         region_name="RegionOne",
         aws_access_key_id=answer["access"],
         aws_secret_access_key=answer["secret"],
@@ -216,7 +216,7 @@ def test_a_wait_condition_is_signalled_through_its_signed_url(stack: Stack, clou
         return next((value for value in values if value.startswith("http")), None)
 
     signed = wait_for(url, "the handle's URL", WAIT)
-    assert signed.startswith(stack.outputs()["heat_cfn_url"] + "waitcondition/")
+    assert signed.startswith(stack.outputs()["heatCfnUrl"] + "waitcondition/")
     body = json.dumps({"Status": "SUCCESS", "Reason": "done", "UniqueId": "1", "Data": "x"}).encode()
     request = urllib.request.Request(signed, data=body, method="PUT", headers={"Content-Type": ""})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
@@ -451,7 +451,7 @@ def test_files_with_secrets_are_readable_only_by_their_owners(stack: Stack) -> N
             stdin=patterns,
         )
         assert readable == "", f"{host}: {readable}"
-    clouds = Path(stack.outputs()["clouds_yaml"])
+    clouds = Path(stack.outputs()["cloudsYamlPath"])
     assert stat.S_IMODE(clouds.stat().st_mode) == 0o600
 
 
@@ -659,7 +659,7 @@ def test_policy_rules_apply_in_heat_and_extra_lines_in_haproxy(stack: Stack, clo
     with pytest.raises(openstack.exceptions.ForbiddenException):
         list(cloud.orchestration.stacks())
     list(openstack.connect(cloud="heat-admin").orchestration.stacks())
-    request = f"{stack.outputs()['heat_api_url']}/closed"
+    request = f"{stack.outputs()['heatApiUrl']}/closed"
     with pytest.raises(urllib.error.HTTPError, match="429"):
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
 
@@ -670,14 +670,14 @@ def test_an_up_without_changes_notices_that_nothing_answers(stack: Stack) -> Non
     stack.on("front", "systemctl start haproxy")
     assert refused.code != 0
     assert "the public endpoints do not answer" in refused.text
-    assert f"{stack.outputs()['heat_api_url']}/healthcheck): nothing listens there" in refused.text
+    assert f"{stack.outputs()['heatApiUrl']}/healthcheck): nothing listens there" in refused.text
     assert f"make repair STACK={stack.name}" in refused.text
     assert "Traceback" not in refused.text
     stack.up()
 
 
 def test_destroy_leaves_nothing(stack: Stack) -> None:
-    clouds = Path(stack.outputs()["clouds_yaml"])
+    clouds = Path(stack.outputs()["cloudsYamlPath"])
     stack.pulumi("destroy", "--yes", "--skip-preview")
     listed = subprocess.run(
         [*engine(), "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True, check=True

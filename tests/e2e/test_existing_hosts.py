@@ -132,9 +132,9 @@ def test_heat_runs_on_existing_hosts_and_creates_a_stack_through_the_proxy(stack
     stack.up()
     assert machine_ids() == before
     outputs = stack.outputs()
-    assert outputs["heat_api_url"] == "http://10.213.79.10:8004"
+    assert outputs["heatApiUrl"] == "http://10.213.79.10:8004"
     assert [process["node"] for process in outputs["processes"] if process["kind"] == "heat-engine"] == ["node-2"]
-    cloud = connected(outputs["clouds_yaml"])
+    cloud = connected(outputs["cloudsYamlPath"])
     resources = {"value": {"type": "OS::Heat::RandomString"}}
     made = cloud.orchestration.create_stack(
         name="existing", template={"heat_template_version": "2018-08-31", "resources": resources}
@@ -166,7 +166,7 @@ def test_a_destroy_by_mistake_removes_nothing(stack: Stack) -> None:
     assert refused.code != 0
     assert re.search(r'command:local:Command::secret-[a-z-]+" cannot be deleted', refused.text)
     assert stack.pids() == before
-    assert Path(stack.outputs()["clouds_yaml"]).exists()
+    assert Path(stack.outputs()["cloudsYamlPath"]).exists()
     stack.set("protect", "false")
     stack.up()
     assert stack.pids() == before
@@ -174,13 +174,13 @@ def test_a_destroy_by_mistake_removes_nothing(stack: Stack) -> None:
 
 def test_destroy_stops_heat_on_every_host_that_answers(stack: Stack, left: Path) -> None:
     (left / "secrets.conf").write_text(stack.on("node-2", "cat /etc/heat/secrets.conf"))
-    shutil.copy(stack.outputs()["clouds_yaml"], left / "clouds.yaml")
+    shutil.copy(stack.outputs()["cloudsYamlPath"], left / "clouds.yaml")
     before, outputs = machine_ids(), stack.outputs()
     stack.on("node-1", "systemctl stop ssh")
     output = stack.pulumi("destroy", "--yes", "--skip-preview").text
     assert f"node-1 ({ADDRESSES['node-1']}) is left as it is: should it come back, Heat runs on" in output
     assert machine_ids() == before
-    assert not Path(outputs["clouds_yaml"]).exists()
+    assert not Path(outputs["cloudsYamlPath"]).exists()
     for process in outputs["processes"]:
         state = stack.on(process["node"], f"systemctl is-active {process['unit']}", check=False)
         assert state == ("active" if process["node"] == "node-1" else "inactive"), process

@@ -51,7 +51,7 @@ def runs_from(stack: Stack, prefix: str) -> None:
 
 def works(stack: Stack, name: str, *, beside: list[str]) -> None:
     """A stack is created through the proxy and stays; earlier stacks are listed."""
-    cloud = connected(stack.outputs()["clouds_yaml"])
+    cloud = connected(stack.outputs()["cloudsYamlPath"])
     assert sorted(one.name for one in cloud.orchestration.stacks()) == sorted(beside)
     group = {
         "type": "OS::Heat::ResourceGroup",

@@ -47,7 +47,7 @@ def test_the_units_of_the_packages_do_not_run_and_cannot_start(stack: Stack) -> 
 
 
 def test_a_stack_is_created_through_the_proxy(stack: Stack) -> None:
-    cloud = connected(stack.outputs()["clouds_yaml"])
+    cloud = connected(stack.outputs()["cloudsYamlPath"])
     group = {
         "type": "OS::Heat::ResourceGroup",
         "properties": {"count": 2, "resource_def": {"type": "OS::Heat::RandomString"}},

@@ -135,7 +135,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stack = Stack(asked.stack)
     outputs = stack.outputs()
-    cloud = Cloud(Path(outputs["clouds_yaml"]), outputs["heat_api_url"], outputs["heat_cfn_url"])
+    cloud = Cloud(Path(outputs["cloudsYamlPath"]), outputs["heatApiUrl"], outputs["heatCfnUrl"])
     seed = asked.seed
     load = Load(
         cloud,

@@ -267,7 +267,7 @@ def database_read_only(scene: Scene) -> None:
 
 @fault("keystone", planned=False)
 def keystone_killed(scene: Scene) -> None:
-    url = scene.outputs["keystone_url"]
+    url = scene.outputs["keystoneUrl"]
     killed(scene, "keystone", f"curl --silent --fail --noproxy '*' {url}", Cause.KEYSTONE)
 
 
@@ -323,5 +323,5 @@ def network_cut(scene: Scene) -> None:
 
 @fault("proxy-killed", planned=False)
 def proxy_killed(scene: Scene) -> None:
-    port = urlsplit(scene.outputs["haproxy_stats_url"]).port
+    port = urlsplit(scene.outputs["haproxyStatsUrl"]).port
     killed(scene, "haproxy", f"ss -Hltn 'sport = :{port}' | grep .", Cause.PROXY)

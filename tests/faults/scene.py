@@ -23,7 +23,7 @@ from tests.faults.cut import Cause, Cut
 from tests.faults.load import Load
 
 _VHOSTS = ("heat", "heat-1.4")
-_URLS = {"heat-api": "heat_api_url", "heat-api-cfn": "heat_cfn_url"}
+_URLS = {"heat-api": "heatApiUrl", "heat-api-cfn": "heatCfnUrl"}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -153,7 +153,7 @@ class Scene:
 
     def servers(self) -> dict[str, str]:
         """The state of each API in the proxy."""
-        with _DIRECT.open(self.outputs["haproxy_stats_url"] + ";csv", timeout=10) as answer:
+        with _DIRECT.open(self.outputs["haproxyStatsUrl"] + ";csv", timeout=10) as answer:
             rows = csv.DictReader(io.StringIO(answer.read().decode().removeprefix("# ")))
             return {
                 f"{row['pxname']}/{row['svname']}": f"{row['status']} {row['check_status']}"

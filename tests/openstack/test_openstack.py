@@ -25,7 +25,7 @@ def addresses(server: Any) -> dict[str, str]:
 
 def makes_a_stack(stack: Stack) -> None:
     """A stack is created and deleted through the proxy on the floating IP."""
-    heat = connected(stack.outputs()["clouds_yaml"])
+    heat = connected(stack.outputs()["cloudsYamlPath"])
     definition = {
         "heat_template_version": "2018-08-31",
         "resources": {"value": {"type": "OS::Heat::RandomString"}},
@@ -48,7 +48,7 @@ def test_the_cloud_matches_the_settings(stack: Stack, project: Any) -> None:
     assert addresses(found[f"{NAME}-front"])["fixed"] == "10.213.92.10"
     assert addresses(found[f"{NAME}-node-1"]) == {"fixed": "10.213.92.11"}
     floating = addresses(found[f"{NAME}-front"])["floating"]
-    assert floating in stack.outputs()["heat_api_url"]
+    assert floating in stack.outputs()["heatApiUrl"]
     (group,) = project.compute.server_groups()
     assert len(group.member_ids) == 2
     assert [pair.name for pair in project.compute.keypairs()] == [NAME]

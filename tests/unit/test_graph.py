@@ -694,7 +694,7 @@ def test_a_process_in_the_outputs_has_a_kind_a_node_an_address_a_unit_and_an_api
 def test_public_urls_are_where_the_proxy_listens() -> None:
     result = cached(**SHAPES[5])
     conf = result.by_name["front-haproxy-cfg"].text()
-    for output in ("heat_api_url", "heat_cfn_url", "haproxy_stats_url"):
+    for output in ("heatApiUrl", "heatCfnUrl", "haproxyStatsUrl"):
         address = result.outputs[output].split("/")[2]
         assert f"    bind {address}\n" in conf
 

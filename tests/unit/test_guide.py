@@ -299,5 +299,5 @@ def test_what_is_said_of_the_broker_is_equal_on_every_machine() -> None:
 
 def test_clients_change_nothing_the_proxy_is_where_the_apis_were() -> None:
     outputs = guide_sample().outputs
-    assert outputs["heat_api_url"] == f"http://{A}:8004"
-    assert outputs["heat_cfn_url"] == f"http://{A}:8000/v1/"
+    assert outputs["heatApiUrl"] == f"http://{A}:8004"
+    assert outputs["heatCfnUrl"] == f"http://{A}:8000/v1/"

@@ -39,7 +39,7 @@ def test_it_is_in_the_hosts_network_and_has_a_public_address() -> None:
 def test_there_is_no_haproxy_and_the_front_host_is_still_the_jump_host() -> None:
     result = balanced_sample()
     assert [name for name in result.by_name if "haproxy" in name] == []
-    assert "haproxy_stats_url" not in result.outputs
+    assert "haproxyStatsUrl" not in result.outputs
     assert result.by_name["front-ready"].connection["host"] == FLOATING_IP
 
 
@@ -117,9 +117,9 @@ def test_clients_get_its_address_and_the_front_hosts_for_keystone() -> None:
     result = balanced_sample()
     conf = parsed(result.by_name["node-1-heat-conf"].text())
     assert conf["DEFAULT"]["heat_metadata_server_url"] == f"http://{BALANCER_IP}:8000"
-    assert result.outputs["heat_api_url"] == f"http://{BALANCER_IP}:8004"
-    assert result.outputs["heat_cfn_url"] == f"http://{BALANCER_IP}:8000/v1/"
-    assert result.outputs["keystone_url"] == f"http://{FLOATING_IP}:5000/v3"
+    assert result.outputs["heatApiUrl"] == f"http://{BALANCER_IP}:8004"
+    assert result.outputs["heatCfnUrl"] == f"http://{BALANCER_IP}:8000/v1/"
+    assert result.outputs["keystoneUrl"] == f"http://{FLOATING_IP}:5000/v3"
     assert f"http://{BALANCER_IP}:8004" in result.by_name["node-1-identity"].text()
 
 
@@ -142,7 +142,7 @@ def test_without_a_floating_ip_clients_use_its_own_address() -> None:
     openstack = {"sshFrom": ["198.51.100.0/24"], "loadBalancerFloatingIp": "none"}
     result = balanced_sample(openstack=openstack)
     assert "load-balancer-floating-ip-association" not in result.by_name
-    assert result.outputs["heat_api_url"] == f"http://{BALANCER_VIP}:8004"
+    assert result.outputs["heatApiUrl"] == f"http://{BALANCER_VIP}:8004"
 
 
 def test_its_address_is_protected() -> None:

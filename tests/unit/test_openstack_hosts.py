@@ -222,14 +222,14 @@ def test_a_network_that_is_there_is_used_and_left_alone() -> None:
     assert port["networkId"] == "network-office"
     assert port["fixedIps"] == [{"subnetId": "subnet-office", "ipAddress": "192.168.7.40"}]
     assert [node["address"] for node in result.outputs["nodes"]] == ["192.168.7.40", "192.168.7.41", "192.168.7.42"]
-    assert result.outputs["heat_api_url"] == "http://203.0.113.9:8004"
+    assert result.outputs["heatApiUrl"] == "http://203.0.113.9:8004"
 
 
 def test_a_floating_ip_that_is_there_is_used_and_left_alone() -> None:
     result = found()
     assert "floating-ip" not in result.by_name
     assert result.by_name["floating-ip-association"].inputs["floatingIp"] == "203.0.113.9"
-    assert result.outputs["keystone_url"] == "http://203.0.113.9:5000/v3"
+    assert result.outputs["keystoneUrl"] == "http://203.0.113.9:5000/v3"
 
 
 def test_without_a_floating_ip_the_front_host_is_reached_at_its_address() -> None:
@@ -237,7 +237,7 @@ def test_without_a_floating_ip_the_front_host_is_reached_at_its_address() -> Non
     assert not {"floating-ip", "floating-ip-association"} & set(result.by_name)
     assert result.by_name["front-ready"].connection["host"] == "10.0.0.10"
     assert result.by_name["node-1-ready"].connection["proxy"]["host"] == "10.0.0.10"
-    assert result.outputs["heat_api_url"] == "http://10.0.0.10:8004"
+    assert result.outputs["heatApiUrl"] == "http://10.0.0.10:8004"
 
 
 def test_a_key_pair_that_is_there_is_used_with_the_operators_own_private_key() -> None:
