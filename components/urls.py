@@ -113,7 +113,7 @@ def _has_secret_parameter(rest: str) -> bool:
 
 
 def masked(text: str) -> str:
-    """A secret as a message may show it: a URL without its passwords if they can be told apart, else HIDDEN."""
+    """A secret as a message may show it: a URL without its passwords if they can be recognised, else HIDDEN."""
     found = re.fullmatch(r"(?P<scheme>[a-z][\w+.-]*://)(?P<netloc>[^/?#\s]*)(?P<rest>[^@\s]*)", text, re.IGNORECASE)
     if not found or _SECRET.search(found["rest"]):
         return HIDDEN

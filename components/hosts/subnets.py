@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 # The first addresses are left to the bridge and to the operator.
 _FIRST_HOST = 10
 # The kernel's name for the device of a blackhole route. templates/hosts/containers/network.sh.j2 adds such a route,
-# which tells this project's bridge from others.
+# which identifies this project's bridge.
 _BLACKHOLE = "*"
 
 

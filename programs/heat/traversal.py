@@ -183,7 +183,7 @@ def _decide_steps(traversal: Traversal, dead: Set[str], idle: Set[int], *, waite
         resource = _worked_on(node, traversal)
         if resource is None and isinstance(node[0], int):
             if lost:
-                return Decision(restart=f"resource {node[0]} is gone, and its end was not told")
+                return Decision(restart=f"resource {node[0]} is gone, and its completion was not reported")
         elif resource is not None and resource.engine:
             if resource.engine not in dead and resource.id in idle:
                 # Without the lock no message of the resource is on its way. A replacement is treated as below.
@@ -199,7 +199,7 @@ def _decide_steps(traversal: Traversal, dead: Set[str], idle: Set[int], *, waite
             step = Step(node, resource.id if resource else node[0], LOST)
             (partly if delivered else steps).append(step)
     if not waiting:
-        return Decision(restart="all is done, and the stack was not told") if lost else Decision()
+        return Decision(restart="all is done, and the stack was not notified") if lost else Decision()
     # A second check of such a node triggers the requirers that have its result once more. That would cancel a requirer
     # that is a nested stack in progress.
     return Decision(steps=tuple(steps if moving else steps + partly))

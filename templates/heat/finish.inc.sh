@@ -17,7 +17,7 @@ stop_gracefully() {
             {
                 echo "$1 on {{ node }} ({{ address }}) did not stop within $3 s. It accepts no new work and exits when these stacks finish:"
                 stacks_in_work "$1" "$2" | sed 's/^/  /'
-                echo "Type pulumi up again when they are finished, or increase the limit first: pulumi config set --path timeouts.engineGraceful"
+                echo "Type pulumi up again then, or allow more time: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi

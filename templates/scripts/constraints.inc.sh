@@ -1,5 +1,5 @@
-# constrained_venv PREFIX WANTED CONSTRAINTS: create a virtual environment at PREFIX with the requirements in WANTED and
-# their dependencies, in versions that CONSTRAINTS allows. Does nothing if WANTED has not changed.
+# constrained_venv PREFIX REQUIREMENTS CONSTRAINTS: create a virtual environment at PREFIX with these requirements and
+# their dependencies, in versions that CONSTRAINTS allows. Does nothing if REQUIREMENTS has not changed.
 constrained_venv() {
     prefix=$1 requirements=$2 constraints=$3
     cmp -s "$requirements" "$prefix/requirements.txt" && return 0

@@ -38,7 +38,7 @@ def test_a_change_that_breaks_its_first_process_stops_there(stack: Stack) -> Non
     failed = stack.up(check=False)
     assert failed.code != 0
     assert "heat-engine@1 on node-1" in failed.text
-    assert "was rolled back and runs with its previous files" in failed.text
+    assert "runs again with its previous files" in failed.text
     # The new file is in place, but no process reads it, not even one that restarts now.
     assert "= 61" in stack.on("node-2", "grep ^rpc_response_timeout /etc/heat/heat.conf")
     assert limits(stack) == {"rpc_response_timeout = 60"}

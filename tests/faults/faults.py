@@ -51,7 +51,7 @@ def upgrade_failed(scene: Scene) -> None:
     for node in scene.nodes():
         scene.stack.on(node, f"mkdir -p {dropin}; cat >{dropin}/fails.conf; systemctl daemon-reload", stdin=fails)
     try:
-        scene.refused({"heatVersion": NEW}, "systemd could not start it", "was rolled back")
+        scene.refused({"heatVersion": NEW}, "systemd could not start it", "runs again with its previous files")
     finally:
         for node in scene.nodes():
             scene.stack.on(node, f"rm -r {dropin}; systemctl daemon-reload")

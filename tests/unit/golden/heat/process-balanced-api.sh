@@ -201,7 +201,7 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
     behind_proxy=$(proxy_checks "$unit" -30s)
     if [ -z "$behind_proxy" ] && [ "$state" = active ] && ! journal_complete "$unit" 20; then
         behind_proxy=unknown
-        echo "The journal of node-1 does not have the log of $unit. So the restart waits 75 s for a proxy to stop its requests, and $unknown_proxy_wait s for a proxy to send them again." >&2
+        echo "The journal of node-1 does not show what $unit logs, so the proxy cannot be observed. It has 75 s to take the API out of service, and $unknown_proxy_wait s to put it back." >&2
     fi
     # Read it before the restart: the new process.conf may have another path.
     down=$(drain_file "$unit")
@@ -226,9 +226,9 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         restore_copy /etc/heat/processes/heat-api@8004/api.py
         restore_copy /etc/heat/processes/heat-api@8004/process.conf
         if (start) 2>/dev/null; then
-            echo "$unit was rolled back and runs with its previous files. Processes that were not restarted yet were not changed." >&2
+            echo "$unit runs again with its previous files. Processes that were not restarted yet keep their previous files." >&2
         else
-            echo "$unit does not work with its previous files either. Processes that were not restarted yet were not changed." >&2
+            echo "It does not work with its previous files either. Processes that were not restarted yet keep their previous files." >&2
         fi
         exit 1
     fi

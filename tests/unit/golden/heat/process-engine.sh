@@ -49,7 +49,7 @@ stop_gracefully() {
             {
                 echo "$1 on node-1 (10.0.0.2) did not stop within $3 s. It accepts no new work and exits when these stacks finish:"
                 stacks_in_work "$1" "$2" | sed 's/^/  /'
-                echo "Type pulumi up again when they are finished, or increase the limit first: pulumi config set --path timeouts.engineGraceful"
+                echo "Type pulumi up again then, or allow more time: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi
@@ -166,9 +166,9 @@ if changed || ! { systemctl is-active --quiet "$unit" && sha256sum --check --sta
         restore_copy /etc/heat/processes/heat-engine@1/pace.py
         restore_copy /etc/heat/processes/heat-engine@1/process.conf
         if (start) 2>/dev/null; then
-            echo "$unit was rolled back and runs with its previous files. Processes that were not restarted yet were not changed." >&2
+            echo "$unit runs again with its previous files. Processes that were not restarted yet keep their previous files." >&2
         else
-            echo "$unit does not work with its previous files either. Processes that were not restarted yet were not changed." >&2
+            echo "It does not work with its previous files either. Processes that were not restarted yet keep their previous files." >&2
         fi
         exit 1
     fi

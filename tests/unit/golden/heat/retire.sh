@@ -20,7 +20,7 @@ stop_gracefully() {
             {
                 echo "$1 on node-1 (10.0.0.2) did not stop within $3 s. It accepts no new work and exits when these stacks finish:"
                 stacks_in_work "$1" "$2" | sed 's/^/  /'
-                echo "Type pulumi up again when they are finished, or increase the limit first: pulumi config set --path timeouts.engineGraceful"
+                echo "Type pulumi up again then, or allow more time: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi
@@ -47,8 +47,9 @@ wait_idle() {
         if [ -z "$stacks" ]; then idle=$((idle + 1)); else idle=0; fi
         if [ "$(date +%s)" -ge "$deadline" ] && [ -n "$stacks" ]; then
             {
-                echo "Every planned process on node-1 runs. The legacy engine $1 keeps running for these stacks. Type pulumi up again when they are finished:"
+                echo "All other processes on node-1 use the new vhost. $1 still serves the previous vhost for these stacks:"
                 echo "$stacks" | sed 's/^/  /'
+                echo "Type pulumi up again when they are done."
             } >&2
             return 1
         fi

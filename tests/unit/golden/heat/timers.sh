@@ -1,5 +1,5 @@
 # Start the caretaker's planned timers on this node, and remove all others.
-# Its files: f64e18de2060330c191d58fe98b49f8a7cf3a321c49d2fe68487f34668aef319
+# Its files: 0983795f6e296f6ae64bee8e629e284f4c7478e940903154aabf52197bfaac23
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 

@@ -51,7 +51,7 @@ reach() {
 
 status=0
 reach '[ -e /usr/local/sbin/heat-scaleout ] || { echo '"'"'node-1 (10.0.0.2) has no /usr/local/sbin/heat-scaleout, as after a reinstallation, and is left as it is: should it come back, Heat runs on; stop it there: systemctl disable --now '"'"'"'"'"'"'"'"'heat-*@*'"'"'"'"'"'"'"'"''"'"' >&2; exit 0; }; heat-scaleout run leave' >"$work/output" 2>&1 <<'END_OF_SCRIPT' &
-heat-scaleout-input 4931
+heat-scaleout-input 4934
 # Remove this host from the deployment: stop every process of Heat gracefully, and remove the secrets.
 # Start the caretaker's planned timers on this node, and remove all others.
 set -eu
@@ -88,7 +88,7 @@ stop_gracefully() {
             {
                 echo "$1 on node-1 (10.0.0.2) did not stop within $3 s. It accepts no new work and exits when these stacks finish:"
                 stacks_in_work "$1" "$2" | sed 's/^/  /'
-                echo "Type pulumi up again when they are finished, or increase the limit first: pulumi config set --path timeouts.engineGraceful"
+                echo "Type pulumi up again then, or allow more time: pulumi config set --path timeouts.engineGraceful"
             } >&2
             return 1
         fi
@@ -115,8 +115,9 @@ wait_idle() {
         if [ -z "$stacks" ]; then idle=$((idle + 1)); else idle=0; fi
         if [ "$(date +%s)" -ge "$deadline" ] && [ -n "$stacks" ]; then
             {
-                echo "Every planned process on node-1 runs. The legacy engine $1 keeps running for these stacks. Type pulumi up again when they are finished:"
+                echo "All other processes on node-1 use the new vhost. $1 still serves the previous vhost for these stacks:"
                 echo "$stacks" | sed 's/^/  /'
+                echo "Type pulumi up again when they are done."
             } >&2
             return 1
         fi
