@@ -67,11 +67,11 @@ class Sshd:
             [BINARY, "-D", "-e", "-f", config], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )
         assert self._process.stderr
-        said = ""
-        while "Server listening" not in said:
+        output = ""
+        while "Server listening" not in output:
             line = self._process.stderr.readline()
-            said += line
-            assert line, f"sshd did not start: {said}"
+            output += line
+            assert line, f"sshd did not start: {output}"
         # Nothing reads the output any more, and a full pipe would block sshd.
         self._drain = subprocess.Popen(["cat"], stdin=self._process.stderr, stdout=subprocess.DEVNULL)
 

@@ -255,12 +255,12 @@ def trusted(client: Client) -> Iterator[str]:
 
 @pytest.mark.usefixtures("trusted")
 def test_behind_a_trusted_proxy_links_follow_its_headers(client: Client) -> None:
-    said = ("X-Forwarded-Proto: https", "X-Forwarded-Host: cloud.example", "X-Forwarded-For: 203.0.113.7")
-    assert b'"https://cloud.example' in client.ask(*said)[1]
-    assert b'"https://heat.example' in client.ask(said[0])[1]
+    forwarded = ("X-Forwarded-Proto: https", "X-Forwarded-Host: cloud.example", "X-Forwarded-For: 203.0.113.7")
+    assert b'"https://cloud.example' in client.ask(*forwarded)[1]
+    assert b'"https://heat.example' in client.ask(forwarded[0])[1]
     assert (
         b"evil"
-        not in client.ask(*said, "X_Forwarded_Host: evil", "X-Forwarded-Prefix: /evil", "Forwarded: host=evil")[1]
+        not in client.ask(*forwarded, "X_Forwarded_Host: evil", "X-Forwarded-Prefix: /evil", "Forwarded: host=evil")[1]
     )
     address = client.stack.outputs()["heatApiUrl"]
     # Headers of another host are still ignored.

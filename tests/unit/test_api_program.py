@@ -28,7 +28,7 @@ def heat(_environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 def ask(watch: Any, path: str, *, cfn: bool = False, body: bytes = b"") -> tuple[str, dict[str, str], bytes, bytes]:
-    """Status, headers and text of an answer, and what is left to be read of the request."""
+    """Status, headers and text of an answer, and the unread rest of the request."""
     started: list[Any] = []
     sent = io.BytesIO(body)
     environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.input": sent}
@@ -38,7 +38,7 @@ def ask(watch: Any, path: str, *, cfn: bool = False, body: bytes = b"") -> tuple
 
 @pytest.fixture
 def gone(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """No engine has been there for long."""
+    """There has been no engine for long."""
     watch = api.Watch()
     for second in range(0, 40, 10):
         watch.record(0, second)
@@ -69,14 +69,14 @@ def test_the_cfn_api_refuses_as_aws_does(gone: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/healthcheck", "/healthcheck/", "/versions"])
-def test_what_needs_no_engine_is_answered_without_one(gone: Any, path: str) -> None:
+def test_a_request_that_needs_no_engine_is_answered_without_one(gone: Any, path: str) -> None:
     assert ask(gone, path)[0] == "200 OK"
 
 
-def test_as_soon_as_an_engine_is_there_requests_go_on(gone: Any) -> None:
+def test_as_soon_as_there_is_an_engine_requests_pass(gone: Any) -> None:
     gone.record(1, 31.0)
     assert ask(gone, STACKS)[0] == "200 OK"
-    # And the next time that there is none begins anew.
+    # The next time without an engine starts from zero.
     gone.record(0, 32.0)
     assert not gone.absent(33.0)
 
@@ -90,9 +90,9 @@ def test_an_engine_that_is_restarted_is_waited_for() -> None:
     assert watch.absent(30.0)
 
 
-def test_without_an_answer_of_the_broker_nothing_is_known(gone: Any) -> None:
+def test_without_an_answer_of_the_broker_no_request_is_refused(gone: Any) -> None:
     assert not api.Watch().absent(1000.0)
-    # Its last answer was too long ago; and in between an engine may have been there.
+    # Its last answer is too old: there may have been an engine since.
     assert not gone.absent(30 + api.STALE + 1)
     gone.record(0, 30 + api.STALE + 1)
     assert not gone.absent(30 + api.STALE + 2)
@@ -112,11 +112,11 @@ def test_no_request_is_refused_within_the_grace_time_of_an_engine_or_on_an_old_a
 
 
 class Stop(BaseException):
-    """Ends a thread that would look for ever."""
+    """Ends a thread that would run for ever."""
 
 
 def looking(monkeypatch: pytest.MonkeyPatch, *answers: int | Exception) -> tuple[Any, list[float]]:
-    """What is known after the broker has given these answers, and the pauses after them."""
+    """What the watch knows after these answers of the broker, and its pauses."""
     left, pauses = list(answers), list[float]()
 
     def consumers(_connection: object, queue: str) -> int:

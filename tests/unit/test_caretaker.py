@@ -51,7 +51,7 @@ ALIVE, GONE = "engine-alive", "engine-gone"
 
 
 def chain(*resources: Resource, done: int = 0, action: str = "CREATE", begun: bool = True, **more: Any) -> Traversal:
-    """A traversal where each resource requires the one before it; the first `done` of them have been told of."""
+    """A traversal where each resource requires the one before it; the first `done` of them are reported as complete."""
     nodes = [(resource.id, True) for resource in resources]
     requires: dict[Node, set[Node]] = {node: set(nodes[at - 1 : at]) if at else set() for at, node in enumerate(nodes)}
     arrived: dict[Node, set[Node]] = {node: {need for need in requires[node] if need in nodes[:done]} for node in nodes}
@@ -67,16 +67,16 @@ def chain(*resources: Resource, done: int = 0, action: str = "CREATE", begun: bo
 
 
 def calmly(traversal: Traversal) -> Decision:
-    """What is decided of one that has been the same for long, while no message waits."""
+    """The decision about a traversal that has been unchanged for long, while no message waits."""
     return decide(traversal, {GONE}, waited=True, quiet=True)
 
 
 def at_once(traversal: Traversal) -> Decision:
-    """What is decided of one that was not seen before."""
+    """The decision about a traversal that was not seen before."""
     return decide(traversal, {GONE}, waited=False, quiet=False)
 
 
-# Engines that are gone.
+# Dead engines.
 
 
 def test_a_resource_whose_engine_is_gone_is_checked_again_at_once() -> None:
@@ -97,7 +97,7 @@ def test_several_resources_of_several_engines_are_checked_again_in_one_run() -> 
     assert {step.resource for step in decision.steps} == {1, 2}
 
 
-def test_a_check_that_was_asked_for_is_not_asked_for_again_until_nothing_has_come_of_it() -> None:
+def test_a_requested_check_is_not_requested_again_until_it_had_no_effect() -> None:
     asked = chain(Resource(1, engine=GONE))
     asked = replace(asked, arrived={(1, True): {(1, True)}})
     assert at_once(asked) == Decision()
@@ -105,7 +105,7 @@ def test_a_check_that_was_asked_for_is_not_asked_for_again_until_nothing_has_com
 
 
 def test_the_clean_up_of_a_resource_is_repeated_and_not_its_update() -> None:
-    """The update is over: to repeat it would replace what is being deleted."""
+    """The update is complete: repeating it would replace what is being deleted."""
     update, clean_up = (1, True), (1, False)
     stuck = Traversal(
         action="UPDATE",
@@ -122,7 +122,7 @@ def replaced(**replacement: Any) -> Traversal:
     return chain(Resource(1, replaced_by=7), Resource(2), others={7: Resource(7, replaces=1, **replacement)})
 
 
-def test_a_replacement_whose_engine_is_gone_is_made_once_more_from_what_it_replaces() -> None:
+def test_a_replacement_whose_engine_is_dead_is_created_again_from_what_it_replaces() -> None:
     assert at_once(replaced(engine=GONE)).steps == (Step((1, True), 1, DEAD),)
 
 
@@ -134,25 +134,25 @@ def test_a_replacement_that_an_engine_works_on_is_not_touched() -> None:
     assert calmly(replaced(engine=ALIVE)) == Decision()
 
 
-def test_a_replacement_of_an_earlier_traversal_stands_for_itself_alone() -> None:
-    """After a rollback the old resource is wanted again, and the one that replaced it is cleaned up."""
+def test_a_replacement_of_an_earlier_traversal_does_not_replace_another_check() -> None:
+    """After a rollback the old resource is required again, and its replacement is cleaned up."""
     back = replaced()
     back = replace(back, requires={**back.requires, (7, False): {(1, True)}})
     assert calmly(back).steps == (Step((1, True), 1, LOST),)
 
 
-# Locks that a living engine has forgotten.
+# Locks that a live engine has forgotten.
 
 
 def test_a_resource_whose_lock_its_living_engine_has_forgotten_is_freed_and_checked_again_at_once() -> None:
     held = Resource(2, engine=ALIVE, key=5)
     stuck = chain(Resource(1), held, Resource(3), done=1)
     assert decide(stuck, {GONE}, waited=False, quiet=False, idle={2}).steps == (Step((2, True), 2, IDLE, held),)
-    # Another resource's lock says nothing of this one's.
+    # Another resource's lock does not matter.
     assert decide(stuck, {GONE}, waited=True, quiet=True, idle={1, 3}) == Decision()
 
 
-def test_a_replacement_whose_lock_was_forgotten_is_freed_and_made_once_more_from_what_it_replaces() -> None:
+def test_a_replacement_whose_lock_was_forgotten_is_freed_and_created_again_from_what_it_replaces() -> None:
     stuck = replaced(engine=ALIVE, key=2)
     assert decide(stuck, set(), waited=False, quiet=False, idle={7}).steps == (
         Step((1, True), 1, IDLE, stuck.resources[7]),
@@ -167,13 +167,13 @@ def test_the_clean_up_of_a_resource_whose_lock_was_forgotten_is_repeated() -> No
     assert decide(stuck, set(), waited=False, quiet=False, idle={1}).steps == (Step((1, False), 1, IDLE, held),)
 
 
-def test_a_forgotten_lock_does_not_keep_a_lost_message_lost() -> None:
-    """Its engine does nothing: what is lost beside it is sent again with it."""
+def test_a_forgotten_lock_does_not_delay_a_lost_message() -> None:
+    """Its engine does nothing: other lost messages are sent again with it."""
     stuck = told_one_of_two(Resource(2, engine=ALIVE))
     assert {step.why for step in decide(stuck, set(), waited=True, quiet=True, idle={2}).steps} == {IDLE, LOST}
 
 
-# Stacks whose time is up.
+# Stacks past their timeouts.
 
 
 @pytest.mark.parametrize("action", ["CREATE", "UPDATE", "DELETE", "ROLLBACK", "ADOPT", "SUSPEND", "CHECK", "SNAPSHOT"])
@@ -182,7 +182,7 @@ def test_a_stack_past_its_timeout_in_which_nothing_moves_fails(action: str, reso
     is_late = chain(resource, action=action, overdue=True, whole=action != "ADOPT")
     assert calmly(is_late) == Decision(fail=TIMED_OUT)
     assert calmly(replace(is_late, begun=False)) == Decision(fail=TIMED_OUT)
-    # A message in a queue may wait for long, but the stack's time is up.
+    # A message in a queue may wait for long, but the stack is past its timeout.
     assert decide(is_late, set(), waited=True, quiet=False) == Decision(fail=TIMED_OUT)
     assert not decide(is_late, set(), waited=False, quiet=True).fail
 
@@ -191,7 +191,7 @@ def test_a_stack_past_its_timeout_that_waits_for_its_user_is_not_touched() -> No
     assert calmly(chain(Resource(1, paused=True), overdue=True)) == Decision()
 
 
-# Messages that are lost.
+# Lost messages.
 
 
 def test_a_resource_without_an_engine_is_checked_again_after_the_grace_time_if_no_message_waits() -> None:
@@ -206,7 +206,7 @@ def test_a_resource_that_waits_for_its_user_is_not_touched() -> None:
 
 
 def told_one_of_two(other: Resource) -> Traversal:
-    """1 is done, and its engine died between telling 2 and telling 3."""
+    """1 is complete, and its engine died after the message to 2 and before the message to 3."""
     return Traversal(
         action="CREATE",
         begun=True,
@@ -217,12 +217,12 @@ def told_one_of_two(other: Resource) -> Traversal:
     )
 
 
-def test_a_result_that_has_reached_some_is_sent_again_only_when_none_of_the_stack_is_in_work() -> None:
+def test_a_partly_delivered_result_is_sent_again_only_if_nothing_of_the_stack_is_in_work() -> None:
     assert calmly(told_one_of_two(Resource(2, engine=ALIVE))) == Decision()
     assert Step((1, True), 1, LOST) in calmly(told_one_of_two(Resource(2))).steps
 
 
-def test_what_is_in_work_elsewhere_does_not_keep_a_lost_message_lost() -> None:
+def test_work_in_other_parts_of_the_stack_does_not_delay_a_lost_message() -> None:
     apart = Traversal(
         action="CREATE",
         begun=True,
@@ -234,7 +234,7 @@ def test_what_is_in_work_elsewhere_does_not_keep_a_lost_message_lost() -> None:
     assert calmly(apart).steps == (Step((2, True), 2, LOST),)
 
 
-def test_a_snapshot_that_nobody_deletes_is_checked_again() -> None:
+def test_an_abandoned_deletion_of_a_snapshot_is_checked_again() -> None:
     alone = Traversal(
         action="DELETE", begun=True, requires={("snap", False): set()}, arrived={}, finished=set(), resources={}
     )
@@ -258,7 +258,7 @@ def test_a_traversal_whose_last_result_was_lost_is_restarted() -> None:
 
 
 def test_a_traversal_that_lost_a_resource_s_row_is_restarted() -> None:
-    """A resource that was never made is deleted with its row, and there is nothing left to be checked."""
+    """A resource that was never created is deleted with its row, and nothing is left to check."""
     gone = Traversal(
         action="DELETE", begun=True, requires={(1, False): set()}, arrived={}, finished=set(), resources={}
     )
@@ -270,20 +270,20 @@ def test_an_empty_stack_whose_last_result_was_lost_is_restarted() -> None:
     assert calmly(replace(chain(Resource(1)), requires={})).restart
 
 
-def test_a_nested_stack_that_nothing_waits_for_is_not_begun_but_fails() -> None:
+def test_an_orphaned_nested_stack_is_not_restarted_but_fails() -> None:
     orphan = chain(Resource(1), begun=False, referenced=False)
     assert calmly(orphan).fail
     assert not calmly(orphan).restart
     assert calmly(replace(orphan, begun=True)).steps
 
 
-def test_a_stack_without_enough_data_in_the_database_is_left_and_reported() -> None:
+def test_a_stack_with_too_little_data_in_the_database_is_left_and_reported() -> None:
     adopted = chain(Resource(1, engine=GONE), action="ADOPT", whole=False)
     assert at_once(adopted) == Decision(left="ADOPT cannot be repeated from the data in the database")
     assert calmly(chain(Resource(1), begun=False, action="SNAPSHOT")).left
 
 
-# What is well.
+# Healthy stacks.
 
 
 IDS = st.integers(1, 6)
@@ -318,7 +318,7 @@ def traversals(draw: st.DrawFn, engines: Sequence[str | None]) -> Traversal:
 
 
 @given(traversals([ALIVE]), st.booleans(), st.booleans())
-def test_what_a_living_engine_holds_is_never_touched(traversal: Traversal, waited: bool, quiet: bool) -> None:
+def test_what_a_live_engine_holds_is_never_touched(traversal: Traversal, waited: bool, quiet: bool) -> None:
     decision = decide(traversal, {GONE}, waited=waited, quiet=quiet)
     held = {one.id for one in traversal.resources.values() if one.engine}
     assert not held & {step.resource for step in decision.steps}
@@ -330,7 +330,7 @@ def test_without_a_dead_engine_nothing_is_touched_before_the_grace_time(traversa
 
 
 @given(traversals([None, ALIVE, GONE]), st.booleans(), st.booleans())
-def test_one_thing_at_most_is_decided_and_only_of_nodes_of_the_graph(
+def test_there_is_at_most_one_decision_and_only_about_nodes_of_the_graph(
     traversal: Traversal,
     waited: bool,
     quiet: bool,
@@ -363,7 +363,7 @@ def test_the_grace_time_needs_two_runs_and_begins_with_each_change() -> None:
     assert first.seen_again("changed", 400.0) == Seen("changed", 400.0)
 
 
-# Which engines are gone.
+# Which engines are dead.
 
 
 def engine(name: str, *, host: str = "one", created: float = 0, reported: float = 0) -> Engine:
@@ -381,7 +381,7 @@ def test_an_engine_is_presumed_dead_without_a_row_after_two_missed_reports_or_wi
     assert not is_presumed_dead("old", {"old": old, "new": elsewhere}, 1015, single=True)
 
 
-def test_the_workers_of_one_engine_are_not_taken_for_one_another() -> None:
+def test_the_workers_of_one_engine_are_distinguished() -> None:
     old, new = engine("old", reported=1000), engine("new", created=1010, reported=1010)
     assert not is_presumed_dead("old", {"old": old, "new": new}, 1015, single=False)
 
@@ -549,7 +549,7 @@ def test_a_lock_of_a_living_engine_is_kept_while_it_may_be_in_use(node: Node1, w
     assert heat.did == []
 
 
-def test_an_engine_that_knew_a_lock_in_between_is_asked_twice_again(node: Node1) -> None:
+def test_an_engine_that_knew_the_lock_in_between_is_asked_twice_more(node: Node1) -> None:
     heat, broker = FakeHeat([forgotten()]), FakeBroker()
     broker.connected[listener(ALIVE)] = 1
     answers: list[set[str]] = [set(), {"resource 1"}, set()]
@@ -568,7 +568,7 @@ def test_a_stack_s_lock_that_its_living_engine_has_forgotten_is_released(node: N
     assert heat.did == []
     assert node.run(heat, broker)["stacks_unlocked_total"] == 1
     assert heat.did == [("unlock", "s")]
-    # One that was taken anew is another lock.
+    # A lock that was taken again is another lock.
     heat.locks = [StackLock("s", ALIVE, "later")]
     node.run(heat, broker)
     assert heat.did == [("unlock", "s")]
@@ -583,7 +583,7 @@ def test_a_stack_past_its_timeout_fails_after_the_grace_time(node: Node1, capsys
     assert "a (a) is marked as failed: Timed out" in capsys.readouterr().out
 
 
-# Files that were damaged: by a full disk, a loss of power, or a person.
+# Files that were damaged by a full disk, a power cut, or a person.
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from([10**400, -1]),
@@ -612,7 +612,7 @@ DAMAGED = st.binary() | (JSON | MEMORIES).map(lambda value: json.dumps(value).en
 
 
 def rescued_with(directory: Path, memory: bytes, counters: bytes) -> dict[str, float]:
-    """Two runs that have to rescue a stack, with these in the files' places; the counters after them."""
+    """Two runs that must rescue a stack, with these files; the counters after them."""
     (directory / "seen.json").write_bytes(memory)
     (directory / "rescue.prom").write_bytes(counters)
     node, heat = Node1(directory), FakeHeat([stack("a", STUCK), stack("b", IDLE_STACK)])
@@ -625,7 +625,7 @@ def rescued_with(directory: Path, memory: bytes, counters: bytes) -> dict[str, f
 
 
 @given(DAMAGED, st.binary() | st.lists(LINES).map(lambda lines: "\n".join(lines).encode(errors="replace")))
-def test_whatever_is_in_the_caretaker_s_files_it_does_its_work(
+def test_the_caretaker_works_with_any_content_of_its_files(
     tmp_path_factory: pytest.TempPathFactory, memory: bytes, counters: bytes
 ) -> None:
     counted = rescued_with(tmp_path_factory.mktemp("node"), memory, counters)
@@ -638,13 +638,13 @@ def test_a_damaged_file_starts_empty_and_is_logged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes
 ) -> None:
     counted = rescued_with(tmp_path, damage, damage or b"\0")
-    told = capsys.readouterr().err
-    assert str(tmp_path / "seen.json") in told
-    assert str(tmp_path / "rescue.prom") in told
+    printed = capsys.readouterr().err
+    assert str(tmp_path / "seen.json") in printed
+    assert str(tmp_path / "rescue.prom") in printed
     assert counted["stacks_rescued_total"] == 3  # "a" twice, "b" once
 
 
-def test_a_directory_or_a_pipe_in_a_file_s_place_does_not_stop_the_recovery(
+def test_a_directory_or_a_pipe_instead_of_a_file_does_not_stop_the_recovery(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "seen.json").mkdir()
@@ -655,7 +655,7 @@ def test_a_directory_or_a_pipe_in_a_file_s_place_does_not_stop_the_recovery(
     assert f"{tmp_path / 'seen.json'} cannot be read, and starts empty" in capsys.readouterr().err
 
 
-def test_totals_that_can_be_read_go_on_beside_a_line_that_cannot(tmp_path: Path) -> None:
+def test_readable_totals_continue_if_another_line_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "rescue.prom"
     path.write_text("# TYPE heat_caretaker_a_total counter\nheat_caretaker_a_total 7\nheat_caretaker_b_total NaN\nhea")
     assert Counters(path).before == {"a_total": 7}
@@ -687,7 +687,7 @@ def test_what_was_seen_before_the_machine_was_restarted_does_not_count(tmp_path:
     assert Memory(path, "another boot").observe("a", "mark", 2000) == Seen("mark", 2000)
 
 
-def test_a_stack_that_is_done_is_forgotten(node: Node1) -> None:
+def test_a_complete_stack_is_forgotten(node: Node1) -> None:
     node.run(FakeHeat([stack("a", IDLE_STACK)]), FakeBroker())
     node.run(FakeHeat(), FakeBroker())
     assert json.loads((node.directory / "seen.json").read_text())["stacks"] == {}
@@ -699,7 +699,7 @@ def test_a_stack_that_is_done_is_forgotten(node: Node1) -> None:
 def test_a_message_that_may_still_wait_somewhere_is_not_lost(what: str) -> None:
     living = {"one": engine("one", created=995, reported=1000)}
     broker = FakeBroker(connected={WORK: 1, listener("one"): 1})
-    # Two that are gone: one for long, one whose place "one" has taken.
+    # Two dead engines: one for long, one that "one" has succeeded.
     heat = FakeHeat(books=living | {"dead": engine("dead", host="two"), "before": engine("before", reported=990)})
     assert is_quiet(heat, broker, heat.locks_held)
     if what == "in the queue":
@@ -715,7 +715,7 @@ def test_a_message_that_may_still_wait_somewhere_is_not_lost(what: str) -> None:
     assert not is_quiet(heat, broker, heat.locks_held)
 
 
-def test_an_engine_that_says_that_no_check_waits_is_believed_however_many_locks_it_has() -> None:
+def test_an_engine_that_reports_no_waiting_check_is_trusted_with_any_number_of_locks() -> None:
     heat = FakeHeat(books={"one": engine("one", created=995, reported=1000)}, full={"one"})
     broker = FakeBroker(connected={WORK: 1, listener("one"): 1})
     assert not is_quiet(heat, broker, heat.locks_held)
@@ -791,7 +791,7 @@ def test_totals_continue_from_run_to_run_and_every_run_sets_the_rest(tmp_path: P
 
 
 def turns(directories: Mapping[str, Path], starts: Mapping[str, float]) -> str:
-    """Whose turn it is when nodes' timers fire, each process being so many seconds late."""
+    """Which node runs when all timers fire, each process so many seconds late."""
     mine = {
         name: Turn(Counters(path / "rescue.prom"), "rescue") for name, path in directories.items() if name in starts
     }
@@ -804,16 +804,16 @@ def turns(directories: Mapping[str, Path], starts: Mapping[str, float]) -> str:
     return first
 
 
-def test_the_node_that_had_the_last_run_has_the_next_and_when_it_is_gone_another_one_has_them(tmp_path: Path) -> None:
+def test_the_node_of_the_last_run_also_does_the_next_and_another_node_replaces_a_dead_one(tmp_path: Path) -> None:
     nodes = {name: tmp_path / name for name in ("one", "two", "three")}
     for path in nodes.values():
         path.mkdir()
     assert turns(nodes, {"one": 0.2, "two": 0.0, "three": 0.1}) == "two"
-    # It is slower to start than the others.
+    # It starts later than the others.
     assert turns(nodes, {"one": 0.0, "two": HANDICAP - 1, "three": 0.1}) == "two"
     assert turns(nodes, {"one": 0.3, "three": 0.1}) == "three"
     assert turns(nodes, {"one": 0.0, "three": 5.0}) == "three"
-    # Back again, it takes the next one: with what it saw long ago, if a stack is still the same.
+    # When it comes back, it does the next run, with what it saw long ago if a stack is unchanged.
     assert turns(nodes, {"one": 0.0, "two": 1.0, "three": 1.5}) == "two"
     assert turns(nodes, {"one": 0.0, "two": 1.5, "three": 1.0}) == "two"
 
@@ -840,7 +840,7 @@ def test_a_node_that_skips_a_run_drops_the_gauges_of_its_last_one(tmp_path: Path
     }
 
 
-def test_what_a_run_by_hand_counts_on_the_same_node_meanwhile_is_kept(tmp_path: Path) -> None:
+def test_the_counts_of_a_manual_run_on_the_same_node_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "rescue.prom"
     waiting = Turn(Counters(path), "rescue")
     by_hand = Counters(path)
@@ -850,7 +850,7 @@ def test_what_a_run_by_hand_counts_on_the_same_node_meanwhile_is_kept(tmp_path: 
     assert Counters(path).before["stacks_rescued_total"] == 5
 
 
-def test_an_engine_is_late_when_two_of_its_reports_are_missing() -> None:
+def test_an_engine_is_late_if_two_reports_are_missing() -> None:
     assert not is_late(engine("one", reported=1000), 1120)
     assert is_late(engine("one", reported=1000), 1121)
 

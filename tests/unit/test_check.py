@@ -24,7 +24,7 @@ def test_an_option_that_one_node_does_not_have_differs() -> None:
 
 
 class LowerCase(http.server.BaseHTTPRequestHandler):
-    """Keystone behind a proxy that writes headers as HTTP/2 wants them, as HAProxy does."""
+    """Keystone behind a proxy that writes headers in lower case, as HAProxy does."""
 
     def do_POST(self) -> None:
         self.send_response(201)
@@ -33,7 +33,7 @@ class LowerCase(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b'{"token": {"project": {"id": "a-project"}}}')
 
     def log_message(self, *_: Any) -> None:
-        """Nothing is to be seen of it."""
+        """Log nothing."""
 
 
 def test_a_token_is_found_however_keystones_proxy_writes_its_header() -> None:

@@ -27,7 +27,7 @@ def shortfalls(cloud: FakeCloud, openstack: dict[str, Any] | None = None, **more
     return error.value.problems
 
 
-def test_a_cloud_that_has_all_of_it_will_do() -> None:
+def test_a_sufficient_cloud_has_no_shortfall() -> None:
     assert up(FakeCloud()).by_name["front-machine"].inputs["imageId"] == "image-1"
 
 
@@ -188,7 +188,7 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
         "hosts = openstack: server groups: 1 required, but only 0 of the project's quota of 10 are left. "
         "Type: openstack quota show, and have it raised",
     ),
-    # Three hosts, the router and DHCP, beside three that others have.
+    # Three hosts, the router and DHCP, in addition to three of other projects.
     (
         FakeCloud(network_quota={"port": 7}),
         {},
@@ -209,8 +209,8 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
             ("router", 0, 1, "routers"),
             ("floatingip", 0, 1, "floating IPs"),
             ("securityGroup", 1, 2, "security groups"),
-            # Three ways in for clients and one for the operator, four for nodes; two APIs' and one more on nodes; four
-            # ways out.
+            # Ingress: three for clients, one for the operator, four for nodes; two APIs' and one more on nodes. Egress:
+            # four.
             ("securityGroupRule", 14, 15, "rules of security groups"),
         )
     ),
@@ -258,7 +258,7 @@ def test_a_quota_that_the_cloud_does_not_report_is_not_checked() -> None:
     up(FakeCloud(refuses=("getLimitsV2", "getQuotaV2", "getQuotasetV3", "getPortIds")), {"bootVolume": 20})
 
 
-def test_no_volume_is_asked_for_where_none_is_booted_from() -> None:
+def test_without_boot_volumes_no_volume_is_required() -> None:
     cloud = FakeCloud()
     up(cloud)
     assert "getQuotasetV3" not in {name for name, _ in cloud.asked}
@@ -269,12 +269,12 @@ def test_a_cloud_without_volumes_boots_from_none() -> None:
     assert message.startswith("openstack.bootVolume = 20: the cloud has no volumes. Type: ")
 
 
-def test_a_network_that_is_there_needs_no_other() -> None:
+def test_an_existing_network_needs_no_other() -> None:
     none_left = {"network": 0, "subnet": 0, "router": 0}
     up(FakeCloud(network_quota=none_left), {"network": "office"}, subnet="192.168.7.0/24")
 
 
-def test_a_preview_looks_as_well() -> None:
+def test_a_preview_checks_the_cloud_too() -> None:
     with pytest.raises(SettingsError):
         run(preview=True, cloud=FakeCloud(images={}), hosts="openstack", openstack=SSH_FROM)
     run(preview=True, cloud=unlimited(), hosts="openstack", openstack=SSH_FROM)

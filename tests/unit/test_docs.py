@@ -1,4 +1,4 @@
-"""The documents are right about this project: links, commands, and the files, tests and messages that they name."""
+"""The pages are correct: links, commands, and the files, tests and messages that they name."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def prose(text: str) -> str:
     return FENCE.sub("", text)
 
 
-# Links, and what is named.
+# Links and names.
 
 
 @functools.cache
 def anchors(path: Path) -> set[str]:
-    """The anchors of a page, as GitHub makes them of its headings."""
+    """The anchors of a page, as GitHub derives them from its headings."""
     found = re.findall(r"^#+ (.*)$", prose(path.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_every_link_leads_somewhere(path: Path) -> None:
+def test_every_link_has_a_target(path: Path) -> None:
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)", prose(path.read_text())):
         there = (path.parent / target).resolve() if target else path
         assert there.exists(), f"no file {target}"
@@ -78,7 +78,7 @@ def is_a_test(named: str) -> bool:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_every_test_that_a_page_names_is_there(path: Path) -> None:
+def test_every_test_that_a_page_names_exists(path: Path) -> None:
     for named in re.findall(r"(tests/[\w/]+\.py::\w+)", path.read_text()):
         assert is_a_test(named), named
 
@@ -100,7 +100,7 @@ ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
-def test_every_file_that_a_map_names_is_there(page: str) -> None:
+def test_every_file_that_a_map_names_exists(page: str) -> None:
     for named in re.findall(
         r"`((?:infra|components|programs|templates|tools|tests|locks|examples)/[\w./@-]*)`",
         prose((ROOT / page).read_text()),
@@ -120,7 +120,7 @@ def test_the_map_of_the_files_names_every_module() -> None:
 
 @functools.cache
 def program_texts() -> str:
-    """Every text in the program. Of Python files only the string literals, joined, without what is filled in."""
+    """Every text in the program. Of Python files only the string literals, joined, without the inserted values."""
     found: list[str] = []
     for folder in ("components", "infra", "programs", "templates", "tools"):
         for path in (ROOT / folder).rglob("*"):
@@ -137,7 +137,7 @@ def program_texts() -> str:
 
 
 def quoted() -> list[str]:
-    """The messages that docs/troubleshooting.md quotes, but for those of other programs."""
+    """The messages that docs/troubleshooting.md quotes, except those of other programs."""
     text = (ROOT / "docs/troubleshooting.md").read_text().partition("## Messages of other programs")[0]
     cells = re.findall(r"^\| (.*?) \| ", text, re.MULTILINE)
     return [quote for cell in cells for quote in re.findall(r"`([^`]+)`", cell)]
@@ -178,16 +178,16 @@ RUN_BY = {
 # Targets that start a suite of tests, or write files that a test then checks: they need no test of their own.
 _TARGETS = "tools help test check conformance e2e e2e-faults e2e-openstack bench cloud cloud-down golden docs lock"
 SUITES = {f"make {target}" for target in _TARGETS.split()}
-# What a shell does by itself.
+# Shell built-ins.
 SHELL = re.compile(r"export |\w+=|umask ")
 
 
-def test_the_tests_that_run_the_documents_commands_are_there() -> None:
+def test_the_tests_that_run_the_pages_commands_exist() -> None:
     for named in RUN_BY.values():
         assert is_a_test(named) or (ROOT / named).is_file(), named
 
 
-def test_the_targets_that_run_the_suites_are_in_the_makefile() -> None:
+def test_the_targets_of_the_suites_are_in_the_makefile() -> None:
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {command.split()[1] for command in SUITES | {*RUN_BY} if command.startswith("make ")} <= {*targets}
 
@@ -232,7 +232,7 @@ def commands(block: Block) -> list[tuple[str, bool]]:
                 words = []
             else:
                 words.append(token)
-    # What a command is given as its input, or where it writes to, is no command.
+    # A redirection is no command.
     return [(command, no) for command, no in found if not re.match(r"['~/.\w-]*/[\w./]*id_ed25519", command)]
 
 
@@ -252,7 +252,7 @@ FILES = {"policy": '"stacks:delete": "role:admin"\n', "constraints": "six==1.0\n
 
 
 def put(settings: dict[str, Any], path: str, value: object) -> None:
-    """Set a part of the settings as `pulumi config set --path` does; None takes it out."""
+    """Set a part of the settings as `pulumi config set --path` does; None removes it."""
     steps = [int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path)]
     at: Any = settings
     for step, following in itertools.pairwise(steps):
@@ -272,7 +272,7 @@ def put(settings: dict[str, Any], path: str, value: object) -> None:
         at[last] = value
 
 
-def test_parts_of_settings_are_put_where_pulumi_puts_them() -> None:
+def test_parts_of_settings_are_set_as_by_pulumi() -> None:
     settings: dict[str, Any] = {"existing": {"nodes": [{"name": "a"}]}}
     put(settings, "existing.nodes[1].name", "b")
     put(settings, "existing.nodes[0]", None)
@@ -281,7 +281,7 @@ def test_parts_of_settings_are_put_where_pulumi_puts_them() -> None:
 
 
 def configured(settings: dict[str, Any], words: list[str], directory: Path) -> str:
-    """Do to the settings what a `pulumi config` command does; the key, or the path, that it is about."""
+    """Change the settings as a `pulumi config` command does; returns its key or path."""
     action, *rest = words
     flags = {word for word in rest if word.startswith("--")}
     key, *values = [word for word in rest if not word.startswith("--")]
@@ -291,7 +291,7 @@ def configured(settings: dict[str, Any], words: list[str], directory: Path) -> s
         assert not values, "a secret on a command line"
         value = DUMMIES.get(key, "0123456789abcdef")
     elif key in FILES:
-        # A file of the operator's.
+        # An operator's file.
         (directory / key).write_text(FILES[key])
         value = str(directory / key)
     put(settings, key, None if action == "rm" else value)
@@ -299,7 +299,7 @@ def configured(settings: dict[str, Any], words: list[str], directory: Path) -> s
 
 
 @pytest.mark.parametrize("block", [block for block in blocks() if "pulumi config" in block.text], ids=str)
-def test_the_settings_of_a_block_are_such_as_the_program_accepts(block: Block, tmp_path: Path) -> None:
+def test_the_program_accepts_the_settings_of_a_block(block: Block, tmp_path: Path) -> None:
     settings = copy.deepcopy(SETTINGS_OF.get(block.page, {}))
     if settings.get("hosts") == "existing":
         settings["sshPrivateKey"] = DUMMIES["sshPrivateKey"]
@@ -315,12 +315,12 @@ def test_the_settings_of_a_block_are_such_as_the_program_accepts(block: Block, t
             assert any(problem.startswith(key) for problem in refused(tried)), f"it is not refused: {command}"
         else:
             configured(settings, words[2:], tmp_path)
-    # The keys of hosts come from make hostkeys.
+    # make hostkeys sets the host keys.
     assert [problem for problem in refused(settings) if ".hostKey = (none)" not in problem] == []
 
 
 @pytest.mark.parametrize("block", blocks(), ids=str)
-def test_a_test_runs_each_command_or_the_page_says_that_none_does(block: Block) -> None:
+def test_a_test_runs_each_command_or_the_page_marks_it(block: Block) -> None:
     if block.text.lstrip().startswith(NOT_RUN):
         return
     if block.run_by:

@@ -25,7 +25,7 @@ def test_heat_s_database_is_dumped_on_its_host_after_its_state_was_read_and_befo
     assert DUMP in result.by_name["node-1-schema"].text()
 
 
-def test_a_database_that_others_run_is_not_dumped() -> None:
+def test_an_existing_database_is_not_dumped() -> None:
     names = existing_control_plane().by_name
     assert not {"front-dump", "node-1-schema-state"} & set(names)
     assert "docs/restore.md" not in names["node-1-schema"].text()
@@ -51,7 +51,7 @@ class Done:
 
 
 def dump(tmp_path: Path, *, dumped: str = GOOD, tables: str = "2048", free: str = "9999999") -> Done:
-    """Run the script with stand-ins for MariaDB and for what is free, on a directory of ours."""
+    """Run the script with fakes of MariaDB and of the free space, in a directory of the test."""
     bin_, dumps = tmp_path / "bin", tmp_path / "dumps"
     bin_.mkdir(exist_ok=True)
     tool(bin_, "mariadb", f"echo {tables}")
@@ -80,7 +80,7 @@ def test_a_dump_is_complete_readable_by_its_owner_alone_and_its_path_is_shown(tm
     assert gzip.decompress(made.read_bytes()).decode().startswith("CREATE TABLE stack")
     assert str(made) in done.out
     assert re.search(r"from older to newer", done.out)
-    # What a later schema added is gone after a restore, and running services are not held up.
+    # A restore removes what a later schema added, and running services are not blocked.
     assert {"--add-drop-database", "--single-transaction"} <= set((tmp_path / "asked").read_text().split())
 
 
@@ -89,7 +89,7 @@ def test_a_dump_is_complete_readable_by_its_owner_alone_and_its_path_is_shown(tm
     ["exit 2", "echo half; exit 3", "echo 'ends without its last line'", f"{GOOD}; exit 1"],
     ids=["fails", "fails halfway", "is cut", "fails at its end"],
 )
-def test_a_dump_that_is_not_whole_stops_the_upgrade_and_is_not_left(dumped: str, tmp_path: Path) -> None:
+def test_an_incomplete_dump_stops_the_upgrade_and_is_removed(dumped: str, tmp_path: Path) -> None:
     done = dump(tmp_path, dumped=dumped)
     assert done.code == 1
     assert "mariadb-dump failed" in done.error
@@ -97,7 +97,7 @@ def test_a_dump_that_is_not_whole_stops_the_upgrade_and_is_not_left(dumped: str,
     assert done.dumps == []
 
 
-def test_a_dump_that_does_not_fit_stops_the_upgrade_and_says_how_much_is_missing(tmp_path: Path) -> None:
+def test_a_dump_without_enough_space_stops_the_upgrade_and_reports_what_is_missing(tmp_path: Path) -> None:
     done = dump(tmp_path, tables="500000", free="600000")
     assert done.code == 1
     assert "has 600000 KB free and needs 602400 KB: make room there." in done.error

@@ -38,7 +38,7 @@ def opens(database: sqlite3.Connection, key: str) -> bool:
     def decrypt(method: str, value: str) -> str | None:
         if method == FERNET:
             return Fernet(base64.b64encode(key.encode())).decrypt(value.encode()).decode()
-        # A wrong key makes bytes of all kinds, which may be text by chance.
+        # A wrong key gives arbitrary bytes, which may be text by chance.
         return {OLDER: "readable" if value == key else "\x01\x02"}.get(method)
 
     tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -82,7 +82,7 @@ def test_a_database_without_tables_and_one_with_nothing_encrypted_take_any_key(d
     assert opens(database, OTHER)
 
 
-def test_rows_that_were_lost_before_do_not_keep_the_key_that_is_in_use_from_being_used(
+def test_rows_that_cannot_be_decrypted_do_not_refuse_the_current_key(
     database: sqlite3.Connection,
 ) -> None:
     insert = INSERTS["trust"][0]
@@ -91,6 +91,6 @@ def test_rows_that_were_lost_before_do_not_keep_the_key_that_is_in_use_from_bein
     assert opens(database, KEY)
 
 
-def test_what_a_newer_release_has_encrypted_says_nothing(database: sqlite3.Connection) -> None:
+def test_data_that_a_newer_release_encrypted_proves_nothing(database: sqlite3.Connection) -> None:
     database.execute(INSERTS["trust"][0], ("cryptography_decrypt_v9", "?"))
     assert opens(database, OTHER)

@@ -41,7 +41,7 @@ class Message(dict[str, Any]):
 
 
 class Connection:
-    """oslo.messaging's connection, and what it stands in: reading subscribes, or takes one message in."""
+    """oslo.messaging's connection: reading subscribes, or takes one message."""
 
     def __init__(self) -> None:
         self.connection, self._connection_lock, self.channel = self, nullcontext(), "channel"
@@ -67,7 +67,7 @@ class Connection:
 
 
 def messaging() -> SimpleNamespace:
-    """What the program changes of oslo.messaging."""
+    """The parts of oslo.messaging that the program changes."""
 
     class Consumer:
         def __init__(self, queue: str, during: Callable[[], object] = list) -> None:
@@ -125,7 +125,7 @@ class Parser:
 
 
 def engine_parts(release: str) -> dict[str, dict[str, Any]]:
-    """What the program changes of Heat's engine."""
+    """The parts of Heat's engine that the program changes."""
     scheduler = ModuleType("heat.engine.scheduler")
 
     class TaskRunner:
@@ -278,7 +278,7 @@ def heat(
     monkeypatch.setattr(sys, "argv", ["engine.py"])
     monkeypatch.setenv("CHECKS_PER_STACK", each)
     with monkeypatch.context() as digests:
-        # The program looks a digest up in a text, where nothing is found always.
+        # The program looks a digest up in a text, and an empty one is always found.
         digest = "" if read else "another release"
         digests.setattr("hashlib.sha256", lambda _: SimpleNamespace(hexdigest=lambda: digest))
         program = shipped_program("heat/engine.py")
@@ -305,7 +305,7 @@ def known(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Si
 
 
 @pytest.mark.parametrize("release", ["19.0.0", "23.1.0", "28.0.0", "2.4", "240.1"])
-def test_an_engine_of_a_release_that_was_not_read_does_not_know_the_question(
+def test_an_engine_of_an_unreviewed_release_does_not_report_its_locks(
     monkeypatch: pytest.MonkeyPatch, release: str
 ) -> None:
     assert not hasattr(heat(monkeypatch, release).EngineListener, "locks_held")
@@ -329,7 +329,7 @@ def test_a_resource_whose_state_could_not_be_written_is_not_worked_on(known: Sim
     assert known.held() == []
 
 
-def test_what_a_resource_raises_comes_through_as_it_was(known: SimpleNamespace) -> None:
+def test_an_exception_of_a_resource_passes_unchanged(known: SimpleNamespace) -> None:
     with pytest.raises(RuntimeError, match="resource failed"), known.Resource(7)._action_recorder("CREATE"):
         raise ValueError
     with pytest.raises(LookupError), known.Resource(7)._action_recorder("UPDATE", LookupError):
@@ -350,7 +350,7 @@ def test_a_task_that_is_dropped_is_not_worked_on(known: SimpleNamespace) -> None
     assert known.held() == []
 
 
-def test_a_stack_is_held_from_its_lock_to_its_release_even_where_the_database_refuses_that(
+def test_a_stack_is_held_from_its_lock_to_its_release_even_if_the_database_refuses_the_release(
     known: SimpleNamespace,
 ) -> None:
     releases: list[Callable[[], object]] = [
@@ -397,7 +397,7 @@ def paced(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 class Worker:
-    """What an engine has for checks: a listener, and a server whose work is what the test says."""
+    """An engine's parts for checks: a listener, and a server whose work the test defines."""
 
     def __init__(self, made: SimpleNamespace) -> None:
         self.made, self.conn = made, Connection()
@@ -407,7 +407,7 @@ class Worker:
             self.conn._new_tags.add(tag)
 
     def poll(self, *messages: Message) -> list[Message]:
-        """Take in all that comes, as the polling thread does; what the server is given."""
+        """Take all messages, as the polling thread does; returns what the server gets."""
         self.conn.deliveries += [partial(self.listener, message) for message in messages]
         given: list[Message] = []
         while True:
@@ -464,7 +464,7 @@ def test_another_stack_does_not_wait_for_the_first(paced: SimpleNamespace) -> No
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_engine_with_hardly_a_thread_still_works(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+def test_an_engine_with_very_few_threads_still_works(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     worker, checks = Worker(heat(monkeypatch, "27.0.1", each="2", threads=threads)), messages(2)
     assert worker.poll(*checks) == checks[:1]
     worker.work(checks[0])
@@ -474,7 +474,7 @@ def test_an_engine_with_hardly_a_thread_still_works(monkeypatch: pytest.MonkeyPa
 def test_the_connection_is_polled_often_only_while_checks_wait(paced: SimpleNamespace) -> None:
     worker = Worker(paced)
     begun = worker.poll(*messages(3))
-    # The third one waits, and a look at the connection follows.
+    # The third one waits, and a poll of the connection follows.
     assert worker.conn.waited == [5, 5, 5]
     worker.poll()
     assert worker.conn.waited == [5, 5, 5, paced.program.LOOK]
@@ -515,7 +515,7 @@ def test_a_subscription_limits_what_is_delivered(paced: SimpleNamespace) -> None
         assert worker.conn.limited == ["channel"] * (1 + times)
 
 
-def test_a_connection_that_takes_no_checks_is_subscribed_as_ever(paced: SimpleNamespace) -> None:
+def test_a_connection_without_checks_is_subscribed_as_by_heat(paced: SimpleNamespace) -> None:
     connection, subscribed = Connection(), list[str]()
     paced.Consumer(WORK, lambda: subscribed.append(WORK)).consume(connection, 1)
     assert (subscribed, connection.limited) == ([WORK], [])
@@ -541,9 +541,7 @@ def test_a_check_that_is_not_worked_on_leaves_its_thread(paced: SimpleNamespace,
 
 
 @pytest.mark.parametrize("error", [None, ValueError, SystemExit])
-def test_a_check_leaves_its_thread_at_its_end_whatever_it_is(
-    paced: SimpleNamespace, error: type[BaseException] | None
-) -> None:
+def test_a_check_leaves_its_thread_at_any_end(paced: SimpleNamespace, error: type[BaseException] | None) -> None:
     def work() -> None:
         if error:
             raise error
@@ -579,7 +577,7 @@ def test_a_check_that_waits_for_another_service_lets_the_next_begin(paced: Simpl
 
 
 class Broker:
-    """oslo.messaging's connection to a broker at whose queue so many checks wait; None where it does not say."""
+    """oslo.messaging's connection to a broker with so many waiting checks; None if the broker does not report it."""
 
     def __init__(self, made: SimpleNamespace, waiting: int | None) -> None:
         self.waiting, self.asked, self.open = waiting, list[tuple[str, bool]](), 0
@@ -607,7 +605,7 @@ class Broker:
 
 
 @pytest.mark.parametrize(("waiting", "counted"), [(0, 0), (7, 7), (None, 0)])
-def test_the_broker_says_how_many_checks_wait(paced: SimpleNamespace, waiting: int | None, counted: int) -> None:
+def test_the_broker_reports_how_many_checks_wait(paced: SimpleNamespace, waiting: int | None, counted: int) -> None:
     broker = Broker(paced, waiting)
     assert paced.program.queued() == counted
     assert broker.asked == [(WORK, True)]
@@ -645,7 +643,7 @@ def test_the_broker_sends_a_worker_few_checks_that_cannot_begin(paced: SimpleNam
     assert worker.conn.limited == ["channel"]
 
 
-def test_a_thread_that_never_had_a_check_sleeps_as_ever(paced: SimpleNamespace) -> None:
+def test_a_thread_without_a_check_sleeps_as_in_heat(paced: SimpleNamespace) -> None:
     runner = paced.module("engine.scheduler").TaskRunner()
     runner._sleep(1)
     assert runner.slept == [1]
@@ -666,7 +664,7 @@ def test_threads_that_have_ended_do_not_count(paced: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_heat_pauses_no_more_between_checks_and_still_sleeps_between_two_looks(
+def test_heat_does_not_pause_between_checks_and_still_sleeps_between_two_polls(
     monkeypatch: pytest.MonkeyPatch, release: str
 ) -> None:
     made = heat(monkeypatch, release, each="8")
@@ -692,7 +690,7 @@ def test_a_node_is_parsed_once_and_by_one_thread_at_a_time(paced: SimpleNamespac
     assert len(paced.program._unpack.__self__.calls) == before
 
 
-def test_an_engine_says_whether_checks_wait(paced: SimpleNamespace) -> None:
+def test_an_engine_reports_whether_checks_wait(paced: SimpleNamespace) -> None:
     worker, checks = Worker(paced), messages(3)
     assert paced.held() == ["no checks wait"]
     worker.poll(*checks)
@@ -704,24 +702,24 @@ def test_an_engine_says_whether_checks_wait(paced: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("each", ["", "0"])
 @pytest.mark.parametrize("release", RELEASES)
-def test_without_a_pace_everything_of_heats_is_as_it_was(
+def test_without_a_pace_heat_is_unchanged(
     monkeypatch: pytest.MonkeyPatch, release: str, each: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     own_pace(heat(monkeypatch, release, each=each))
     assert capfd.readouterr().err == ""
 
 
-def test_a_release_that_was_not_read_keeps_heats_own_pace_and_says_so(
+def test_an_unreviewed_release_keeps_heats_own_pace_and_logs_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     own_pace(heat(monkeypatch, "27.0.1", each="8", read=False))
-    said = capfd.readouterr().err
-    assert said.startswith("Heat's own pace: ")
-    assert "dispatch_event" in said
+    printed = capfd.readouterr().err
+    assert printed.startswith("Heat's own pace: ")
+    assert "dispatch_event" in printed
 
 
 def own_pace(made: SimpleNamespace) -> None:
-    """Messages are taken as they come, checks are sent at once, and Heat pauses as ever."""
+    """Messages are taken as they come, checks are sent at once, and Heat pauses as usual."""
     worker, checks = Worker(made), messages(100)
     assert worker.poll(*checks) == checks
     assert made.held() == []

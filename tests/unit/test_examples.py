@@ -1,4 +1,4 @@
-"""examples/: each stack file is one that the program accepts, and says of itself what is so."""
+"""examples/: the program accepts each stack file, and its comments are true."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.settings.load import SECRETS, SettingsError, load, read
 from tests.unit.program import PROJECT, ROOT, Monitor, Outputs, in_pulumi
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
-# Secrets in the form that each has to have.
+# Secrets in the required form.
 DUMMIES = {
     "sshPrivateKey": "-----BEGIN OPENSSH PRIVATE KEY-----\nnone\n-----END OPENSSH PRIVATE KEY-----\n",
     "databaseUrl": "mysql+pymysql://heat:none@db.example.org/heat?charset=utf8mb4",
@@ -46,7 +46,7 @@ def secrets_of(path: Path) -> list[str]:
 
 
 def refused(config: Mapping[str, object]) -> tuple[str, ...]:
-    """What the program has against a configuration, as it reads it from Pulumi."""
+    """The problems of a configuration, read as from Pulumi."""
     problems: list[str] = []
 
     def body() -> None:

@@ -1,4 +1,4 @@
-"""A control plane that exists already: Heat's options for it, what is made there, and what is only checked."""
+"""An existing control plane: Heat's options for it, what is created there, and what is only checked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_heat_gets_the_given_values() -> None:
     public = parsed(result.by_name["node-2-heat-conf"].text())
     assert public["keystone_authtoken"]["auth_url"] == f"{KEYSTONE}/v3"
     assert public["cache"]["memcache_servers"] == "10.0.0.9:11211"
-    # A cache of others is read by others.
+    # Others can read a shared cache.
     assert public["keystone_authtoken"]["memcache_security_strategy"] == "ENCRYPT"
     assert secrets["keystone_authtoken"]["memcache_secret_key"] == fake_password("token-cache")
 
@@ -50,7 +50,7 @@ def test_database_and_broker_are_checked_before_the_schema_and_keystone_before_a
     assert {"node-1-schema", "node-1-keystone-check"} <= result.before("node-2-heat-engine-1")
 
 
-def test_another_database_has_its_schema_made_too() -> None:
+def test_the_schema_is_also_created_in_another_database() -> None:
     here, there = (
         existing_control_plane(databaseUrl=f"mysql+pymysql://heat:{MARK}@{host}/heat") for host in ("here", "there")
     )
@@ -66,14 +66,14 @@ def test_a_legacy_engine_of_an_earlier_broker_is_stopped() -> None:
     assert before == login
 
 
-def test_services_that_may_not_be_made_are_only_checked() -> None:
+def test_services_that_are_not_managed_are_only_checked() -> None:
     result = existing_control_plane()
     planned = spec(result.by_name["node-1-reach"].text())
     assert (planned["database"]["admin_url"], planned["broker"]["admin_url"]) == ("", "")
     assert "node-1-identity" not in result.by_name
 
 
-def test_services_that_may_be_made_get_generated_passwords() -> None:
+def test_managed_services_get_generated_passwords() -> None:
     result = existing_control_plane(
         control={"keystoneUrl": KEYSTONE, "manage": ["database", "broker", "keystone"]},
         databaseUrl="", transportUrl="", servicePassword="", stackDomainAdminPassword="",
@@ -99,7 +99,7 @@ def test_every_script_that_logs_in_somewhere_is_a_secret() -> None:
     assert MARK not in str(result.outputs)
 
 
-def test_certificates_of_ones_own_are_on_every_host_that_checks_them(tmp_path: Path) -> None:
+def test_the_operators_certificates_are_on_every_host_that_uses_them(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text("-----BEGIN CERTIFICATE-----\n")
     control = {"keystoneUrl": KEYSTONE, "ca": str(ca), "tls": ["database", "broker"]}

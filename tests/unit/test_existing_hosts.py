@@ -1,4 +1,4 @@
-"""Hosts that are there already, as Pulumi sees them: how each is logged in to, and what comes before what."""
+"""Existing hosts, as Pulumi sees them: how it logs in to each, and the order of the steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infra.remedies import OTHER_KEY
 from tests.unit.program import LOCAL, MARK, Outputs, Run, Secret, cached, run
 
 ADDRESSES = {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
-# A private key that can be recognised wherever it turns up.
+# A private key that can be recognised anywhere.
 KEY = f"-----BEGIN PRIVATE KEY-----\n{MARK}.ssh\n-----END PRIVATE KEY-----\n"
 
 
@@ -26,7 +26,7 @@ def host_key(name: str) -> str:
 
 
 def hosts(**more: Any) -> dict[str, Any]:
-    """The guide's three hosts; `more` is for the object with all of them."""
+    """The guide's three hosts; `more` is added to `existing`."""
     front, *nodes = (
         {"address": address, "hostKey": host_key(name), **({"name": name} if name != "front" else {})}
         for name, address in ADDRESSES.items()
@@ -41,7 +41,7 @@ def existing(**more: Any) -> Run:
 JUMP = {"address": "jump.example", "port": 2222, "user": "gate", "hostKey": host_key("jump")}
 
 
-def test_every_host_is_logged_in_to_with_its_own_key_and_the_operators() -> None:
+def test_every_login_uses_the_hosts_own_host_key_and_the_operators_key() -> None:
     result = existing()
     assert {result.host_of(resource) for resource in result.remote} == set(ADDRESSES)
     for resource in result.remote:
@@ -68,7 +68,7 @@ def test_a_host_may_have_a_user_and_a_port_of_its_own() -> None:
             assert first == ("heat-scaleout" if as_root else "sudo")
 
 
-def test_without_a_key_the_agent_is_asked_and_its_socket_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_the_agent_is_used_and_its_socket_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/user/0/agent")
     for resource in run(hosts="existing", existing=hosts(jump=JUMP)).remote:
         assert not {"privateKey", "agentSocketPath"} & (set(resource.connection) | set(resource.connection["proxy"]))
@@ -92,7 +92,7 @@ def test_a_jump_host_that_is_one_of_the_hosts_is_not_reached_over_itself() -> No
             assert resource.connection["proxy"]["user"] == "operator"
 
 
-def test_no_host_is_changed_before_all_have_been_found_fit() -> None:
+def test_no_host_is_changed_before_all_are_checked() -> None:
     result = existing()
     ready = {f"{name}-ready" for name in ADDRESSES}
     for resource in result.remote:
@@ -100,18 +100,18 @@ def test_no_host_is_changed_before_all_have_been_found_fit() -> None:
         assert before == (set() if resource.name in ready else ready), resource.name
 
 
-def test_a_host_that_does_not_answer_is_told_soon_as_it_is_not_in_its_first_boot() -> None:
+def test_a_silent_existing_host_is_reported_soon() -> None:
     assert {resource.connection["dialErrorLimit"] for resource in existing().remote} == {DIALS}
 
 
-def test_behind_a_jump_host_the_first_attempt_is_the_one_that_tells_why() -> None:
+def test_behind_a_jump_host_only_the_first_attempt_has_the_reason() -> None:
     for resource in existing(jump=JUMP).remote:
         first = resource.name.endswith("-ready")
         assert resource.connection["dialErrorLimit"] == (0 if first else DIALS)
         assert resource.connection["proxy"]["dialErrorLimit"] == DIALS
 
 
-def test_nothing_is_made_or_taken_away_but_secrets_and_logins_of_clients() -> None:
+def test_only_secrets_and_clients_logins_are_created_or_deleted() -> None:
     result = existing()
     leaving = {"front-haproxy-leave", "front-firewall-leave", "node-b-leave", "node-c-leave"}
     leaving |= {"front-forget-node-b", "front-forget-node-c"}
@@ -123,7 +123,7 @@ def test_nothing_is_made_or_taken_away_but_secrets_and_logins_of_clients() -> No
         assert not list(resource.request.replace_with)
 
 
-def test_the_private_key_is_in_logins_alone() -> None:
+def test_the_private_key_is_only_in_connections() -> None:
     result = existing(jump=JUMP)
     for resource in result.registered:
         for name, value in resource.inputs.items():
@@ -134,7 +134,7 @@ def test_the_private_key_is_in_logins_alone() -> None:
     assert MARK not in str(result.outputs)
 
 
-def test_a_node_more_at_the_end_keeps_every_resource() -> None:
+def test_another_node_at_the_end_keeps_every_resource() -> None:
     more = hosts()
     more["nodes"].append({"name": "a", "address": "10.0.0.4", "hostKey": host_key("a"), "engines": 1})
     old = existing()
@@ -144,8 +144,8 @@ def test_a_node_more_at_the_end_keeps_every_resource() -> None:
     assert {name for name in added if name.partition("-")[0] != "a"} == {"front-forget-a"}
 
 
-def test_the_front_host_lets_a_node_in_from_the_address_that_it_comes_from_too() -> None:
-    """A host with several addresses may reach the front host from another one than its services have."""
+def test_the_front_host_also_admits_a_node_from_its_other_address() -> None:
+    """A host with several addresses may reach the front host from another one than that of its services."""
     usual = Outputs.stdout
     stdout = {"node-b-ready": "10.0.0.2\n", "node-c-ready": "10.9.9.3\n"}
     with mock.patch.object(Outputs, "stdout", staticmethod(lambda name: stdout.get(name) or usual(name))):
@@ -163,7 +163,7 @@ def test_a_preview_with_nothing_known_yet_shows_the_same_resources() -> None:
 
 
 def known_key(tmp_path: Path, files: dict[str, str], **values: str) -> tuple[int, str]:
-    """Run the look at what a host has run before, on a host with these files below /etc/heat."""
+    """Run the check for an earlier Heat, on a host with these files below /etc/heat."""
     for name, text in files.items():
         path = tmp_path / "etc" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,20 +204,20 @@ def test_a_host_that_has_run_heat_on_this_database_with_another_key_is_refused(t
         (heats("k\\$k"), "k$k"),
         (heats("another", "10.0.0.1/second"), "k" * 32),
         ("[DEFAULT]\n# auth_encryption_key = another\n", "k" * 32),
-        # As oslo.config reads it: one pair of quotes goes.
+        # As oslo.config reads it: one pair of quotes is removed.
         (heats("\"'" + "k" * 30 + "'\""), "'" + "k" * 30 + "'"),
         (heats(""), "k" * 32),
     ],
 )
-def test_a_host_with_this_key_another_database_or_no_key_is_taken(tmp_path: Path, text: str, key: str) -> None:
+def test_a_host_with_this_key_another_database_or_no_key_is_accepted(tmp_path: Path, text: str, key: str) -> None:
     assert known_key(tmp_path, {"heat.conf": text}, key=key) == (0, "")
 
 
-def test_a_host_that_has_not_run_heat_is_taken(tmp_path: Path) -> None:
+def test_a_host_that_has_not_run_heat_is_accepted(tmp_path: Path) -> None:
     assert known_key(tmp_path, {}) == (0, "")
 
 
-def test_nothing_is_changed_on_any_host_before_all_have_been_asked_for_their_key() -> None:
+def test_no_host_is_changed_before_the_key_of_all_is_checked() -> None:
     result = existing()
     asked = {f"{host}-known-key" for host in ADDRESSES}
     for resource in result.remote:
@@ -226,7 +226,7 @@ def test_nothing_is_changed_on_any_host_before_all_have_been_asked_for_their_key
     assert all(isinstance(result.by_name[name].inputs["stdin"], Secret) for name in asked)
 
 
-def test_a_key_that_is_given_is_used_by_the_bundled_control_plane_too() -> None:
+def test_a_given_key_is_used_by_the_bundled_control_plane_too() -> None:
     key = f"{MARK}.given".ljust(32, ".")
     result = cached(hosts="existing", sshPrivateKey=KEY, existing=hosts(), authEncryptionKey=key)
     assert f"auth_encryption_key = {key}" in result.by_name["node-b-secrets-conf"].text()

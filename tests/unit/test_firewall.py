@@ -1,4 +1,4 @@
-"""What a cloud lets through to the hosts, worked out a second time: from who talks to whom, and not from the code."""
+"""What a cloud's security groups let through: derived again from who talks to whom, not from the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rules_of(openstack: dict[str, Any] | None = None, **more: Any) -> set[tuple[
     return {(one.at, one.port, one.source) for one in settings.ingress_rules}
 
 
-# The guide's picture, as (who is reached, at which port, by whom).
+# The guide's picture, as (target, port, client).
 SSH = {("front", 22, OPERATOR), ("nodes", 22, "front")}
 FROM_CLIENTS = {("front", 8004, CLIENTS), ("front", 8000, CLIENTS), ("front", 5000, CLIENTS)}
 FROM_NODES = {("front", port, "nodes") for port in (3306, 5672, 5000, 11211)}
@@ -32,14 +32,14 @@ def test_what_is_needed_is_open_and_nothing_more() -> None:
     assert rules_of() == SSH | FROM_CLIENTS | FROM_NODES | FROM_PROXY
 
 
-def test_statistics_are_for_whom_they_are_allowed_to_and_nobody_else() -> None:
+def test_only_the_allowed_networks_reach_the_statistics() -> None:
     stats = {("front", 8404, MONITOR)}
     assert rules_of(statsAllow=[MONITOR]) == SSH | FROM_CLIENTS | FROM_NODES | FROM_PROXY | stats
     # HAProxy listens on IPv4.
     assert rules_of(statsAllow=["2001:db8::/64"]) == rules_of()
 
 
-def test_other_ports_are_open_where_they_are_what_is_listened_on() -> None:
+def test_other_ports_are_open_if_the_settings_use_them() -> None:
     moved = rules_of(apiPort=9004, cfnPort=9000, statsPort=9404, statsAllow=[MONITOR])
     clients = {("front", port, CLIENTS) for port in (9004, 9000, 5000)}
     proxy = {("nodes", 9004, "front"), ("nodes", 9000, "front")}
@@ -48,7 +48,7 @@ def test_other_ports_are_open_where_they_are_what_is_listened_on() -> None:
 
 @given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 12))
 def test_the_proxy_reaches_every_api_and_no_other_port_of_a_node(nodes: int, apis: int, cfn_apis: int) -> None:
-    # Evenly spread, the first nodes taking what is left over: the first one has the most.
+    # Evenly spread. The first nodes take the remainder, so the first node has the most.
     most = {8004: -(-apis // nodes), 8000: -(-cfn_apis // nodes)}
     ports = {first + 10 * step for first, number in most.items() for step in range(number)}
     opened = rules_of(nodes=nodes, apis=apis, cfnApis=cfn_apis)
@@ -56,7 +56,7 @@ def test_the_proxy_reaches_every_api_and_no_other_port_of_a_node(nodes: int, api
     assert {source for at, _, source in opened if at == "nodes"} == {"front"}
 
 
-def test_clients_that_are_not_named_are_where_the_operator_is() -> None:
+def test_by_default_clients_are_in_the_operators_networks() -> None:
     assert rules_of({"clientsFrom": []}) == SSH | FROM_NODES | FROM_PROXY | {
         ("front", port, OPERATOR) for port in (8004, 8000, 5000)
     }
@@ -74,7 +74,7 @@ def test_nothing_but_ssh_and_apis_is_open_with_an_existing_control_plane() -> No
 
 
 @pytest.mark.parametrize("twice", ["sshFrom", "clientsFrom"])
-def test_a_network_that_is_named_twice_opens_one_way_in(twice: str) -> None:
+def test_a_network_that_is_listed_twice_makes_one_rule(twice: str) -> None:
     assert len(rules_of({twice: ["192.0.2.0/24", "192.0.2.0/24"]})) == len(rules_of({twice: ["192.0.2.0/24"]}))
 
 

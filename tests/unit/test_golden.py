@@ -1,4 +1,4 @@
-"""Every text that lands on a host, as it is today: a changed template shows here as a changed file.
+"""Every text that lands on a host: a changed template shows here as a changed file.
 
 `make golden` writes the files anew; the diff is what to read.
 """
@@ -148,7 +148,7 @@ OTHERS: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
 WHERE: dict[str, tuple[dict[str, object], str]] = {name: ({}, resource) for name, resource in CASES.items()} | {
     name: (config, resource) for config, cases in OTHERS for name, resource in cases.items()
 }
-# Files that are shipped as they are: a copy of them would prove nothing that the shipping does not.
+# Files that are shipped unchanged: a golden copy would prove nothing more.
 AS_THEY_ARE = {
     "adoption/original.py": "front-original-program",
     "control_plane/identity.py": "node-1-identity-program",
@@ -176,7 +176,7 @@ AS_THEY_ARE = {
 }
 # Run on the operator's machine, by its text: the `create` of this resource.
 RUN_HERE = {"hosts/keypair.py": "ssh-key"}
-# No part of the program: tests/unit/test_verify.py runs it.
+# Not part of the program: tests/unit/test_verify.py runs it.
 NOT_SHIPPED = {"scripts/verify.sh.j2"}
 
 ALL = sorted([*WHERE, *VM_CASES, *BALANCED_CASES])
@@ -184,7 +184,7 @@ SCRIPTS = [name for name in ALL if name.endswith(".sh")]
 
 
 def samples() -> list[Run]:
-    """The guide's sample, the same with a control plane that is there already, and with a Heat that is."""
+    """The guide's sample, the same with an existing control plane, and with an adopted Heat."""
     return [guide_sample(), existing_control_plane(), adopted_heat()]
 
 
@@ -200,7 +200,7 @@ def recipe(name: str, **config: object) -> Resource:
 
 
 def shipped(name: str) -> str:
-    """The text of a case, wherever this checkout is."""
+    """The text of a case, independent of this checkout's path."""
     if name in VM_CASES:
         machine = vm_sample().by_name[VM_CASES[name]]
         return machine.text("userData" if "userData" in machine.inputs else "stdin")
@@ -211,7 +211,7 @@ def shipped(name: str) -> str:
 
 
 def templates() -> dict[str, str]:
-    """Which template each text is from."""
+    """The template of each text."""
     others = [guide_sample(**config) for config, _ in OTHERS]
     return {
         text: template
@@ -228,7 +228,7 @@ def written(name: str, directory: Path) -> Path:
 
 
 def source(name: str) -> Path:
-    """Where a text is that is rendered, included or shipped under this name."""
+    """The path of a text that is rendered, included or shipped under this name."""
     return next(path for path in (top / name for top in (TEMPLATES, PROGRAMS, LOCKS)) if path.exists())
 
 
@@ -242,7 +242,7 @@ def includes(template: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
+def test_a_text_is_equal_to_its_golden_file(name: str, *, update_golden: bool) -> None:
     path, text = GOLDEN / name, shipped(name)
     if update_golden:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -252,24 +252,24 @@ def test_a_text_is_as_it_was(name: str, *, update_golden: bool) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(AS_THEY_ARE))
-def test_a_file_without_blanks_to_fill_in_is_shipped_as_it_is(name: str) -> None:
+def test_a_file_without_placeholders_is_shipped_unchanged(name: str) -> None:
     assert recipe(AS_THEY_ARE[name]).text() == source(name).read_text()
 
 
 @pytest.mark.parametrize("name", sorted(RUN_HERE))
-def test_a_script_for_the_operators_machine_is_run_as_it_is(name: str) -> None:
+def test_a_script_for_the_operators_machine_is_run_unchanged(name: str) -> None:
     assert shlex.split(recipe(RUN_HERE[name]).text("create"))[-1] == source(name).read_text()
 
 
 @pytest.mark.parametrize("release", locked_releases())
-def test_the_list_of_packages_of_each_release_is_shipped_as_it_is(release: str) -> None:
+def test_the_list_of_packages_of_each_release_is_shipped_unchanged(release: str) -> None:
     text = guide_sample(nodes=1, heatVersion=release).by_name["node-1-requirements"].text()
     assert text == lock_file(release).read_text()
 
 
-def test_every_file_that_is_rendered_or_shipped_is_looked_at() -> None:
+def test_every_file_that_is_rendered_or_shipped_is_compared() -> None:
     texts = [recipe(resource, **config).text() for config, resource in WHERE.values()]
-    # A text may be within another one: a script for a host in one for this machine.
+    # A text may be part of another one: a script for a host in one for this machine.
     rendered = {name for inner, name in templates().items() if any(inner in text for text in texts)}
     rendered |= {vm_sample().templates[shipped(name)] for name in VM_CASES}
     seen = (
@@ -286,7 +286,7 @@ def test_every_golden_file_is_compared_with_something() -> None:
     assert {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()} == {*ALL}
 
 
-def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> None:
+def test_every_text_of_the_program_is_from_a_compared_template() -> None:
     """A second use of a template may differ in its values alone."""
     looked_at = {templates()[recipe(resource).text()] for resource in CASES.values()}
     as_they_are = {source(name).read_text() for name in AS_THEY_ARE}
@@ -297,8 +297,8 @@ def test_every_text_of_the_program_is_from_a_template_that_is_looked_at() -> Non
             assert text in as_they_are or templates()[text] in looked_at, resource.name
 
 
-def test_no_text_shows_where_a_value_was_forgotten() -> None:
-    """Programs in Python aside, which speak of None themselves."""
+def test_no_text_has_a_missing_value() -> None:
+    """Except Python programs, which contain None themselves."""
     for resource in commands():
         for key in ("create", "delete", "update", "stdin"):
             text = resource.text(key) if key in resource.inputs else ""
@@ -370,7 +370,7 @@ def test_python_within_a_script_can_be_compiled(name: str) -> None:
         "proxy/take-over.sh",
     ],
 )
-def test_what_a_program_is_told_on_stdin_is_json(name: str) -> None:
+def test_the_spec_of_a_program_on_stdin_is_json(name: str) -> None:
     told = re.findall(r"<<'END_OF_SPEC'\n(.*?)^END_OF_SPEC$", shipped(name), re.DOTALL | re.M)
     assert [type(json.loads(text)) for text in told] == [dict]
 
@@ -413,13 +413,13 @@ def test_every_package_on_a_host_has_one_version_and_its_digests(path: Path) -> 
         assert re.fullmatch(r"[a-z0-9._-]+==[^ ;]+( *; [^-]+)?( +--hash=sha256:[0-9a-f]{64})+ *", entry), entry
 
 
-# What the front host has the program by.
+# How the front host calls the program.
 LEAVE = "/etc/haproxy/heat-scaleout-leave.lua"
 
 
 @pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here; on the front host it checks every file itself")
 @pytest.mark.parametrize("name", ["proxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
-def test_haproxy_takes_its_configuration_without_a_warning(name: str, tmp_path: Path) -> None:
+def test_haproxy_accepts_its_configuration_without_a_warning(name: str, tmp_path: Path) -> None:
     assert HAPROXY
     path = written(name, tmp_path)
     path.write_text(path.read_text().replace(LEAVE, str(PROGRAMS / "proxy/leave.lua")))
@@ -429,7 +429,7 @@ def test_haproxy_takes_its_configuration_without_a_warning(name: str, tmp_path: 
 
 @pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed here; on the front host it checks every file itself")
 @pytest.mark.parametrize("name", ["proxy/haproxy.cfg", "control_plane/keystone-proxy.cfg"])
-def test_haproxy_takes_as_many_addresses_as_there_may_be(name: str, tmp_path: Path) -> None:
+def test_haproxy_accepts_the_maximum_of_addresses(name: str, tmp_path: Path) -> None:
     """A line of HAProxy's has 64 words at most."""
     assert HAPROXY
     many = [f"192.0.2.{at}" for at in range(1, 201)]
@@ -453,7 +453,7 @@ def test_systemd_knows_every_line_of_the_units(tmp_path: Path) -> None:
     for name in sorted(WHERE):
         if name.endswith(".service"):
             path = tmp_path / Path(name).name.replace("@", "@8004")
-            # What the unit starts is on the hosts only.
+            # The unit's programs are only on the hosts.
             text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", shipped(name))
             path.write_text(text.replace("/usr/sbin/haproxy", "/bin/true"))
             paths.append(path)
@@ -464,13 +464,13 @@ def test_systemd_knows_every_line_of_the_units(tmp_path: Path) -> None:
     assert not re.findall(rf"{tmp_path}.*", checked.stderr), checked.stderr
 
 
-# What `systemd-analyze security` calls "OK" ends at 4.9; nothing that is shipped comes near.
+# `systemd-analyze security` calls up to 4.9 "OK"; every shipped unit is far better.
 MOST_EXPOSED = 2.5
 
 
 @pytest.mark.skipif(not ANALYZE, reason="systemd-analyze is not installed here; the hosts are asked by tests/e2e")
 @pytest.mark.parametrize("name", sorted(name for name in WHERE if name.endswith(".service")))
-def test_a_unit_is_confined(name: str, tmp_path: Path) -> None:
+def test_a_unit_is_sandboxed(name: str, tmp_path: Path) -> None:
     assert ANALYZE
     path = tmp_path / Path(name).name
     path.write_text(shipped(name))
@@ -486,7 +486,7 @@ def test_a_unit_is_confined(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name in WHERE if name.endswith((".service", "-memory.conf"))))
 def test_a_unit_has_a_limit_of_memory(name: str) -> None:
-    """As the settings say; each unit by a key of its own."""
+    """From the settings; each unit has its own key."""
     assert re.findall(r"(?m)^MemoryMax=(.*)$", shipped(name)) == [usual_memory(name)]
 
 

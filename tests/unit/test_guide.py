@@ -280,11 +280,11 @@ def test_b_and_c_run_one_rest_and_one_cfn_api_each_and_engines() -> None:
         assert there == [(Kind.ENGINE, address, None), (Kind.API, address, 8004), (Kind.CFN, address, 8000)]
 
 
-def test_as_many_engines_as_wanted_run_on_one_machine() -> None:
+def test_any_number_of_engines_runs_on_one_machine() -> None:
     assert [len(on_node(of_kind(processes(engines=7), Kind.ENGINE), node.name)) for node in NODES] == [4, 3]
 
 
-def test_what_is_said_of_the_broker_is_equal_on_every_machine() -> None:
+def test_the_brokers_options_are_equal_on_every_machine() -> None:
     """The guide requires equal rabbit_ and kombu_ options: the files are the same to the last byte."""
     run = guide_sample()
     for name in ("heat-conf", "secrets-conf"):

@@ -28,7 +28,7 @@ from tests.unit.sample import CONF, DEPLOYMENT, SECRETS, SERVICES, parsed, proce
 
 SECRET_CONF = secret_options(SECRETS)
 
-# What heat.conf must say, and why.
+# What heat.conf must contain, and why.
 REQUIRED = [
     ("DEFAULT", "heat_metadata_server_url", "http://10.0.0.1:8000", "signed into URLs: the proxy's, as clients see it"),
     ("DEFAULT", "heat_waitcondition_server_url", "http://10.0.0.1:8000/v1/waitcondition", "likewise"),
@@ -79,7 +79,7 @@ REQUIRED = [
     ("cache", "memcache_servers", "10.0.0.1:11211", ""),
 ]
 
-# Options that releases before 24 knew. Heat ignores what it does not know, without a word.
+# Options that releases before 24 knew. Heat silently ignores unknown options.
 GONE = {
     "sql_connection", "rabbit_host", "rabbit_port", "rabbit_hosts", "rabbit_userid", "rabbit_password",
     "rabbit_virtual_host", "rabbit_use_ssl", "rabbit_max_retries", "rabbit_durable_queues", "rpc_backend",
@@ -89,12 +89,12 @@ GONE = {
 
 
 @pytest.mark.parametrize(("section", "option", "value", "reason"), REQUIRED)
-def test_heat_conf_says_what_heat_needs(section: str, option: str, value: str, reason: str) -> None:
+def test_heat_conf_has_what_heat_needs(section: str, option: str, value: str, reason: str) -> None:
     assert CONF[section].get(option) == value, reason
 
 
-def test_no_option_of_heat_conf_is_without_a_reason_or_a_setting() -> None:
-    """Adding one means saying why, in the table above or here."""
+def test_every_option_of_heat_conf_has_a_reason_or_a_setting() -> None:
+    """A new option needs its reason, in the table above or here."""
     set_by_settings = {"rpc_response_timeout", "graceful_shutdown_timeout", "executor_thread_pool_size", "policy_file"}
     named = {(section, option) for section, option, *_ in REQUIRED}
     repeated = {("ec2authtoken", name) for name in CONF["trustee"]} | {("ec2authtoken", "project_domain_name")}
@@ -103,7 +103,7 @@ def test_no_option_of_heat_conf_is_without_a_reason_or_a_setting() -> None:
             assert (section, option) in named | repeated or option in set_by_settings, f"[{section}] {option}"
 
 
-def test_no_option_is_one_that_heat_has_forgotten() -> None:
+def test_no_option_is_unknown_to_heat() -> None:
     for conf in (CONF, SECRET_CONF, process_options(processes()[0])):
         for section, values in conf.items():
             assert section not in ("heat_api", "heat_api_cfn", "eventlet_opts"), "unknown since the APIs are WSGI only"
@@ -124,7 +124,7 @@ def test_a_worker_that_is_cut_off_is_missed_before_an_api_gives_up_on_it() -> No
 
 
 @given(st.integers(1, 100), st.integers(1, 100))
-def test_what_may_be_set_reaches_heat_conf(workers: int, rpc: int) -> None:
+def test_settings_reach_heat_conf(workers: int, rpc: int) -> None:
     timeouts = dataclasses.replace(DEPLOYMENT.timeouts, rpc_response=rpc)
     changed = dataclasses.replace(DEPLOYMENT, engine_workers=workers, timeouts=timeouts, region="West")
     default = options(changed)["DEFAULT"]
@@ -176,7 +176,7 @@ def test_each_process_has_a_file_and_a_host_of_its_own_there_and_nothing_else() 
 
 
 def test_an_api_has_a_drain_file_and_an_engine_has_none() -> None:
-    """In a directory of root's, as root writes it."""
+    """In a directory of root's, because root writes it."""
     for process in processes():
         healthcheck = process_options(process).get("healthcheck")
         if process.port is None:
@@ -202,7 +202,7 @@ VALUES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), ma
 
 
 @given(st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, min_size=1, max_size=3), max_size=3))
-def test_whatever_the_options_they_are_read_as_they_were_written(conf: dict[str, dict[str, str]]) -> None:
+def test_any_options_are_read_as_they_were_written(conf: dict[str, dict[str, str]]) -> None:
     assert parsed(render("heat/options.conf.j2", purpose="", options=conf)) == conf
 
 
@@ -212,7 +212,7 @@ def test_a_dollar_is_doubled_as_oslo_config_takes_it_for_a_reference() -> None:
 
 
 def test_every_field_of_a_deployment_changes_a_file() -> None:
-    """A fact that no file shows would be one that nobody needs.
+    """A field that changes no file is not needed.
 
     Keystone's catalogue has the URL of the ReST API, and an engine's unit how much of a stack it works on at once.
     """
@@ -234,7 +234,7 @@ def test_every_field_of_a_deployment_changes_a_file() -> None:
         assert options(changed) != options(DEPLOYMENT), field.name
 
 
-def test_certificates_of_ones_own_are_what_keystone_and_the_broker_are_checked_against() -> None:
+def test_keystone_and_the_broker_are_verified_with_the_operators_certificates() -> None:
     conf = service_options(dataclasses.replace(SERVICES, ca_file="/etc/heat/ca.pem", broker_tls=True))
     for section in ("keystone_authtoken", "ec2authtoken"):
         assert conf[section]["cafile"] == "/etc/heat/ca.pem"
@@ -244,7 +244,7 @@ def test_certificates_of_ones_own_are_what_keystone_and_the_broker_are_checked_a
 
 @pytest.mark.parametrize("release", locked_releases())
 def test_every_option_is_one_that_the_release_knows(release: str) -> None:
-    """With all that may be there: certificates, TLS to the broker, clients that find Keystone elsewhere."""
+    """With every optional part: certificates, TLS to the broker, another Keystone URL for clients."""
     services = dataclasses.replace(
         SERVICES, ca_file="/etc/heat/ca.pem", broker_tls=True, public_keystone_url="http://192.0.2.1:5000"
     )
@@ -252,7 +252,7 @@ def test_every_option_is_one_that_the_release_knows(release: str) -> None:
     ec2_login = known.knows(("ec2authtoken", "auth_type"), known.series(release))
     conf = merge(options(DEPLOYMENT), known_to(service_options(services), ec2_login=ec2_login))
     given = {(section, option) for section, values in conf.items() for option in values}
-    # What a login consists of is listed in [trustee] alone.
+    # Only [trustee] lists the options of a login.
     logins = {("keystone_authtoken", option): ("trustee", option) for _, option in known.options}
     unknown = {
         name
@@ -262,13 +262,13 @@ def test_every_option_is_one_that_the_release_knows(release: str) -> None:
     assert unknown == set()
 
 
-def test_clients_may_find_keystone_elsewhere_and_engines_keep_to_where_it_is() -> None:
+def test_clients_may_use_another_keystone_url_than_engines() -> None:
     conf = service_options(dataclasses.replace(SERVICES, public_keystone_url="http://192.0.2.1:5000"))
     values = {(section, name): value for section, options in conf.items() for name, value in options.items()}
     assert {key for key, value in values.items() if "192.0.2.1" in value} == {
         ("keystone_authtoken", "www_authenticate_uri")
     }
-    # Which of Keystone's endpoints in the catalogue: the engines' own, and the one that servers in stacks are told.
+    # Which of Keystone's endpoints in the catalogue: the engines' own, and the one for servers in stacks.
     assert conf["clients_keystone"]["endpoint_type"] == "internalURL"
     assert conf["DEFAULT"]["server_keystone_endpoint_type"] == "public"
 
@@ -280,14 +280,14 @@ def test_one_keystone_url_for_engines_and_clients_needs_no_further_option() -> N
     assert conf["keystone_authtoken"]["www_authenticate_uri"] == f"{SERVICES.keystone_url}/v3"
 
 
-def test_without_a_cache_none_is_named() -> None:
+def test_without_a_cache_there_is_no_option_for_it() -> None:
     conf = service_options(dataclasses.replace(SERVICES, memcached=()))
     assert "cache" not in conf
     assert not {option for option in conf["keystone_authtoken"] if option.startswith("memcache")}
 
 
 @given(st.lists(st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, max_size=3), max_size=3), max_size=3))
-def test_of_an_option_in_several_layers_the_last_counts(layers: list[dict[str, dict[str, str]]]) -> None:
+def test_the_last_layer_with_an_option_counts(layers: list[dict[str, dict[str, str]]]) -> None:
     merged = merge(*layers)
     expected: dict[tuple[str, str], str] = {}
     for layer in layers:
@@ -303,7 +303,7 @@ def test_a_release_whose_cfn_api_has_no_login_gets_only_the_url_that_checks_sign
         assert section == "ec2authtoken" or conf[section] == values
 
 
-def test_certificates_of_ones_own_are_what_that_release_checks_keystone_against_too() -> None:
+def test_that_release_verifies_keystone_with_the_operators_certificates_too() -> None:
     conf = known_to(service_options(dataclasses.replace(SERVICES, ca_file="/etc/heat/ca.pem")), ec2_login=False)
     assert conf["ec2authtoken"] == {"auth_uri": "http://10.0.0.1:5000/v3", "ca_file": "/etc/heat/ca.pem"}
 
@@ -338,7 +338,7 @@ def test_heats_own_api_programs_have_an_address_and_port_and_an_engine_has_none(
         ("fake:", "fake:"),
     ],
 )
-def test_where_a_broker_is_does_not_depend_on_the_login_and_hosts_see_it_as_the_program_does(
+def test_a_brokers_identity_has_no_login_and_is_the_same_in_python_and_in_shell(
     url: str, where: str, tmp_path: Path
 ) -> None:
     conf = tmp_path / "secrets.conf"

@@ -1,4 +1,4 @@
-"""The hosts' own firewall: what it closes on every kind of host, and what the script does with a running one."""
+"""The hosts' own firewall: what it closes on every kind of host, and how the script changes a running one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTROL_PLANE = {3306, 5672, 11211}
 
 
 def rules(run: Run) -> dict[str, tuple[str, set[int], set[str]]]:
-    """Of each host that has a firewall: the address, the closed ports, and who is let in."""
+    """For each host with a firewall: the address, the closed ports, and the admitted hosts."""
     found = {}
     for name, resource in run.by_name.items():
         if not name.endswith("-firewall"):
@@ -45,12 +45,12 @@ def nodes_of_the_sample(source: str) -> dict[str, tuple[str, set[int], set[str]]
     }
 
 
-def test_on_containers_the_control_plane_is_for_the_nodes_and_an_api_for_the_proxy() -> None:
+def test_in_containers_only_nodes_reach_the_control_plane_and_only_the_proxy_an_api() -> None:
     front = ("10.0.0.1", CONTROL_PLANE, {"10.0.0.2", "10.0.0.3"})
     assert rules(guide_sample()) == {"front": front, **nodes_of_the_sample("10.0.0.1")}
 
 
-def test_on_hosts_that_are_there_already_it_is_the_same() -> None:
+def test_existing_hosts_have_the_same_firewall() -> None:
     assert rules(existing()) == {
         "front": ("10.0.0.1", CONTROL_PLANE, {"10.0.0.2", "10.0.0.3"}),
         "node-b": ("10.0.0.2", {8000, 8004}, {"10.0.0.1"}),
@@ -58,20 +58,20 @@ def test_on_hosts_that_are_there_already_it_is_the_same() -> None:
     }
 
 
-def test_on_vms_it_is_the_same_beside_the_security_groups() -> None:
+def test_vms_have_the_same_firewall_in_addition_to_security_groups() -> None:
     found = rules(vm_sample())
     front, first, second = (found[name][0] for name in ("front", "node-1", "node-2"))
     assert found["front"] == (front, CONTROL_PLANE, {first, second})
     assert found["node-1"] == (first, {8000, 8004}, {front})
 
 
-def test_a_control_plane_of_others_is_not_ours_to_close() -> None:
+def test_an_existing_control_plane_is_not_closed() -> None:
     assert rules(existing_control_plane()) == nodes_of_the_sample("10.0.0.1")
     names = existing_control_plane().by_name
     assert not [name for name in names if name.startswith(("front-forget-", "front-firewall"))]
 
 
-def test_where_a_heat_is_adopted_only_our_own_apis_are_closed_and_only_once_its_file_is_known_to_be_good() -> None:
+def test_with_an_adopted_heat_only_our_own_apis_are_closed_and_only_after_its_file_is_accepted() -> None:
     run = adopted_heat()
     assert rules(run) == {
         "node-b": ("10.0.0.2", {8000, 8004}, {"10.0.0.1"}),
@@ -81,7 +81,7 @@ def test_where_a_heat_is_adopted_only_our_own_apis_are_closed_and_only_once_its_
         assert "front-original-files" in run.before(f"{node}-firewall")
 
 
-def test_behind_octavia_an_api_is_for_the_subnet_that_the_load_balancer_asks_from() -> None:
+def test_behind_octavia_only_the_load_balancers_subnet_reaches_an_api() -> None:
     found = rules(balanced_sample())
     assert found["node-1"][1:] == ({8000, 8004}, {"10.0.0.0/24"})
     assert found["front"][1] == CONTROL_PLANE
@@ -117,13 +117,13 @@ def test_what_clients_and_operators_use_is_closed_on_no_host(config: dict[str, A
         assert 22 not in one.ports, name
 
 
-def test_a_node_that_comes_is_let_in_by_the_front_host_and_one_that_goes_no_longer() -> None:
+def test_the_front_host_admits_a_new_node_and_no_removed_one() -> None:
     (two,), (three,) = ([rules(cached(nodes=number))["front"][2]] for number in (2, 3))
     assert two < three
     assert len(three) == 3
 
 
-# The script, run here with a stand-in for nft that has a firewall running.
+# The script, run here with a fake nft and a running firewall.
 
 
 def run_script(
@@ -159,7 +159,7 @@ def run_script(
 SET = "table inet heat_scaleout {\n\tset %s {\n\t\ttype ipv4_addr\n\t\telements = { %s }\n\t}\n}"
 
 
-def test_a_host_that_is_no_longer_planned_is_let_in_until_the_unit_is_reloaded(tmp_path: Path) -> None:
+def test_a_removed_host_is_admitted_until_the_unit_is_reloaded(tmp_path: Path) -> None:
     done, applied, kept = run_script(
         tmp_path,
         sources=["10.0.0.2"],
@@ -171,14 +171,14 @@ def test_a_host_that_is_no_longer_planned_is_let_in_until_the_unit_is_reloaded(t
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "add element inet heat_scaleout leaving { 10.0.0.3,10.0.0.4,10.0.0.5 }\n" in applied
-    # A port that is still listened on is still closed.
+    # A port with a listener is still closed.
     assert "add element inet heat_scaleout ports { 3306,8014 }\n" in applied
-    # What the host boots with has neither.
+    # The rules for the next boot have neither.
     assert "add element" not in kept.read_text()
     assert "elements = { 10.0.0.2 }" in kept.read_text()
 
 
-def test_a_host_that_comes_back_is_no_longer_one_that_leaves(tmp_path: Path) -> None:
+def test_a_host_that_is_planned_again_is_no_longer_a_removed_one(tmp_path: Path) -> None:
     _, applied, _ = run_script(
         tmp_path,
         sources=["10.0.0.2", "10.0.0.3"],
@@ -187,7 +187,7 @@ def test_a_host_that_comes_back_is_no_longer_one_that_leaves(tmp_path: Path) -> 
     assert "add element" not in applied
 
 
-def test_a_first_time_has_nothing_to_keep(tmp_path: Path) -> None:
+def test_the_first_run_has_nothing_to_keep(tmp_path: Path) -> None:
     done, applied, kept = run_script(tmp_path, sources=["10.0.0.2"], running={})
     assert (done.returncode, done.stderr) == (0, "")
     assert applied == kept.read_text()

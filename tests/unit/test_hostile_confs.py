@@ -1,4 +1,4 @@
-"""Whatever is given as a heat.conf: a result, or a refusal with exit code 1, in a bounded time, no traceback."""
+"""Any text as heat.conf: a result, or a refusal with exit code 1, in a bounded time, without a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.sample import DEPLOYMENT, A, B
 from tools import hostkeys
 from tools import translate as command
 
-# Generous, as a machine may be busy: what must not happen is that the time grows without a bound.
+# Generous, because a machine may be busy. The time must not grow without a bound.
 WITHIN = 20.0
 LINE = 16_000
 

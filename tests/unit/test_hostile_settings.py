@@ -1,4 +1,4 @@
-"""Whatever stands in a stack's file: settings, or a refusal within a second."""
+"""Any content of a stack's file: settings, or a refusal within a second."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.unit.program import PROJECT
 from tests.unit.test_settings import existing
 
 STACK = "dev"
-# What the issue asks for; a machine under load may take longer than one second for what is done in 20 ms.
+# The work takes 20 ms; a machine under load may take longer than a second.
 WITHIN = 5.0
 
 
 def leaves(known: Iterable[Key]) -> Iterator[str]:
-    """Every path, in a stack's file, of a value without parts."""
+    """The path, in a stack's file, of every value without parts."""
     for key in known:
         parts = tuple(key.parts)
         yield from leaves(parts) if parts else (key.path.replace("[]", ""),)
@@ -61,7 +61,7 @@ def test_every_text_has_a_format_and_every_number_has_bounds() -> None:
 
 
 def at(form: str, value: object) -> dict[str, Any]:
-    """A stack's file in which this value stands at a setting's place."""
+    """A stack's file with this value for a setting."""
     steps = form.split(".")
     raw: Any = value
     for step in reversed(steps):
@@ -73,7 +73,7 @@ def at(form: str, value: object) -> dict[str, Any]:
 
 
 def outcome(raw: Mapping[str, Any], secrets: Mapping[str, str] | None = None) -> Settings | tuple[str, ...]:
-    """What `load` makes of it; anything but settings or a refusal, or that it takes long, fails the test."""
+    """The result of `load`. The test fails on anything but settings or a refusal, and if it takes long."""
     began = time.monotonic()
     try:
         found: Settings | tuple[str, ...] = load(STACK, raw, (), secrets or {})
@@ -134,8 +134,8 @@ KINDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)))
-def test_the_same_where_the_rules_of_other_kinds_look_at_it(kind: int) -> None:
-    """Those of existing hosts, of a cloud, of a control plane that is there, of a clone."""
+def test_the_same_with_the_rules_of_other_kinds_of_deployment(kind: int) -> None:
+    """Existing hosts, a cloud, an existing control plane, a git clone."""
     for form in ALL:
         raw: dict[str, Any] = json.loads(json.dumps(KINDS[kind]))
         top, _, below = form.partition(".")
@@ -155,7 +155,7 @@ JSON = st.recursive(
 
 @settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(TOP) | st.text(), JSON, max_size=4))
-def test_whatever_json_holds_is_settings_or_a_refusal(raw: dict[str, Any]) -> None:
+def test_any_json_is_settings_or_a_refusal(raw: dict[str, Any]) -> None:
     outcome(raw)
 
 
@@ -178,7 +178,7 @@ def test_a_hostile_secret_is_refused_without_being_shown(key: str, text: str, ki
         ("v" * 5000, "must have at most 4096 characters"),
     ],
 )
-def test_the_value_of_a_secret_option_is_looked_at_and_not_shown(value: object, rule: str) -> None:
+def test_the_value_of_a_secret_option_is_checked_and_not_shown(value: object, rule: str) -> None:
     given = {"all": {"DEFAULT": {"my_password": value}}}
     masked = {"all": {"DEFAULT": {"my_password": KEY_SECRET}}}
     found = outcome(
@@ -202,7 +202,7 @@ def test_a_text_that_cannot_be_decoded_is_refused(key: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["policy", "constraints", "control"])
-def test_what_is_no_text_is_not_waited_for(key: str, tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused_without_waiting_for_data(key: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\0\x80" * 10)
     (tmp_path / "large").write_bytes(b"a: b\n" * 1_000_000)
@@ -238,7 +238,7 @@ def test_a_file_is_read_to_its_limit_and_no_further(tmp_path: Path) -> None:
         read_text(tmp_path / "file", 9)
 
 
-def test_what_is_typed_against_a_refusal_is_data_for_a_shell() -> None:
+def test_the_command_of_a_refusal_is_safe_in_a_shell() -> None:
     for key in ("$(id)", "a'b", "a b", "`id`", "a;b"):
         (problem,) = typing.cast("tuple[str, ...]", outcome({key: "1"}))
         assert problem.endswith(f"Type: pulumi config rm {shlex.quote(key)} --stack dev")
@@ -251,7 +251,7 @@ def test_a_comment_in_a_script_has_one_line(text: str) -> None:
         assert escaped(text) == text
 
 
-def test_a_brokers_line_break_does_not_leave_its_comment() -> None:
+def test_a_line_break_in_the_brokers_name_stays_in_its_comment() -> None:
     text = render(
         "heat/retire.sh.j2",
         kinds=["heat-engine", "heat-api", "heat-api-cfn"],

@@ -1,4 +1,4 @@
-"""The keys of hosts behind a jump host are fetched with the operator's key, which no file ever has."""
+"""Keys of hosts behind a jump host are fetched with the operator's key, which is never in a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXISTING = {
 
 
 def checkout(tmp_path: Path, existing: Mapping[str, object]) -> Path:
-    """As much of a checkout as the script wants, with a pulumi and an ssh that are made up."""
+    """The parts of a checkout that the script needs, with a fake pulumi and a fake ssh."""
     at = tmp_path / "checkout"
     (at / "tools").mkdir(parents=True)
     shutil.copy(ROOT / "tools/hostkeys.sh", at / "tools")
@@ -37,13 +37,13 @@ def checkout(tmp_path: Path, existing: Mapping[str, object]) -> Path:
     fakes.mkdir(parents=True)
     for name, text in {
         "pulumi": 'case "$*" in\n'
-        '"config get sshPrivateKey") cat "$TOLD/private" ;;\n'
-        '"config --json") cat "$TOLD/config" ;;\n'
-        '*) echo "$*" >>"$TOLD/typed" ;;\nesac\n',
+        '"config get sshPrivateKey") cat "$RECORD/private" ;;\n'
+        '"config --json") cat "$RECORD/config" ;;\n'
+        '*) echo "$*" >>"$RECORD/typed" ;;\nesac\n',
         "ssh-keyscan": f'eval "address=\\${{$#}}"; echo "$address ssh-ed25519 {"A" * 68}"\n',
         "ssh-keygen": 'cat >/dev/null; echo "256 SHA256:x"\n',
-        "ssh": 'echo "$*" >>"$TOLD/logins"; ssh-add -L >"$TOLD/keys"; echo "$SSH_AGENT_PID" >"$TOLD/agent"\n'
-        'grep -rls "PRIVATE KEY" "$TMPDIR" >"$TOLD/leak"\n'
+        "ssh": 'echo "$*" >>"$RECORD/logins"; ssh-add -L >"$RECORD/keys"; echo "$SSH_AGENT_PID" >"$RECORD/agent"\n'
+        'grep -rls "PRIVATE KEY" "$TMPDIR" >"$RECORD/leak"\n'
         f'echo "10.0.0.1 ssh-ed25519 {"B" * 68}"\n',
     }.items():
         (fakes / name).write_text(f"#!/bin/sh\n{text}")
@@ -60,7 +60,11 @@ def fetch(at: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
         check=False,
         stdin=subprocess.DEVNULL,
         env=environment
-        | {"TOLD": str(tmp_path), "TMPDIR": str(tmp_path / "tmp"), "PATH": f"{at}/.tools/pulumi:{os.environ['PATH']}"},
+        | {
+            "RECORD": str(tmp_path),
+            "TMPDIR": str(tmp_path / "tmp"),
+            "PATH": f"{at}/.tools/pulumi:{os.environ['PATH']}",
+        },
     )
 
 
@@ -78,14 +82,14 @@ def test_the_key_is_in_an_agent_of_the_scripts_own_and_in_no_file(tmp_path: Path
     assert "existing.front.hostKey" in (tmp_path / "typed").read_text()
 
 
-def test_without_a_key_in_the_settings_the_operators_own_agent_is_asked(tmp_path: Path) -> None:
+def test_without_a_key_in_the_settings_the_operators_agent_is_used(tmp_path: Path) -> None:
     at = checkout(tmp_path, EXISTING)
     (tmp_path / "private").touch()
     assert fetch(at, tmp_path).returncode == 0
     assert "IdentityFile" not in (tmp_path / "logins").read_text()
 
 
-def test_hosts_that_were_made_a_secret_by_mistake_are_told(tmp_path: Path) -> None:
+def test_hosts_that_are_a_secret_by_mistake_are_reported(tmp_path: Path) -> None:
     at = checkout(tmp_path, {})
     (tmp_path / "private").touch()
     (tmp_path / "config").write_text(json.dumps({"heat-scaleout:existing": {"secret": True}}))

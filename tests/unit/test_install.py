@@ -38,7 +38,7 @@ def release(version: str) -> Release:
     return Release(version=version, engine_worker=engine_worker(version), ec2_login=True)
 
 
-def test_each_installation_has_a_place_of_its_own_on_a_host() -> None:
+def test_each_installation_has_its_own_directory_on_a_host() -> None:
     constrained = dataclasses.replace(PIP, constraints="oslo.messaging===18.2.0\n")
     others = [
         PIP,
@@ -68,7 +68,7 @@ def test_a_release_with_a_list_of_packages_is_installed_from_it_and_its_digests_
     assert "--require-hashes" in installation.script()
 
 
-def test_with_constraints_the_operators_versions_count_and_no_list_of_ours() -> None:
+def test_with_constraints_only_the_operators_versions_count() -> None:
     installation = dataclasses.replace(PIP, constraints="oslo.messaging===18.2.0\n")
     assert not installation.locked
     files = installation.files()
@@ -84,18 +84,18 @@ def test_git_installs_what_it_has_cloned() -> None:
     assert "'refs/remotes/origin/stable/2026.1^{commit}'" in GIT.script()
 
 
-def test_apt_needs_no_file_and_nothing_of_pips() -> None:
+def test_apt_needs_no_file_and_no_pip() -> None:
     assert APT.files() == {}
     assert "pip" not in APT.script()
 
 
-def test_the_units_that_the_distribution_would_start_are_masked_before_its_packages_are_there() -> None:
+def test_the_distributions_units_are_masked_before_its_packages_are_installed() -> None:
     script = APT.script()
     assert script.index("systemctl --quiet mask") < script.index("\npackages heat-engine")
 
 
 @pytest.mark.parametrize(
-    ("packages", "said"),
+    ("packages", "expected"),
     [
         (PackageSource(), []),
         (PackageSource(index_url="http://pypi.example/simple"), ["PIP_INDEX_URL=http://pypi.example/simple"]),
@@ -113,28 +113,28 @@ def test_the_units_that_the_distribution_would_start_are_masked_before_its_packa
         ),
     ],
 )
-def test_packages_come_from_the_configured_source(packages: PackageSource, said: list[str]) -> None:
+def test_packages_come_from_the_configured_source(packages: PackageSource, expected: list[str]) -> None:
     script = dataclasses.replace(PIP, packages=packages).script()
     words = ("PIP_INDEX_URL=", "FIND_LINKS=", "NO_INDEX=", "[ -d /srv/wheels ]", "UV_DEFAULT_INDEX=")
-    for word in said:
+    for word in expected:
         assert word in script
     for word in words:
-        assert word in script or not any(word in part for part in said)
+        assert word in script or not any(word in part for part in expected)
     assert ("NO_INDEX=" in script) is (bool(packages.wheelhouse) and not packages.index_url)
 
 
-def test_keystone_comes_from_the_same_place() -> None:
+def test_keystone_comes_from_the_same_package_source() -> None:
     assert "UV_FIND_LINKS=/srv/wheels" in guide_sample(wheelhouse="/srv/wheels").by_name["front-install"].text()
 
 
-def test_the_distributions_apis_are_loaded_as_the_distribution_does() -> None:
-    """Debian 12 and Ubuntu have releases from before there were modules for it."""
+def test_the_distributions_apis_are_loaded_from_its_wsgi_programs() -> None:
+    """Debian 12 and Ubuntu have releases without WSGI modules."""
     assert APT.application(Kind.API) == "/opt/heat/apt/bin/heat-wsgi-api"
     assert APT.application(Kind.CFN) == "/opt/heat/apt/bin/heat-wsgi-api-cfn"
     assert PIP.application(Kind.CFN) == "heat.wsgi.cfn:application"
 
 
-def test_heat_24_is_the_last_with_programs_of_its_own_for_its_apis() -> None:
+def test_heat_24_is_the_last_with_console_programs_for_its_apis() -> None:
     assert [version for version in locked_releases() if has_console_apis(version)] == ["24.1.2"]
 
 
@@ -147,18 +147,18 @@ def test_missing_console_apis_are_reported_before_anything_starts() -> None:
     ("version", "rpc_version"),
     [("19.0.0", "1.4"), ("24.1.2", "1.4"), ("25.0.2", "1.4"), ("26.0.2", "1.9"), ("27.0.1", "1.9")],
 )
-def test_what_the_engines_of_a_release_say_to_each_other_is_known(version: str, rpc_version: str) -> None:
+def test_the_rpc_version_of_a_locked_release_is_known(version: str, rpc_version: str) -> None:
     assert engine_worker(version) == rpc_version
 
 
 @pytest.mark.parametrize("version", ["17.0.0", "28.0.0"])
-def test_of_other_releases_it_is_not_guessed(version: str) -> None:
+def test_the_rpc_version_of_other_releases_is_not_guessed(version: str) -> None:
     with pytest.raises(ValueError, match=f"is not known for Heat {version}"):
         engine_worker(version)
 
 
 @pytest.mark.parametrize(("one", "other"), [("24.1.2", "25.0.2"), ("26.0.2", "27.0.1"), ("19.0.0", "24.1.2")])
-def test_releases_that_can_share_vhost_may_share_a_vhost(one: str, other: str) -> None:
+def test_releases_with_the_same_rpc_version_share_a_vhost(one: str, other: str) -> None:
     assert explain_mixed_releases({"node-1": release(one), "node-2": release(other)}) == ""
 
 
@@ -166,12 +166,12 @@ def test_releases_that_can_share_vhost_may_share_a_vhost(one: str, other: str) -
     ("one", "other", "together"),
     [("28.0.0", "28.1.0", True), ("28.0.0", "27.0.1", False), ("19.0.0", "24.1.2", True), ("25.0.2", "26.0.2", False)],
 )
-def test_a_release_that_is_not_known_is_trusted_with_its_like_alone(one: str, other: str, *, together: bool) -> None:
+def test_an_unknown_release_shares_a_vhost_only_with_itself(one: str, other: str, *, together: bool) -> None:
     assert can_share_vhost(one, other) is together
 
 
 @pytest.mark.parametrize("way", [{"install": "apt"}, {"install": "git", "gitRef": "master"}])
-def test_an_adopted_configuration_is_translated_for_no_release_that_only_a_host_knows(way: dict[str, str]) -> None:
+def test_an_adopted_configuration_needs_a_release_that_is_known_beforehand(way: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as raised:
         load("dev", {**way, "adopt": "true"})
     problem = (
@@ -181,7 +181,7 @@ def test_an_adopted_configuration_is_translated_for_no_release_that_only_a_host_
     assert problem in raised.value.problems
 
 
-def test_releases_that_do_not_are_named_with_where_they_are() -> None:
+def test_mixed_releases_are_named_with_their_nodes() -> None:
     engines = {"node-1": release("26.0.2"), "node-2": release("25.0.2"), "10.0.0.1 (not ours)": release("24.1.2")}
     problem = explain_mixed_releases(engines)
     assert (
@@ -217,8 +217,8 @@ def test_git_checks_out_the_releases_tag_by_default() -> None:
 
 
 @pytest.mark.parametrize("way", [{"install": "apt"}, {"install": "git", "gitRef": "master"}])
-def test_options_are_left_to_the_hosts_where_they_say_which_release_it_is(way: dict[str, str]) -> None:
-    """Heat 27 does not know this one, and what the distribution has may."""
+def test_options_are_checked_on_the_hosts_if_only_they_know_the_release(way: dict[str, str]) -> None:
+    """Heat 27 does not know this option, and the distribution's release may."""
     options = {"all": {"DEFAULT": {"backdoor_port": "9"}}}
     assert load("dev", {**way, "options": options})
     with pytest.raises(SettingsError, match=r"Heat 27\.0\.1 does not know it"):
@@ -226,7 +226,7 @@ def test_options_are_left_to_the_hosts_where_they_say_which_release_it_is(way: d
 
 
 def installed(tmp_path: Path, *, worker: str, options: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run programs/heat/installed.py where there is just as much of Heat as it looks at."""
+    """Run programs/heat/installed.py with the parts of Heat that it reads."""
     engine = tmp_path / "heat/engine"
     engine.mkdir(parents=True)
     for package in (tmp_path / "heat", engine):
@@ -271,7 +271,7 @@ def test_an_older_release_reports_that_its_cfn_api_has_no_login(tmp_path: Path) 
     assert not Release.reported(done.stdout).ec2_login
 
 
-def test_an_installation_whose_messages_have_no_version_is_not_guessed_at(tmp_path: Path) -> None:
+def test_an_installation_without_an_rpc_version_is_not_guessed(tmp_path: Path) -> None:
     done = installed(tmp_path, worker="", options=["auth_uri"])
     assert done.returncode != 0
     assert "no version of the messages between engines is found" in done.stderr

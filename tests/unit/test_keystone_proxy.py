@@ -1,4 +1,4 @@
-"""The proxy of the bundled Keystone, when a Keystone dies while it answers: requests through a real HAProxy."""
+"""The proxy of the bundled Keystone, while Keystone dies during a request, with a real HAProxy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Keystone:
-    """A Keystone that dies with the first request that it has read, and answers the next ones."""
+    """A Keystone that dies after reading the first request, and answers the next ones."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -69,13 +69,13 @@ def ask(keystone: Keystone, method: str, path: str) -> int:
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v3/users"), ("POST", "/v3/auth/tokens"), ("POST", "/v3/ec2tokens")]
 )
-def test_what_may_be_asked_twice_is_asked_again_when_keystone_dies(keystone: Keystone, method: str, path: str) -> None:
-    """A signature of CFN is checked by a POST. It is a question, as a login is."""
+def test_a_repeatable_request_is_sent_again_if_keystone_dies(keystone: Keystone, method: str, path: str) -> None:
+    """CFN's signatures are checked by a POST, which changes nothing, like a login."""
     assert ask(keystone, method, path) == 200
     assert keystone.asked == [f"{method} {path} HTTP/1.1"] * 2
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v3/users"), ("DELETE", "/v3/auth/tokens/x")])
-def test_what_may_have_been_done_is_not_asked_twice(keystone: Keystone, method: str, path: str) -> None:
+def test_a_request_that_may_have_changed_something_is_not_repeated(keystone: Keystone, method: str, path: str) -> None:
     assert ask(keystone, method, path) == 502
     assert keystone.asked == [f"{method} {path} HTTP/1.1"]

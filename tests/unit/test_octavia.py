@@ -282,7 +282,7 @@ def test_with_haproxy_a_cloud_needs_no_load_balancer() -> None:
 
 def test_its_address_and_its_port_are_counted() -> None:
     cloud = FakeCloud(network_quota={"floatingip": 1, "port": 8})
-    # Three hosts, the router, DHCP and the load balancer, beside three that others have.
+    # Three hosts, the router, DHCP and the load balancer, in addition to three of others.
     assert [problem.partition(". Type")[0] for problem in shortfalls(cloud, loadBalancer="octavia")] == [
         "nodes = 2: ports: 6 required, but only 5 of the project's quota of 8 are left",
         "hosts = openstack: floating IPs: 2 required, but only 1 of the project's quota of 1 are left",

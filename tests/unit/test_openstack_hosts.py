@@ -1,4 +1,4 @@
-"""Hosts that are VMs of a cloud, as Pulumi sees them: what is made, under which names, and how each lives and dies."""
+"""VMs of a cloud, as Pulumi sees them: their resources, their names, and how each is replaced and deleted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def of_type(result: Run, kind: str) -> dict[str, Resource]:
 
 
 def made(result: Run) -> dict[str, Resource]:
-    """What the cloud has for it."""
+    """A cloud with what the deployment requires."""
     return {one.name: one for one in result.registered if one.type.startswith("openstack:")}
 
 
@@ -60,17 +60,17 @@ def nodes(number: int, **more: Any) -> Run:
 
 
 def with_other_settings() -> Run:
-    """What has nothing to do with one another is said at once: each needs the whole program to run."""
+    """Several independent facts are checked together, because each needs a run of the whole program."""
     return vm_sample(
         bootVolume=30, antiAffinity="hard", dnsServers=["192.0.2.53"], tags=["heat", "team-a"], user="root",
         rebuild="node-2",
     )  # fmt: skip
 
 
-# What there is.
+# The resources.
 
 
-def test_an_empty_project_gets_all_that_hosts_need() -> None:
+def test_an_empty_project_gets_everything_that_hosts_need() -> None:
     count: dict[str, int] = {}
     for resource in made(vm_sample()).values():
         if resource.type != RULE:
@@ -90,7 +90,7 @@ def test_an_empty_project_gets_all_that_hosts_need() -> None:
     }
 
 
-def test_everything_is_made_by_the_provider_that_the_cloud_was_looked_up_with() -> None:
+def test_everything_is_created_by_the_provider_that_looked_the_cloud_up() -> None:
     result = vm_sample()
     for resource in made(result).values():
         assert "pulumi:providers:openstack::openstack::" in resource.request.provider, resource.name
@@ -107,13 +107,13 @@ def test_each_host_has_the_address_that_the_plan_counts_on() -> None:
         assert result.by_name[f"{host}-machine"].inputs["networks"] == [{"port": f"{host}-port-id"}]
 
 
-def test_the_cloud_gives_no_address_of_a_host_to_anybody_else() -> None:
+def test_the_cloud_gives_no_planned_address_to_others() -> None:
     subnet = vm_sample().by_name["subnet"].inputs
     assert (subnet["cidr"], subnet["gatewayIp"]) == ("10.0.0.0/24", "10.0.0.1")
     assert subnet["allocationPools"] == [{"start": "10.0.0.2", "end": "10.0.0.9"}]
 
 
-def test_a_group_of_security_has_the_rules_that_the_deployment_needs() -> None:
+def test_a_security_group_has_the_rules_that_the_deployment_needs() -> None:
     result = vm_sample()
     settings = load("sample", {"hosts": "openstack", "subnet": "10.0.0.0/24", "openstack": {"sshFrom": [OPERATOR]}})
     rules = set()
@@ -167,7 +167,7 @@ def test_a_volume_to_boot_from_goes_with_its_host() -> None:
     [(vm_sample, "soft-anti-affinity"), (with_other_settings, "anti-affinity")],
     ids=["soft", "hard"],
 )
-def test_nodes_keep_apart_and_the_front_host_is_where_it_likes(sample: Callable[[], Run], policy: str) -> None:
+def test_nodes_have_anti_affinity_and_the_front_host_has_none(sample: Callable[[], Run], policy: str) -> None:
     result = sample()
     assert result.by_name["server-group"].inputs["policies"] == policy
     for node in ("node-1", "node-2"):
@@ -181,14 +181,14 @@ def test_without_anti_affinity_there_is_no_group() -> None:
     assert all("schedulerHints" not in one.inputs for one in of_type(result, INSTANCE).values())
 
 
-def test_nodes_take_turns_in_the_zones_and_the_front_host_is_in_the_first() -> None:
+def test_nodes_alternate_between_the_zones_and_the_front_host_is_in_the_first() -> None:
     machines = of_type(nodes(4, availabilityZones=["nova", "az-2"]), INSTANCE)
     assert {name.removesuffix("-machine"): one.inputs["availabilityZone"] for name, one in machines.items()} == {
         "front": "nova", "node-1": "nova", "node-2": "az-2", "node-3": "nova", "node-4": "az-2",
     }  # fmt: skip
 
 
-def test_name_servers_and_tags_are_those_that_were_named() -> None:
+def test_name_servers_and_tags_are_those_of_the_settings() -> None:
     result = with_other_settings()
     assert result.by_name["subnet"].inputs["dnsNameservers"] == ["192.0.2.53"]
     tagged = {one.name: one.inputs["tags"] for one in made(result).values() if "tags" in one.inputs}
@@ -196,18 +196,18 @@ def test_name_servers_and_tags_are_those_that_were_named() -> None:
         "network", "subnet", "router", "floating-ip", "front-security-group", "nodes-security-group", "front-port",
         "node-1-port", "node-2-port",
     }  # fmt: skip
-    # The last one is how a later run counts the hosts that are there.
+    # By the last one a later run counts the existing hosts.
     assert all(tags == ["heat", "team-a", "heat-scaleout-sample"] for tags in tagged.values())
 
 
-# What is there already.
+# Existing parts of the cloud.
 
 
 KEY = f"-----BEGIN PRIVATE KEY-----\n{MARK}.ssh\n-----END PRIVATE KEY-----\n"
 
 
 def found() -> Run:
-    """A network, a floating IP and a key pair that others have made."""
+    """An existing network, floating IP and key pair."""
     openstack = {
         "sshFrom": [OPERATOR], "network": "office", "firstAddress": "192.168.7.40", "floatingIp": "203.0.113.9",
         "keyPair": "mine",
@@ -215,7 +215,7 @@ def found() -> Run:
     return cached(hosts="openstack", subnet="192.168.7.0/24", openstack=openstack, sshPrivateKey=KEY)
 
 
-def test_a_network_that_is_there_is_used_and_left_alone() -> None:
+def test_an_existing_network_is_used_and_not_changed() -> None:
     result = found()
     assert not {"network", "subnet", "router", "router-interface"} & set(result.by_name)
     port = result.by_name["front-port"].inputs
@@ -225,7 +225,7 @@ def test_a_network_that_is_there_is_used_and_left_alone() -> None:
     assert result.outputs["heatApiUrl"] == "http://203.0.113.9:8004"
 
 
-def test_a_floating_ip_that_is_there_is_used_and_left_alone() -> None:
+def test_an_existing_floating_ip_is_used_and_not_changed() -> None:
     result = found()
     assert "floating-ip" not in result.by_name
     assert result.by_name["floating-ip-association"].inputs["floatingIp"] == "203.0.113.9"
@@ -240,7 +240,7 @@ def test_without_a_floating_ip_the_front_host_is_reached_at_its_address() -> Non
     assert result.outputs["heatApiUrl"] == "http://10.0.0.10:8004"
 
 
-def test_a_key_pair_that_is_there_is_used_with_the_operators_own_private_key() -> None:
+def test_an_existing_key_pair_is_used_with_the_operators_private_key() -> None:
     result = found()
     assert not {"key-pair", "ssh-key"} & set(result.by_name)
     for name in ("front", "node-1"):
@@ -268,7 +268,7 @@ def test_the_front_host_is_reached_at_its_floating_ip_and_the_nodes_over_it() ->
             assert proxy["hostKey"] == f"ssh-ed25519 {public_key('front-host-key')}"
 
 
-def test_a_host_gets_its_own_key_in_its_first_boot_and_nobody_may_read_it_in_plain() -> None:
+def test_a_host_gets_its_own_key_at_its_first_boot_as_a_secret() -> None:
     result = vm_sample()
     for host in ("front", "node-1", "node-2"):
         user_data = result.by_name[f"{host}-machine"].inputs["userData"]
@@ -293,7 +293,7 @@ def test_root_may_log_in_if_it_is_the_user() -> None:
     assert {one.connection["user"] for one in result.remote} == {"root"}
 
 
-def test_a_host_that_boots_is_waited_for_and_everything_that_lets_one_in_is_there_before() -> None:
+def test_the_program_waits_for_a_host_to_boot_after_everything_that_makes_it_reachable() -> None:
     result = vm_sample()
     ways_in = {*of_type(result, RULE), "router-interface"}
     assert {"front-machine", "floating-ip-association"} | ways_in <= result.before("front-ready")
@@ -313,13 +313,13 @@ def test_no_host_waits_for_another_node() -> None:
     assert not [name for name in result.before("node-2-ready") if name.startswith("node-1-")]
 
 
-def test_a_host_needs_the_world_before_it_boots() -> None:
+def test_a_host_boots_after_its_network_reaches_the_outside() -> None:
     for machine in of_type(vm_sample(), INSTANCE):
         assert "router-interface" in vm_sample().before(machine)
 
 
 def wait_for_node(tmp_path: Path, answers: list[str]) -> tuple[int, str, int]:
-    """Run what waits for node-1, with an ssh-keyscan that answers so at each call: status, message, calls."""
+    """Run the script that waits for node-1, with these answers of ssh-keyscan: status, message, calls."""
     fake = tmp_path / "ssh-keyscan"
     replies = "".join(f'[ "$calls" != {at} ] || echo "{text}"\n' for at, text in enumerate(answers, start=1))
     fake.write_text(f'#!/bin/sh\necho >>"{tmp_path}/calls"\ncalls=$(wc -l <"{tmp_path}/calls")\n{replies}exit 0\n')
@@ -356,7 +356,7 @@ def test_a_node_that_does_not_boot_is_reported_with_a_remedy(tmp_path: Path, ans
 # Public and internal addresses.
 
 
-def test_clients_and_servers_in_stacks_are_told_the_floating_ip_and_hosts_keep_to_their_network() -> None:
+def test_clients_and_stacks_servers_use_the_floating_ip_and_hosts_their_network() -> None:
     result = vm_sample()
     conf = result.by_name["node-1-heat-conf"].text()
     urls = dict(re.findall(r"(?m)^(\w+) = (http\S+)$", conf))
@@ -381,27 +381,27 @@ def test_the_front_host_itself_asks_where_it_listens() -> None:
     assert "bind 10.0.0.10:8004" in vm_sample().by_name["front-haproxy-cfg"].text()
 
 
-# How things live and die.
+# Replacement and deletion.
 
 
-def test_a_replaced_vm_is_set_up_again_and_one_that_is_gone_blocks_nothing() -> None:
+def test_a_replaced_vm_is_set_up_again_and_a_missing_one_blocks_nothing() -> None:
     result = vm_sample()
     for resource in result.remote:
         machine = result.by_name[f"{result.host_of(resource)}-machine"].urn
         assert list(resource.request.replace_with) == [machine], resource.name
         assert resource.request.deletedWith == machine
-    # The front host waits again for a node that is made anew.
+    # The front host waits again for a node that is recreated.
     assert "node-1-machine-id" in result.by_name["front-await-node-1"].text()
 
 
-def test_a_vm_that_takes_the_place_of_one_that_was_found_to_be_gone_is_set_up_as_well() -> None:
-    """That one is new and replaces nothing, in Pulumi's eyes."""
+def test_a_vm_that_replaces_a_missing_one_is_set_up_as_well() -> None:
+    """For Pulumi it is new and replaces nothing."""
     result = vm_sample()
     for resource in result.remote:
         assert resource.text("create").endswith(f" # machine {result.host_of(resource)}-machine-id"), resource.name
 
 
-def test_a_vm_that_runs_is_not_made_anew_because_the_image_or_a_setting_is_another_one() -> None:
+def test_a_running_vm_is_not_recreated_because_the_image_or_a_setting_changed() -> None:
     for machine in of_type(vm_sample(), INSTANCE).values():
         assert list(machine.request.ignoreChanges) == [
             "availabilityZone", "blockDevices", "imageId", "keyPair", "schedulerHints", "userData",
@@ -412,11 +412,11 @@ def test_rebuild_replaces_one_vm_with_the_current_settings() -> None:
     machines = of_type(with_other_settings(), INSTANCE)
     assert {name for name, one in machines.items() if not one.request.ignoreChanges} == {"node-2-machine"}
     for machine in machines.values():
-        # Never wiped under its old identifier: what was set up on it would not be set up again.
+        # Never rebuilt under its old identifier: its set-up would not run again.
         assert list(machine.request.replaceOnChanges) == ["imageId"]
 
 
-def test_another_generation_has_everything_run_again_and_makes_no_vm_anew() -> None:
+def test_another_generation_runs_everything_again_and_recreates_no_vm() -> None:
     openstack = {"sshFrom": [OPERATOR]}
     old, new = vm_sample(), cached(hosts="openstack", subnet="10.0.0.0/24", openstack=openstack, generation=2)
     for resource in old.remote:
@@ -434,7 +434,7 @@ def broken_node(monkeypatch: pytest.MonkeyPatch, connect: Any) -> str:
     return str(error.value)
 
 
-def test_a_server_that_the_cloud_could_not_make_is_told_with_the_clouds_own_reason(
+def test_a_server_that_the_cloud_could_not_create_is_reported_with_the_clouds_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def connect(cloud: str) -> Any:
@@ -450,7 +450,7 @@ def test_a_server_that_the_cloud_could_not_make_is_told_with_the_clouds_own_reas
     assert message.endswith("::node-2-machine'")
 
 
-def test_a_cloud_that_does_not_tell_why_hides_no_broken_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_server_is_reported_even_if_the_cloud_gives_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect(cloud: str) -> Any:
         raise openstack.exceptions.SDKException(f"no way to {cloud}")
 
@@ -460,16 +460,16 @@ def test_a_cloud_that_does_not_tell_why_hides_no_broken_server(monkeypatch: pyte
     )
 
 
-def test_an_address_is_free_before_its_next_holder_takes_it() -> None:
+def test_an_address_is_released_before_the_next_vm_takes_it() -> None:
     result = vm_sample()
     for name in (*of_type(result, PORT), *of_type(result, INSTANCE)):
         assert result.by_name[name].request.deleteBeforeReplace, name
 
 
-def test_what_must_not_go_by_mistake_is_protected() -> None:
+def test_what_must_not_be_deleted_by_mistake_is_protected() -> None:
     result = vm_sample()
     kept = {one.name for one in result.registered if one.request.protect}
-    # The database is of no use without what it is read with.
+    # The database is useless without its keys.
     secrets = {name for name in result.by_name if name.startswith("secret-")} | {"ssh-key", "front-host-key"}
     assert len(secrets) > 5
     assert kept == secrets | {
@@ -477,14 +477,14 @@ def test_what_must_not_go_by_mistake_is_protected() -> None:
     }  # fmt: skip
 
 
-def test_the_association_of_the_floating_ip_goes_before_the_router_does() -> None:
+def test_the_floating_ip_is_dissociated_before_the_router_is_deleted() -> None:
     assert "router-interface" in vm_sample().before("floating-ip-association")
 
 
 # Names.
 
 
-# Names of two figures begin as those of one do.
+# Names with two digits begin like those with one.
 @pytest.mark.parametrize("number", [1, 11])
 def test_each_planned_host_has_a_name_and_an_address(number: int) -> None:
     result = cached(hosts="openstack", openstack={"sshFrom": [OPERATOR]}, nodes=number)
@@ -495,7 +495,7 @@ def test_each_planned_host_has_a_name_and_an_address(number: int) -> None:
 
 
 @pytest.mark.parametrize("before", [1, 2])
-def test_a_node_more_keeps_every_resource_and_changes_nothing_of_the_cloud(before: int) -> None:
+def test_another_node_keeps_every_resource_and_changes_nothing_else_in_the_cloud(before: int) -> None:
     old, new = nodes(before), nodes(before + 1)
     assert old.by_urn.keys() < new.by_urn.keys()
     assert all(f"node-{before + 1}" in name for name in new.by_name.keys() - old.by_name.keys())
@@ -503,13 +503,13 @@ def test_a_node_more_keeps_every_resource_and_changes_nothing_of_the_cloud(befor
         assert resource.inputs == new.by_name[name].inputs, name
 
 
-def test_a_zone_more_moves_no_node() -> None:
-    """Zones are dealt out anew, and a VM that is there does not look."""
+def test_another_zone_moves_no_node() -> None:
+    """The zones are assigned again, and an existing VM ignores that."""
     machine = nodes(4, availabilityZones=["nova", "az-2"]).by_name["node-3-machine"]
     assert "availabilityZone" in machine.request.ignoreChanges
 
 
-def test_an_api_more_on_a_node_opens_its_port_and_no_other() -> None:
+def test_another_api_on_a_node_opens_its_port_and_no_other() -> None:
     old, new = (cached(hosts="openstack", openstack={"sshFrom": [OPERATOR]}, apis=number, nodes=1) for number in (1, 2))
     assert made(new).keys() - made(old).keys() == {"nodes-8014-from-front"}
 
@@ -534,7 +534,7 @@ def test_no_secret_is_in_a_plain_input_of_the_cloud() -> None:
             assert isinstance(value, Secret) or MARK not in str(value), f"{name} of {resource.name}"
 
 
-def test_other_stacks_do_not_even_load_what_a_cloud_needs() -> None:
+def test_other_kinds_of_host_do_not_load_the_openstack_provider() -> None:
     program = (
         "import sys; import infra.build.inventory, infra.settings.load; sys.exit('pulumi_openstack' in sys.modules)"
     )
@@ -550,13 +550,13 @@ def example() -> dict[str, Any]:
     return {key.removeprefix(f"{PROJECT}:"): value for key, value in stack.items()}
 
 
-def test_the_example_has_every_part_of_the_setting_and_is_a_deployment() -> None:
+def test_the_example_has_every_part_of_the_setting_and_is_accepted() -> None:
     assert set(example()["openstack"]) == {camel(name) for name in OpenstackSettings.model_fields}
     settings = load("prod", example())
     assert settings.openstack.ssh_from == ("198.51.100.7/32",)
 
 
-def test_the_example_says_something_of_each_part() -> None:
+def test_the_example_describes_each_part() -> None:
     lines = (ROOT / "examples/openstack-vms.yaml").read_text().splitlines()
     keys = [at for at, line in enumerate(lines) if re.match(r"    \w+:", line)]
     assert len(keys) == len(OpenstackSettings.model_fields)

@@ -29,7 +29,7 @@ def problems(raw: dict[str, Any]) -> tuple[str, ...]:
     return error.value.problems
 
 
-def test_one_that_says_from_where_it_is_logged_in_to_is_a_deployment() -> None:
+def test_vms_need_only_the_operators_network() -> None:
     settings = load(STACK, vms())
     assert settings.addresses == {"front": "10.213.77.10", "node-1": "10.213.77.11", "node-2": "10.213.77.12"}
     assert settings.stats_networks == ()
@@ -177,25 +177,25 @@ def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], key
     assert_refused(problems(raw), key, rule, remedy)
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_of_vms_are_reported_at_once() -> None:
     wrong = vms(sshFrom=None, image="", antiAffinity="some", tags=[""], firstAddress="x")
     assert [problem.partition(" = ")[0] for problem in problems(wrong)] == [
         "openstack.image", "openstack.firstAddress", "openstack.antiAffinity", "openstack.tags[0]", "openstack.sshFrom",
     ]  # fmt: skip
 
 
-def test_a_key_pair_that_is_there_goes_with_a_private_key() -> None:
+def test_an_existing_key_pair_goes_with_a_private_key() -> None:
     assert load(STACK, vms(keyPair="mine", more={"sshPrivateKey": KEY_SECRET})).openstack.key_pair == "mine"
 
 
-def test_hosts_in_a_network_that_is_there_follow_the_first() -> None:
+def test_hosts_in_an_existing_network_follow_the_first_address() -> None:
     settings = load(STACK, vms(network="office", firstAddress="10.213.77.200"))
     assert list(settings.addresses.values()) == ["10.213.77.200", "10.213.77.201", "10.213.77.202"]
     assert load(STACK, vms(network="office")).addresses["front"] == "10.213.77.10"
 
 
 def elsewhere(**openstack: Any) -> Settings:
-    """VMs whose control plane is there already."""
+    """VMs with an existing control plane."""
     secrets = {
         "databaseUrl": "mysql+pymysql://heat:hunter2@db.example/heat",
         "transportUrl": "rabbit://heat:hunter2@mq.example:5672/heat",
@@ -207,11 +207,11 @@ def elsewhere(**openstack: Any) -> Settings:
     return load(STACK, raw, (), secrets)
 
 
-def test_the_front_host_may_be_made_anew_where_the_database_is_elsewhere() -> None:
+def test_the_front_host_may_be_recreated_if_the_database_is_elsewhere() -> None:
     assert elsewhere(rebuild="front").openstack.rebuild == "front"
 
 
-def test_where_the_control_plane_is_elsewhere_clients_reach_the_apis_alone_and_nodes_nothing() -> None:
+def test_with_an_external_control_plane_clients_reach_only_the_apis_and_nodes_nothing() -> None:
     opened = {(one.at, one.port, one.source) for one in elsewhere().ingress_rules if one.port != 22}
     operator = "198.51.100.7/32"
     assert opened == {

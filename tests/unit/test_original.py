@@ -1,4 +1,4 @@
-"""The program that reads the Heat of a host: nothing that it finds is run, and no more is read than others could read.
+"""The program that reads the Heat of a host: it runs nothing that it finds, and reads no more than others could read.
 
 With users of their own where the test is run by root; on a made-up /proc otherwise.
 """
@@ -24,7 +24,7 @@ from components.rendering import render
 from tests.unit.shipped import shipped_program
 from tests.unit.test_scripts import tool
 
-# Users that every system has, who have nothing. Without root Heat's user is the one that the test runs as.
+# Users that every system has. Without root, Heat's user is the user who runs the test.
 OTHER = pwd.getpwnam("nobody")
 SELF = os.geteuid()
 SERVICE = pwd.getpwuid(SELF) if SELF else pwd.getpwnam("daemon")
@@ -39,11 +39,11 @@ class Machine:
         self.path, self.program = path, program
         self.proc = path / "proc"
         self.proc.mkdir()
-        # It asks this one of users and units.
+        # The program asks this one for users and units.
         vars(program).update(PROC=self.proc, PREFIXES=(str(path / "usr"),), pwd=self, subprocess=self)
         self.main: dict[int, str] = {}
 
-    # What the program asks of `pwd` and `subprocess`.
+    # The parts of `pwd` and `subprocess` that the program uses.
     getpwuid, getpwall = staticmethod(pwd.getpwuid), staticmethod(pwd.getpwall)
 
     def getpwnam(self, name: str) -> pwd.struct_passwd:
@@ -64,7 +64,7 @@ class Machine:
             self.main[pid] = unit
 
     def venv(self, name: str, version: str, *, site: str = "lib/python3.11/site-packages", first: str = "") -> Path:
-        """A Heat below a prefix; the path of its script, which would leave a mark if it were run."""
+        """A Heat below a prefix; returns the path of its script, which would leave a mark if it were run."""
         prefix = self.path / name
         script = prefix / "bin/heat-engine"
         script.parent.mkdir(parents=True)
@@ -124,8 +124,8 @@ def test_a_script_elsewhere_belongs_to_the_python_in_its_first_line(machine: Mac
     assert machine.release == "26.0.2"
 
 
-def test_a_clone_that_is_installed_in_place_is_known(machine: Machine) -> None:
-    """As devstack's was: a link, and the metadata beside the source."""
+def test_an_editable_installation_of_a_clone_is_recognised(machine: Machine) -> None:
+    """As in devstack: a link, and the metadata next to the source."""
     script = machine.venv("opt/venv", "0.0")
     site = machine.path / "opt/venv/lib/python3.11/site-packages"
     shutil.rmtree(site / "openstack_heat-0.0.dist-info")
@@ -138,7 +138,9 @@ def test_a_clone_that_is_installed_in_place_is_known(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
-def test_a_package_of_the_distribution_is_known_whether_its_engine_runs_or_not(machine: Machine, kind: str) -> None:
+def test_a_package_of_the_distribution_is_recognised_whether_its_engine_runs_or_not(
+    machine: Machine, kind: str
+) -> None:
     site = machine.path / "usr/lib/python3/dist-packages"
     found = site / "openstack_heat-19.0.0.egg-info" / ("PKG-INFO" if kind == "directory" else "")
     found.parent.mkdir(parents=True)
@@ -163,19 +165,19 @@ def test_damaged_metadata_report_nothing(machine: Machine, text: str) -> None:
     assert (machine.release, machine.ignored) == ("", "")
 
 
-def test_a_process_that_ends_meanwhile_is_none(machine: Machine) -> None:
+def test_a_process_that_ends_meanwhile_is_ignored(machine: Machine) -> None:
     (machine.proc / "6").mkdir()
     machine.process(7, str(machine.venv("opt/heat", "26.0.2")))
     (machine.proc / "7/status").unlink()
     assert machine.release == ""
 
 
-# Whose word counts.
+# Whose processes count.
 
 
 @needs_root
 @pytest.mark.parametrize(("uid", "unit"), [(SERVICE.pw_uid, ""), (OTHER.pw_uid, "devstack@h-eng.service"), (SELF, "")])
-def test_an_engine_of_heats_user_of_a_service_and_of_root_counts_with_files_of_its_own(
+def test_engines_of_heats_user_of_a_service_and_of_root_count_with_their_own_files(
     machine: Machine, uid: int, unit: str
 ) -> None:
     script = machine.venv("opt/heat", "26.0.2")
@@ -189,7 +191,8 @@ def test_another_users_process_is_reported_and_does_not_count(machine: Machine) 
     script = machine.venv("home/venv", "26.0.2")
     machine.belongs_to("home/venv", OTHER.pw_uid)
     machine.process(7, str(script), OTHER.pw_uid)
-    # Nor one in a control group of his own that has a service's name, nor what he has started with root's rights.
+    # Nor a process in the user's own control group with a service's name, nor one that the user started with root's
+    # rights.
     machine.process(8, str(script), OTHER.pw_uid)
     (machine.proc / "8/cgroup").write_text("0::/user.slice/user@7.service/heat-engine.service/--host=x.service\n")
     machine.process(9, str(script), uids=f"{OTHER.pw_uid}\t0\t0\t0")
@@ -243,7 +246,7 @@ def test_files_that_another_user_can_change_are_ignored(machine: Machine, hole: 
 
 
 @needs_root
-def test_a_link_of_the_services_user_leads_to_nothing_that_he_could_not_read(machine: Machine) -> None:
+def test_a_link_of_the_services_user_leads_only_to_what_that_user_can_read(machine: Machine) -> None:
     script = machine.venv("opt/heat", "26.0.2")
     metadata = next((machine.path / "opt/heat").rglob("METADATA"))
     roots = machine.path / "root's"
@@ -257,12 +260,12 @@ def test_a_link_of_the_services_user_leads_to_nothing_that_he_could_not_read(mac
     assert machine.release == "26.0.2"
 
 
-# Where the files go that it names.
+# The paths of the files that the configuration names.
 
 
 @needs_root
 @pytest.mark.parametrize("whose", ["root's", "another's", "a link"])
-def test_files_are_not_put_where_another_user_could_lead_them_elsewhere(machine: Machine, whose: str) -> None:
+def test_files_are_not_put_where_another_user_could_redirect_them(machine: Machine, whose: str) -> None:
     heat, other = machine.path / "etc/heat", machine.path / "other"
     heat.mkdir(parents=True)
     other.mkdir()
@@ -331,8 +334,8 @@ def test_a_file_of_roots_behind_a_link_of_heats_user_is_not_read(machine: Machin
 
 
 @needs_root
-def test_a_file_that_heats_user_has_named_is_read_with_his_rights(machine: Machine, conf: Path) -> None:
-    """Whoever may write heat.conf says which files go to the nodes, where Heat can read them."""
+def test_a_file_that_heats_user_has_named_is_read_with_that_users_rights(machine: Machine, conf: Path) -> None:
+    """Who can write heat.conf decides which files go to the nodes, where Heat can read them."""
     secret, open_to_all = machine.path / "shadow", machine.path / "ca.pem"
     secret.write_text("root's alone")
     secret.chmod(0o600)
@@ -342,7 +345,7 @@ def test_a_file_that_heats_user_has_named_is_read_with_his_rights(machine: Machi
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{secret} cannot be read, with the rights of daemon: Permission denied" in done.stderr
     assert run_program(machine, "fetch", stdin={"files": [str(open_to_all)], "conf": [str(conf)]}).returncode == 0
-    # What root alone has named is root's to read.
+    # A file that only root could name is read as root.
     os.chown(conf, 0, 0)
     assert run_program(machine, "fetch", stdin={"files": [str(secret)], "conf": [str(conf)]}).returncode == 0
 

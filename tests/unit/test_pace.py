@@ -70,7 +70,7 @@ def test_checks_of_a_stack_begin_as_they_came() -> None:
     assert [made.take() for _ in range(4)] == [("a", 0), ("b", 1), ("a", 2), None]
 
 
-def test_one_that_leaves_makes_room_for_the_next_of_its_stack() -> None:
+def test_a_check_that_ends_makes_room_for_the_next_of_its_stack() -> None:
     made = gate(63, 2, *"aaaab")
     assert begun(made) == "aba"
     made.finish("b")
@@ -79,7 +79,7 @@ def test_one_that_leaves_makes_room_for_the_next_of_its_stack() -> None:
     assert begun(made) == "a"
 
 
-def test_one_that_only_waits_lets_another_work_and_keeps_its_thread() -> None:
+def test_a_check_that_only_waits_lets_another_work_and_keeps_its_thread() -> None:
     made = gate(4, 1, *"aaaa")
     assert begun(made) == "a"
     with made.paused("a"):
@@ -95,7 +95,7 @@ def test_one_that_only_waits_lets_another_work_and_keeps_its_thread() -> None:
     assert begun(made) == "a"
 
 
-def test_one_that_fails_while_it_waits_works_again() -> None:
+def test_a_check_that_fails_while_it_waits_counts_as_working_again() -> None:
     made = gate(63, 1, *"aa")
     assert begun(made) == "a"
     with pytest.raises(ValueError, match="service"), made.paused("a"):
@@ -116,7 +116,7 @@ def test_what_waits_can_be_forgotten_and_what_works_is_still_counted() -> None:
     assert begun(made) == "a"
 
 
-def test_nothing_is_kept_of_stacks_that_are_done() -> None:
+def test_nothing_is_kept_of_complete_stacks() -> None:
     made = gate(63, 2, *"aab")
     for stack in begun(made):
         with made.paused(stack):
@@ -140,7 +140,7 @@ def test_a_waiting_thread_is_notified_when_a_check_may_begin(rests: bool) -> Non
 
 
 class Clock:
-    """Stands in for the module `time`: sleeping takes no time but its own, and says so."""
+    """Replaces the module `time`: sleeping only advances and records its own time."""
 
     def __init__(self) -> None:
         self.now, self.slept = 1000.0, list[float]()
@@ -161,7 +161,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def looking(*waiting: int) -> tuple[Callable[[], int], list[int]]:
-    """What a queue holds at each look, the last for ever; and the looks."""
+    """What a queue holds at each look; the last value stays. And the looks."""
     looks: list[int] = []
 
     def look() -> int:
@@ -171,7 +171,7 @@ def looking(*waiting: int) -> tuple[Callable[[], int], list[int]]:
     return look, looks
 
 
-def test_as_many_go_as_there_is_room_for_at_one_look(clock: Clock) -> None:
+def test_one_look_at_the_queue_lets_as_many_go_as_there_is_room_for(clock: Clock) -> None:
     look, looks = looking(5)
     room = Room(look, most=8)
     for _ in range(3):
@@ -182,7 +182,7 @@ def test_as_many_go_as_there_is_room_for_at_one_look(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("waiting", [8, 9, 1000])
-def test_one_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -> None:
+def test_a_check_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -> None:
     look, looks = looking(waiting, waiting, 7)
     Room(look, most=8).wait("t")
     assert looks == [waiting, waiting, 7]
@@ -190,14 +190,14 @@ def test_one_is_held_back_until_the_queue_has_room(clock: Clock, waiting: int) -
 
 
 @pytest.mark.parametrize("longest", [0.0, 0.5, 1.0])
-def test_no_one_is_held_back_for_longer_than_heat_would(clock: Clock, longest: float) -> None:
+def test_no_check_is_held_back_for_longer_than_by_heat(clock: Clock, longest: float) -> None:
     before = clock.now
     Room(lambda: 1000, most=8, longest=longest).wait("t")
     assert longest <= clock.now - before < longest + Room.LAST
     assert max(clock.slept, default=0.0) <= Room.LAST
 
 
-def test_what_was_seen_is_not_believed_for_long(clock: Clock) -> None:
+def test_a_look_at_the_queue_is_valid_for_a_short_time(clock: Clock) -> None:
     look, looks = looking(0)
     room = Room(look, most=8)
     room.wait("t")
@@ -206,7 +206,7 @@ def test_what_was_seen_is_not_believed_for_long(clock: Clock) -> None:
     assert looks == [0, 0]
 
 
-def test_many_that_are_held_back_look_no_more_often_than_one(clock: Clock) -> None:
+def test_many_held_back_checks_look_as_often_as_one(clock: Clock) -> None:
     look, looks = looking(8)
     room = Room(look, most=8, longest=0)
     for _ in range(10):
@@ -301,7 +301,7 @@ class Row:
         self.together(f"context {number}", entity, "traversal", True, None, {1, 2, 3}, {number: "data"}, **more)
 
     def waiting(self) -> int:
-        """How many data wait in batches that still grow."""
+        """How many items wait in batches that still grow."""
         return sum(len(batch.data) for batch in self.together._open.values())
 
 
@@ -315,7 +315,7 @@ def first_writes(row: Row, threads: ThreadPoolExecutor, others: int, **more: Any
     return futures
 
 
-def test_what_comes_while_a_thread_writes_is_written_by_the_first_of_it() -> None:
+def test_data_that_arrives_during_a_write_is_written_by_its_first_thread() -> None:
     row = Row()
     with ThreadPoolExecutor() as threads:
         futures = first_writes(row, threads, 3)
@@ -328,7 +328,7 @@ def test_what_comes_while_a_thread_writes_is_written_by_the_first_of_it() -> Non
     ]
 
 
-def test_one_alone_writes_as_heat_does() -> None:
+def test_a_single_thread_writes_as_heat_does() -> None:
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     together = Together(lambda *words, **named: calls.append((words, named)))
     words = ("context", 1, "traversal", False, print, {1}, {(1, True): None})
@@ -343,7 +343,7 @@ def test_one_alone_writes_as_heat_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "written"),
+    ("batches", "written"),
     [
         ([{"new_resource_failures": None, "is_skip": False}] * 2, {"new_resource_failures": None, "is_skip": False}),
         ([{"is_skip": False}, {"is_skip": True}, {"is_skip": False}], {"is_skip": True}),
@@ -354,12 +354,12 @@ def test_one_alone_writes_as_heat_does() -> None:
          {"new_resource_failures": {"a": "z"}}),
     ],
 )  # fmt: skip
-def test_failures_add_up_and_a_skip_holds(said: list[dict[str, Any]], written: dict[str, Any]) -> None:
+def test_failures_add_up_and_a_skip_holds(batches: list[dict[str, Any]], written: dict[str, Any]) -> None:
     batch = pace._Batch()
-    for number, more in enumerate(said):
+    for number, more in enumerate(batches):
         batch.add({number: None}, more)
     assert batch.more == written
-    assert list(batch.data) == list(range(len(said)))
+    assert list(batch.data) == list(range(len(batches)))
 
 
 def test_failures_of_a_batch_are_written_together() -> None:
@@ -372,7 +372,7 @@ def test_failures_of_a_batch_are_written_together() -> None:
 
 
 @pytest.mark.parametrize("error", [LookupError("no row"), KeyboardInterrupt()])
-def test_an_error_reaches_all_that_were_written_with_it_and_the_next_are_written(error: BaseException) -> None:
+def test_an_error_reaches_all_of_its_batch_and_the_next_batch_is_written(error: BaseException) -> None:
     row = Row()
     row.error = error
     with ThreadPoolExecutor() as threads:
@@ -384,7 +384,7 @@ def test_an_error_reaches_all_that_were_written_with_it_and_the_next_are_written
     assert row.wrote[-1] == ("row", "context 4", {4: "data"})
 
 
-def test_nothing_is_kept_of_rows_that_are_written() -> None:
+def test_nothing_is_kept_of_written_rows() -> None:
     row = Row()
     with ThreadPoolExecutor() as threads:
         futures = first_writes(row, threads, 2)

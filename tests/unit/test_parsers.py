@@ -1,4 +1,4 @@
-"""Every value that is accepted comes back as it was from the program that reads its file, and nothing else changes."""
+"""The program that reads a file returns every accepted value unchanged, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.unit.sample import CONF, SECRETS
 
 PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin"
 UWSGI = next(filter(None, (shutil.which(name, path=PATH) for name in ("uwsgi", "uwsgi-core"))), None)
-# What some reader takes for more than itself.
+# Texts with a special meaning for some reader.
 ODD = r"""$ $$ \$ \\$ ${a} $(a) %( %% %p # ; : = " ' "" '' [a] ] , é ٣ 😀 \n \ & | ` ~ < > { }"""
 TEXTS = st.text() | st.lists(st.sampled_from([*ODD.split(" "), " ", "a", "\N{NO-BREAK SPACE}"]), max_size=8).map(
     "".join
@@ -43,7 +43,7 @@ BOUNDED = settings(max_examples=80, suppress_health_check=[HealthCheck.function_
 
 
 def oslo(text: str, directory: Path) -> dict[str, dict[str, list[str]]]:
-    """Sections with their options as oslo.config has them, before anything is put in place of references."""
+    """Sections with their options as oslo.config parses them, before it resolves references."""
     path = directory / "heat.conf"
     path.write_text(text, newline="")
     sections: dict[str, dict[str, list[str]]] = {}
@@ -52,7 +52,7 @@ def oslo(text: str, directory: Path) -> dict[str, dict[str, list[str]]]:
 
 
 def value(directory: Path, section: str, option: str) -> Any:
-    """An option's value as Heat has it."""
+    """An option's value as Heat reads it."""
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.MultiStrOpt(option), group=None if section == "DEFAULT" else section)
     conf(["--config-file", str(directory / "heat.conf")], project="heat")
@@ -65,9 +65,9 @@ def sizes(sections: Mapping[str, Mapping[str, list[str]]]) -> dict[tuple[str, st
 
 @BOUNDED
 @given(st.sampled_from(["DEFAULT", "my_plugin", "my.plugin:x"]), TEXTS | st.lists(TEXTS, min_size=1, max_size=3))
-def test_oslo_config_reads_every_value_that_is_accepted(tmp_path: Path, section: str, said: str | list[str]) -> None:
-    raw = {"options": {"all": {section: {"colour": said}}}, "allowOptions": [f"{section}.colour"]}
-    several = [said] if isinstance(said, str) else said
+def test_oslo_config_reads_every_value_that_is_accepted(tmp_path: Path, section: str, option: str | list[str]) -> None:
+    raw = {"options": {"all": {section: {"colour": option}}}, "allowOptions": [f"{section}.colour"]}
+    several = [option] if isinstance(option, str) else option
     fits = not any(control_character(text) or urls.has_login(text) or len(text) > 4096 for text in several)
     try:
         settings = load("dev", raw)
@@ -102,7 +102,7 @@ def test_names_of_sections_and_options_are_one_section_and_one_option(
     found = oslo(text, tmp_path)
     assert sizes(found) == before | {(section, option): 1}
     assert found[section][option] == ["mine"]
-    # oslo.config looks sections up in lower case: this one is none of this program's under another spelling.
+    # oslo.config looks sections up in lower case: this section is none of this program's in another spelling.
     ours = {(name.lower(), key.replace("-", "_").lower()) for name, values in CONF.items() for key in values}
     ours |= {(name.lower(), key) for name, values in secret_options(SECRETS).items() for key in values}
     assert (section.lower(), option.replace("-", "_").lower()) not in ours
@@ -117,7 +117,7 @@ def test_names_of_sections_and_options_are_one_section_and_one_option(
         ("Keystone_AuthToken", "password"), ("database", "Connection"), ("DEFAULT", "transport-url"), ("x]", "y"),
     ],
 )  # fmt: skip
-def test_what_is_this_programs_own_is_refused_in_every_spelling(section: str, option: str) -> None:
+def test_this_programs_own_options_are_refused_in_every_spelling(section: str, option: str) -> None:
     raw = {"options": {"all": {section: {option: "mine"}}}, "allowOptions": [f"{section}.{option}"]}
     with pytest.raises(SettingsError):
         load("dev", raw)
@@ -152,7 +152,7 @@ def test_policies_come_back_from_yaml(tmp_path: Path, rules: dict[str, str]) -> 
 @BOUNDED
 @given(TEXTS, TEXTS, TEXTS)
 def test_logins_come_back_from_clouds_yaml(user: str, project: str, password: str) -> None:
-    """Those of a Heat that is adopted have been looked at by nobody."""
+    """Logins of an adopted Heat have not been validated."""
     texts = (user, project, password)
     assume(not any(0xD800 <= ord(char) <= 0xDFFF for text in texts for char in text))
     login = Login(user=user, project=project, password=password)
@@ -185,7 +185,7 @@ LINES = st.lists(st.sampled_from([*WORDS, *GLUE]), min_size=1, max_size=5).map("
 
 
 def taken(lines: list[str]) -> list[str]:
-    """Those that are accepted as lines of an API's section."""
+    """The lines that are accepted for an API's section."""
     return [line for line in lines if not LINE.refusal(line) and not not_haproxys(line, {})]
 
 
@@ -195,7 +195,7 @@ def taken(lines: list[str]) -> list[str]:
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(LINES, max_size=12))
 def test_no_line_of_haproxys_begins_another_section(tmp_path: Path, lines: list[str]) -> None:
-    """What follows a line is in the same section still, and on a line of its own."""
+    """The text after a line is still in the same section, on its own line."""
     lines = taken([*lines, "option httplog", "http-request deny", '"listen" x', "li\\sten x", "listen#"])
     assert lines[-2:] == ["option httplog", "http-request deny"]
     path = tmp_path / "haproxy.cfg"
@@ -214,8 +214,8 @@ def test_no_line_of_haproxys_begins_another_section(tmp_path: Path, lines: list[
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(TEXTS, min_size=10, max_size=20))
 def test_uwsgi_reads_every_line_that_is_accepted(tmp_path: Path, texts: list[str]) -> None:
-    said = [f"procname-append = {text}" for text in texts]
-    lines = [line for line in said if not LINE.refusal(line) and not not_uwsgis(line, 60)]
+    candidates = [f"procname-append = {text}" for text in texts]
+    lines = [line for line in candidates if not LINE.refusal(line) and not not_uwsgis(line, 60)]
     path = tmp_path / "uwsgi.ini"
     path.write_text("\n".join(["[uwsgi]", "strict = true", *lines, "procname = last", ""]))
     shown = []
@@ -266,7 +266,7 @@ def test_no_key_and_no_user_is_a_command_of_the_operators_machine(tmp_path: Path
 
 @functools.cache
 def hostile_program() -> dict[str, str]:
-    """A clone and an index whose URLs have all that a URL may have; every script of the sample."""
+    """Every script of the sample, with a clone and an index whose URLs have every part of a URL."""
     run = cached(install="git", gitUrl=URL, pipIndexUrl=URL, wheelhouse="/srv/a'b$(id);c", debianMirror=URL)
     return {resource.name: resource.text() for resource in run.commands if "stdin" in resource.inputs}
 
@@ -274,13 +274,13 @@ def hostile_program() -> dict[str, str]:
 URL = "https://example.org/a$(touch$IFS/pwned);b'c&d=!*+%20"
 
 
-def test_a_url_is_one_word_wherever_a_shell_reads_it() -> None:
+def test_a_url_is_one_word_in_every_shell_script() -> None:
     texts = hostile_program()
     for name in ("node-1-install", "image"):
         lines = [line for line in texts[name].splitlines() if "touch$IFS" in line]
         assert lines, name
         for line in lines:
-            # As a shell takes it apart: within one word, which the quoting ends.
+            # As a shell splits it: within one word.
             assert shlex.quote(URL) in line or shlex.quote(f"git cannot clone {URL}") in line or "has no tag" in line
     for name, text in texts.items():
         if text.startswith(("set -", "#")) and "\nset -eu" in f"\n{text}":

@@ -1,4 +1,4 @@
-"""What may not be taken away by mistake, on every kind of host, and that a refused `destroy` has done nothing."""
+"""What cannot be deleted by mistake, on every kind of host, and that a refused `destroy` changes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONTROL: dict[str, Any] = {
     "stackDomainAdminPassword": f"{MARK}.domain-admin",
 }
 KINDS: dict[str, dict[str, Any]] = {
-    # Some of its nodes run nothing.
+    # Some nodes run no process.
     "containers": {"nodes": 3, "engines": 1, "apis": 1, "cfnApis": 1},
     "existing": EXISTING,
     "openstack": VMS,
@@ -46,7 +46,7 @@ def test_nothing_is_protected_without_the_setting(kind: str) -> None:
 @for_every_kind
 def test_keys_and_passwords_are_protected_with_the_setting(kind: str) -> None:
     result = cached(**KINDS[kind], protect="true")
-    # Nothing that stays is read with the key of the token cache.
+    # No lasting data depends on the token cache's key.
     secrets = {name for name in result.by_name if name.startswith("secret-")} - {"secret-token-cache"}
     assert secrets <= protected(result)
     if kind in ("containers", "openstack"):
@@ -59,5 +59,5 @@ def test_keys_and_passwords_are_protected_with_the_setting(kind: str) -> None:
     [({}, False), (EXISTING, True), (EXISTING | CONTROL, True), (VMS, True), (ADOPTED, False)],
     ids=["containers", "existing", "existing control plane", "openstack", "adopted"],
 )
-def test_hosts_that_are_not_for_trying_out_are_protected_without_being_told(config: dict[str, Any], kept: bool) -> None:
+def test_hosts_other_than_containers_are_protected_by_default(config: dict[str, Any], kept: bool) -> None:
     assert bool(protected(cached(**config))) is kept

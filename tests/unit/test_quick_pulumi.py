@@ -1,4 +1,4 @@
-"""With the replacements of quick_pulumi.py, Pulumi registers what it registers without them."""
+"""With the replacements in quick_pulumi.py Pulumi registers the same as without them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Node(pulumi.ComponentResource):
         """Nothing is registered."""
 
 
-def test_a_circle_is_seen_as_by_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cycle_is_found_as_by_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:
     for reachable in (resource_cycle_breaker._reachable, quick_pulumi._reachable):
         monkeypatch.setattr(resource_cycle_breaker, "_reachable", reachable)
         nodes = [Node() for _ in range(4)]
@@ -54,7 +54,7 @@ def test_a_circle_is_seen_as_by_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:
         assert made == [True, True, True, True, False, False, False]
 
 
-def test_an_error_in_an_output_that_nobody_asks_for_fails_the_run() -> None:
+def test_an_error_in_an_unused_output_fails_the_run() -> None:
     """An output with a result is no longer counted. A failed output is."""
 
     def body() -> None:

@@ -20,7 +20,7 @@ from tests.unit.program import ROOT, Monitor, Outputs, in_pulumi
 from tests.unit.sample import DEPLOYMENT, processes
 
 ENVIRONMENT = _environment()
-# Nobody can know the digests of what an operator's own constraints lead to, and what lists options is not kept.
+# An operator's constraints have unknown digests, and the environments that list options are removed.
 UNPINNED = ("constraints.inc.sh", "heat-options.sh")
 
 
@@ -28,18 +28,18 @@ def from_string(text: str, **values: object) -> str:
     return ENVIRONMENT.from_string(text).render(**values)
 
 
-def test_a_name_that_a_template_uses_and_nobody_gives_is_an_error() -> None:
+def test_a_missing_value_of_a_template_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError, match="'program' is undefined"):
         render("heat/schema.sh.j2", prefix="/opt/heat", conf="a", secrets="b", rpc_version="1.9", digest="d", dump="")
 
 
-def test_a_template_that_is_not_there_is_an_error() -> None:
+def test_a_missing_template_is_an_error() -> None:
     with pytest.raises(jinja2.TemplateNotFound):
         render("heat/nothing.j2")
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_whatever_a_value_is_a_shell_reads_one_word(value: str) -> None:
+def test_a_shell_reads_any_value_as_one_word(value: str) -> None:
     assert shlex.split(from_string("{{ value | sh }}", value=value)) == [value]
 
 
@@ -66,11 +66,11 @@ def test_blocks_leave_no_blank_lines_and_the_last_newline_stays() -> None:
     assert from_string("a\n  {% if true %}\n  b\n  {% endif %}\nc\n") == "a\n  b\nc\n"
 
 
-def test_nothing_is_escaped_as_if_for_a_page() -> None:
+def test_nothing_is_escaped_as_for_html() -> None:
     assert from_string("{{ value }}", value="<a & b>") == "<a & b>"
 
 
-def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
+def test_a_text_is_a_secret_if_one_of_its_values_is() -> None:
     values: dict[str, pulumi.Input[object]] = {
         "program": "p", "conf": "c", "prefix": "/opt/heat", "rpc_version": "1.9", "digest": "d", "dump": "",
     }  # fmt: skip
@@ -88,7 +88,7 @@ def test_a_text_is_a_secret_where_one_of_its_values_is() -> None:
 
 
 def test_the_installer_of_packages_has_a_pinned_version_and_pinned_digests(tmp_path: Path) -> None:
-    """The script itself, with a stand-in for Python that keeps what pip is given."""
+    """The script itself, with a fake Python that records pip's input."""
     text = render("scripts/venv.inc.sh", uv_version=UV_VERSION, packages=PackageSource())
     fake = tmp_path / "python"
     fake.write_text('#!/bin/sh\necho "$@" >"${0%/*}/words"\ncat >"${0%/*}/read"\n')
@@ -122,7 +122,7 @@ def test_no_environment_is_made_without_verifying_digests() -> None:
 
 
 @pytest.mark.parametrize("process", processes(), ids=lambda process: process.name)
-def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_digests(process: Process) -> None:
+def test_the_digests_of_a_process_are_read_where_its_unit_writes_them(process: Process) -> None:
     script = render(
         "heat/process.sh.j2",
         digest="d", unit=process.unit, name=process.name, port=process.port, start_timeout=1, prefix="p", address="a",
@@ -139,7 +139,7 @@ def test_a_process_that_is_started_is_looked_for_where_its_unit_leaves_the_diges
     written = directory.partition("sha256sum /f >")[2].partition('"')[0]
     assert f"unit={process.unit}\n" in script
     assert f'sha256sum --check --status "{written.replace(process.unit, "$unit")}"' in script
-    # By root, and where nobody else may write: what root believes later on.
+    # By root, and where only root may write, because root trusts them later.
     (start,) = re.findall(r"(?m)^ExecStartPre=(\+.*)$", unit)
     assert written == f"/run/heat-scaleout/{process.unit}/read"
     assert "install -d /run/heat-scaleout/%p@%i" in start

@@ -92,7 +92,7 @@ def test_a_key_pair_is_taken_apart_into_keys_that_belong_together(tmp_path: Path
 
 
 def test_making_a_key_pair_writes_no_file(tmp_path: Path) -> None:
-    """No directory takes one: what would be left by a signal has never been there."""
+    """No directory is writable, so a signal cannot leave a file behind."""
     tmp_path.chmod(0o500)
     before = set(Path("/dev/shm").iterdir())  # noqa: S108 # where a file in memory would be
     made = recipe("ssh-key").text("create")
@@ -110,7 +110,7 @@ def test_making_a_key_pair_writes_no_file(tmp_path: Path) -> None:
         assert word not in made
 
 
-def test_a_python_that_is_not_the_projects_is_told_what_to_type(tmp_path: Path) -> None:
+def test_another_python_than_the_projects_fails_with_what_to_type(tmp_path: Path) -> None:
     (tmp_path / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     (tmp_path / "python3").chmod(0o755)
     made = recipe("ssh-key").text("create")
@@ -209,7 +209,7 @@ def test_a_teardown_logs_in_with_the_pinned_key_and_runs_its_script(fake_ssh: Pa
     assert "StrictHostKeyChecking yes" in config
     assert re.search(r"(?m)^10\.213\.77\.11 ssh-ed25519 AAAA", config)
     assert (record / "arguments").read_text().endswith("; heat-scaleout run leave\n")
-    # The far end takes it for whole: programs/hosts/heat-scaleout.sh.
+    # The host checks that it is complete: programs/hosts/heat-scaleout.sh.
     first, _, text = (record / "stdin").read_text().partition("\n")
     assert first == f"heat-scaleout-input {len(text)}"
     assert "systemctl --quiet disable --now" in text
@@ -296,8 +296,8 @@ def test_an_interrupted_teardown_leaves_no_key_and_no_agent(
     assert not [*(tmp_path / "told/tmp").iterdir()]
 
 
-def test_a_host_that_was_reinstalled_is_told_and_left_as_it_is(fake_ssh: Path, tmp_path: Path) -> None:
-    """Its command, run as the host's shell would run it: here, where there is no such program either."""
+def test_a_reinstalled_host_is_reported_and_left_as_it_is(fake_ssh: Path, tmp_path: Path) -> None:
+    """Its command, run as the host's shell would run it: this machine does not have the program either."""
     record = tmp_path / "told"
     assert run_teardown("node-1-leave", fake_ssh, record)[0] == 0
     command = (record / "arguments").read_text().removeprefix("leaving ").replace("/usr/local/sbin", str(tmp_path))
@@ -324,7 +324,7 @@ def test_a_command_for_a_host_that_was_reinstalled_says_so_and_what_to_type(tmp_
 
 
 def test_a_first_script_that_is_cut_off_does_nothing(tmp_path: Path) -> None:
-    """At whatever line: also in the middle of the program that it puts in place."""
+    """At any line, also in the middle of the program that it installs."""
     mark = tmp_path / "did"
     for name in ("id", "df", "mktemp", "sudo", "systemctl", "cloud-init", "timeout", "cat", "mv"):
         tool(tmp_path, name, f"echo {name} >>{mark}")
@@ -338,7 +338,7 @@ def test_a_first_script_that_is_cut_off_does_nothing(tmp_path: Path) -> None:
             assert not mark.exists(), f"cut at line {cut}: {mark.read_text()}"
 
 
-def test_nothing_is_taken_leave_of_before_it_leaves(fake_ssh: Path, tmp_path: Path) -> None:
+def test_creating_the_teardown_does_nothing_on_the_host(fake_ssh: Path, tmp_path: Path) -> None:
     assert run_teardown("node-1-leave", fake_ssh, tmp_path / "told", action="create") == (0, "")
     assert not (tmp_path / "told/stdin").exists()
 
@@ -361,7 +361,7 @@ def test_a_client_can_read_its_logins() -> None:
 
 
 def ready(tmp_path: Path, *, release: str, **tools: str) -> subprocess.CompletedProcess[str]:
-    """Run the looks of templates/scripts/ready.sh.j2 on a made-up host: what follows them is cut off."""
+    """Run the checks of templates/scripts/ready.sh.j2 on a fake host, without what follows them."""
     (tmp_path / "os-release").write_text(release)
     for name, text in tools.items():
         tool(tmp_path, name, text)
@@ -392,9 +392,7 @@ OPERATOR = 'case "$1" in -u) echo 1000;; *) echo operator;; esac'
         "ID=ubuntu\nVERSION_ID=22.04\n",
     ],
 )
-def test_a_system_that_is_known_can_be_used_by_root_and_by_one_who_may_become_root(
-    tmp_path: Path, release: str
-) -> None:
+def test_a_supported_system_can_be_used_by_root_and_by_a_user_with_sudo(tmp_path: Path, release: str) -> None:
     (tmp_path / "systemd").mkdir()
     tool(tmp_path, "python3.11", "")
     for identity in ("echo 0", OPERATOR):
@@ -402,7 +400,7 @@ def test_a_system_that_is_known_can_be_used_by_root_and_by_one_who_may_become_ro
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_all_that_is_wrong_with_a_host_is_told_at_once_with_its_name(tmp_path: Path) -> None:
+def test_all_problems_of_a_host_are_reported_at_once_with_its_name(tmp_path: Path) -> None:
     done = ready(
         tmp_path,
         release='ID=fedora\nVERSION_ID=40\nPRETTY_NAME="Fedora Linux 40"\n',
@@ -422,7 +420,7 @@ def test_all_that_is_wrong_with_a_host_is_told_at_once_with_its_name(tmp_path: P
     ]
 
 
-def test_a_host_that_has_all_of_it_installed_needs_no_room_for_it(tmp_path: Path) -> None:
+def test_a_host_with_everything_installed_needs_no_free_space(tmp_path: Path) -> None:
     (tmp_path / "systemd").mkdir()
     (tmp_path / "uv").mkdir()
     full = "echo header; echo /dev/vda 9000000 1000 1 1% /"
@@ -441,7 +439,7 @@ def test_no_script_looks_for_several_programs_in_one_command() -> None:
 
 
 def old_ubuntu(tmp_path: Path) -> str:
-    """What templates/scripts/ready.sh.j2 says of Ubuntu 22.04 where there is nothing but what is in a directory."""
+    """The message of templates/scripts/ready.sh.j2 on Ubuntu 22.04 with only the programs of a directory."""
     text = render("scripts/ready.sh.j2", name="node-b", address=B, free_mb=2000)
     (arm,) = re.findall(r'(?s)"ubuntu 22.04"\)\n(.*?);;', text)
     done = subprocess.run(
@@ -467,7 +465,7 @@ def test_an_old_ubuntu_can_be_used_with_any_python_that_heat_runs_on(tmp_path: P
 
 
 def holder(tmp_path: Path, listed: str) -> str:
-    """What templates/scripts/port.inc.sh says of port 8004 on 10.0.0.2."""
+    """What templates/scripts/port.inc.sh reports for port 8004 on 10.0.0.2."""
     tool(tmp_path, "ss", f"cat <<'END'\n{listed}\nEND")
     text = (TEMPLATES / "scripts/port.inc.sh").read_text()
     return sh(f"set -eu\n{text}\nholder 10.0.0.2 8004 heat-api@8004", PATH=f"{tmp_path}:/usr/bin:/bin")
@@ -501,7 +499,7 @@ def test_a_socket_of_the_units_own_is_known_by_its_control_group(tmp_path: Path,
 
 
 @pytest.mark.parametrize("local", ["127.0.0.1:8004", "10.0.0.3:8004", "[::]:8004", "10.0.0.2:18004"])
-def test_who_listens_elsewhere_is_in_nobodys_way(tmp_path: Path, local: str) -> None:
+def test_a_process_on_another_address_or_port_does_not_matter(tmp_path: Path, local: str) -> None:
     assert holder(tmp_path, f'LISTEN 0 128 {local} 0.0.0.0:* users:(("x",pid=1,fd=3))') == ""
     assert holder(tmp_path, "") == ""
 
@@ -513,7 +511,7 @@ def tool(tmp_path: Path, name: str, text: str) -> None:
 
 
 def check_options(tmp_path: Path, validator: str, *allowed: str) -> subprocess.CompletedProcess[str]:
-    """Run templates/heat/check-options.sh.j2 with a stand-in for Heat's option check."""
+    """Run templates/heat/check-options.sh.j2 with a fake of Heat's option check."""
     (tmp_path / "bin").mkdir()
     tool(tmp_path / "bin", "oslo-config-validator", validator)
     text = render("heat/check-options.sh.j2", prefix=str(tmp_path), title="27.0.1", allowed=allowed)
@@ -546,7 +544,7 @@ def unknown(*names: str) -> str:
     return "".join(f"ERROR:oslo_config.validator:{name} is not part of the sample config\n" for name in names)
 
 
-# What the validator says, which options are a plug-in's, and what is told of the file.
+# What the validator prints, which options are a plug-in's, and what is reported.
 ALLOWED: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     "an allowed one": (unknown("p/a"), ("p.a",), []),
     "two allowed ones": (unknown("p.q/a", "p/b"), ("p.q.a", "p.b"), []),

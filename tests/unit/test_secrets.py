@@ -1,4 +1,4 @@
-"""No secret in the open: the settings that are one, those that cannot be, and the whole graph that comes of both."""
+"""No secret in plain text: settings that are secrets, settings that cannot be, and the whole graph."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ OPEN = {
         ("debianMirror", "user:hunter2@mirror.example"),
     ],
 )
-def test_a_login_in_what_is_not_quite_a_url_is_not_shown(key: str, value: str) -> None:
+def test_a_login_in_an_almost_valid_url_is_not_shown(key: str, value: str) -> None:
     messages = problems({key: value} | ({"install": "git"} if key == "gitUrl" else {}))
     assert messages
     assert "hunter2" not in "".join(messages)
 
 
 @pytest.mark.parametrize("key", OPEN)
-def test_a_secret_that_would_be_used_in_the_open_is_refused_and_not_shown(key: str) -> None:
+def test_a_secret_in_a_public_setting_is_refused_and_not_shown(key: str) -> None:
     (message,) = messages_of({key: OPEN[key]}, [key])
     assert message.startswith(f"{key} = [secret]: this setting cannot be a secret")
     path = {dict: f"--path '{key}.<part>'", list: f"--path '{key}[0]'"}.get(type(OPEN[key]), key)
@@ -107,19 +107,19 @@ def test_a_secret_that_would_be_used_in_the_open_is_refused_and_not_shown(key: s
     assert MARK not in message
 
 
-def test_an_object_says_which_file_shows_what_part_is_the_secret() -> None:
+def test_a_secret_object_is_refused_with_the_file_that_shows_the_part() -> None:
     (message,) = messages_of({"existing": OPEN["existing"]}, ["existing"])
     assert "existing.<part>" in message
     assert f"Pulumi.{STACK}.yaml" in message
 
 
-def test_all_of_them_are_told_at_once() -> None:
+def test_all_of_them_are_reported_at_once() -> None:
     assert len(messages_of(OPEN, [*OPEN])) == len(OPEN)
 
 
 @pytest.mark.parametrize("key", SECRETS)
 @pytest.mark.parametrize("mode", [{}, {"hosts": "existing", "existing": hosts()}, {"controlPlane": "existing"}])
-def test_a_secret_that_is_set_in_the_open_is_refused_whether_it_is_used_or_not(key: str, mode: dict[str, Any]) -> None:
+def test_a_secret_setting_in_plain_text_is_refused_whether_it_is_used_or_not(key: str, mode: dict[str, Any]) -> None:
     messages = messages_of({**mode, key: MARK}, [])
     assert [problem for problem in messages if problem.startswith(f"{key} = ")], messages
     assert any(f"pulumi config set --secret {key} --stack {STACK}" in problem for problem in messages)
@@ -149,13 +149,13 @@ KEYS = ("pipIndexUrl", "wheelhouse", "debianMirror", "gitUrl")
 
 @pytest.mark.parametrize("url", HIDDEN)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_login_in_a_setting_that_everybody_may_read_is_refused_and_not_shown(key: str, url: str) -> None:
+def test_a_login_in_a_public_setting_is_refused_and_not_shown(key: str, url: str) -> None:
     messages = problems({key: url, **({"install": "git"} if key == "gitUrl" else {})})
     assert [problem for problem in messages if problem.startswith(f"{key} = ")], messages
     assert MARK not in " ".join(messages)
 
 
-def test_what_to_type_against_it_is_a_netrc() -> None:
+def test_its_remedy_is_a_netrc() -> None:
     (message,) = problems({"pipIndexUrl": HIDDEN[0]})
     assert "pulumi config set pipIndexUrl <the URL without them> --stack dev" in message
     assert "pulumi config set --secret netrc --stack dev" in message
@@ -179,7 +179,7 @@ def test_a_login_in_keystones_url_is_refused_and_not_shown() -> None:
         "https://h/heat",
     ],
 )
-def test_a_user_without_a_password_is_none_where_a_key_logs_in(url: str) -> None:
+def test_a_user_without_a_password_is_no_login_if_a_key_is_used(url: str) -> None:
     assert not may_hold_login(url)
 
 
@@ -205,7 +205,7 @@ def test_a_netrc_that_programs_read_in_different_ways_is_refused_and_not_shown(t
         assert MARK not in message
 
 
-def test_the_logins_go_into_a_file_of_roots_that_comes_before_the_packages() -> None:
+def test_the_logins_are_in_a_file_of_roots_before_the_packages_are_installed() -> None:
     result = guide_sample(netrc=f"machine pypi.example login u password {MARK}  machine git.example login v password w")
     for host in ("front", "node-1", "node-2"):
         put = result.by_name[f"{host}-netrc"]
@@ -260,7 +260,7 @@ def test_a_url_with_a_password_that_is_not_encoded_is_refused_and_not_shown(key:
     assert MARK not in message
 
 
-def test_an_encoded_password_is_taken() -> None:
+def test_an_encoded_password_is_accepted() -> None:
     secrets = {name: url.format("p%2F%40%23%3F%2Cs") for name, url in URLS.items()}
     raw = {
         "controlPlane": "existing",
@@ -273,7 +273,7 @@ def test_an_encoded_password_is_taken() -> None:
 @given(st.text(alphabet="s3cr/@#?:,%[]= \n\u0663é", min_size=1, max_size=12), st.sampled_from(["@", ""]))
 @settings(max_examples=300, deadline=None)
 def test_no_part_of_a_password_is_shown_as_the_broker_s_address(noise: str, at: str) -> None:
-    """Whatever stands in it: the message shows the broker's address as written, or nothing of the URL."""
+    """With any password the message shows the broker's address as written, or nothing of the URL."""
     url = f"rabbit://heat:SECRET{noise}SECRET{at}@mq.example:5672/heat"
     where = heat_conf.broker(url)
     assert "SECRET" not in where
@@ -292,7 +292,7 @@ def test_no_part_of_a_password_is_shown_as_the_broker_s_address(noise: str, at: 
 @pytest.mark.parametrize(
     "option", ["api_key", "private_key", "apikey", "passphrase", "auth", "PASSWORD", "access_key_id"]
 )
-def test_an_option_that_nobody_here_knows_and_that_looks_like_a_secret_has_to_be_one(option: str) -> None:
+def test_an_unknown_option_that_looks_like_a_secret_must_be_one(option: str) -> None:
     raw = {"options": {"all": {"my_plugin": {option: MARK}}}, "allowOptions": [f"my_plugin.{option}"]}
     (message,) = problems(raw)
     assert message.startswith(f"options.all.my_plugin.{option} = [not a secret]: this is a secret")
@@ -307,7 +307,7 @@ def test_a_token_in_the_query_of_an_options_value_makes_it_a_secret() -> None:
     assert MARK not in message
 
 
-def test_a_path_a_truth_value_and_keystones_address_are_no_secrets() -> None:
+def test_a_path_a_boolean_and_keystones_address_are_no_secrets() -> None:
     options = {"key_file": "/etc/heat/key.pem", "use_auth": "true", "keystone_url": "http://10.0.0.1:5000"}
     raw = {"options": {"all": {"my_plugin": options}}, "allowOptions": [f"my_plugin.{name}" for name in options]}
     assert problems(raw) == ()
@@ -317,7 +317,7 @@ def test_a_path_a_truth_value_and_keystones_address_are_no_secrets() -> None:
 
 
 def leaves(value: Any) -> Iterator[str]:
-    """Every text in the open; what is marked as a secret is left out."""
+    """Every text that is not marked as a secret."""
     if isinstance(value, dict):
         for key, entry in value.items():
             yield from (key, *leaves(entry))
@@ -364,7 +364,7 @@ KINDS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_secret_is_in_an_input_a_name_or_an_output_in_the_open(kind: str) -> None:
+def test_no_secret_is_in_a_plain_input_a_name_or_an_output(kind: str) -> None:
     result = everywhere()[kind]
     for resource in result.registered:
         shown = [resource.urn, *leaves(dict(resource.inputs))]
@@ -372,7 +372,7 @@ def test_no_secret_is_in_an_input_a_name_or_an_output_in_the_open(kind: str) -> 
     assert not [text for text in leaves(result.outputs) if MARK in text]
 
 
-def test_an_adopted_option_that_nobody_here_knows_is_a_secret_in_the_whole_graph() -> None:
+def test_an_unknown_adopted_option_is_a_secret_in_the_whole_graph() -> None:
     found = program.original()
     found["files"]["/etc/heat/heat.conf"] += f"[my_plugin]\napi_key = {MARK}.plugin\n"
     with mock.patch.object(program, "original", return_value=found):
@@ -385,7 +385,7 @@ def test_an_adopted_option_that_nobody_here_knows_is_a_secret_in_the_whole_graph
         assert not [text for text in leaves(dict(resource.inputs)) if MARK in text], resource.name
 
 
-def test_git_finds_its_logins_and_keeps_what_root_has_configured_for_it() -> None:
+def test_git_finds_its_logins_and_keeps_roots_configuration() -> None:
     result = guide_sample(install="git", netrc=f"machine git.example login u password {MARK}")
     script = result.by_name["node-1-install"].text()
     assert 'export GIT_CONFIG_GLOBAL="${HOME:-/root}/.gitconfig" HOME="${NETRC%/*}"' in script

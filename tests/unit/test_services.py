@@ -1,4 +1,4 @@
-"""How the scripts of the control plane start, restart and reload what they have configured; systemd is a stand-in."""
+"""How the control plane's scripts start, restart and reload services, with a fake systemd."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ case "$*" in
 *restart*) echo "$*" >>"$STATE/done"; touch "$STATE/active"; kind=ExecStartPre ;;
 *reload*) echo "$*" >>"$STATE/done"; [ ! -e "$STATE/refuses" ] || exit 1; kind=ExecReload ;;
 esac
-# What the drop-in has systemd write down.
+# What the drop-in makes systemd record.
 sed -n "s/^$kind=+.bin.sh -c \"\(.*\)\"$/\1/p" "$STATE/units/x.service.d/heat-scaleout-stamp.conf" | sh
 """
 
@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 
 def converge(tmp_path: Path, files: dict[str, Path], *, reloads: bool = True) -> tuple[int, list[str]]:
-    """Run converge_service once: its exit code, and what it had systemd do."""
+    """Run converge_service once: its exit code, and its calls of systemd."""
     tool(tmp_path, "systemctl", SYSTEMCTL)
     tool(tmp_path, "journalctl", "echo the journal")
     text = render("control_plane/_service.sh.j2", digest="d")
@@ -55,14 +55,14 @@ def converge(tmp_path: Path, files: dict[str, Path], *, reloads: bool = True) ->
 
 
 @pytest.mark.parametrize("reloads", [True, False])
-def test_a_service_is_started_once_and_let_be_while_nothing_changes(
+def test_a_service_is_started_once_and_not_touched_while_nothing_changes(
     tmp_path: Path, files: dict[str, Path], *, reloads: bool
 ) -> None:
     assert converge(tmp_path, files, reloads=reloads) == (0, ["restart x.service"])
     assert converge(tmp_path, files, reloads=reloads) == (0, [])
 
 
-def test_a_changed_file_of_one_that_can_reload_reloads_it_and_a_changed_unit_restarts_it(
+def test_a_service_that_can_reload_is_reloaded_for_a_changed_file_and_restarted_for_a_changed_unit(
     tmp_path: Path, files: dict[str, Path]
 ) -> None:
     converge(tmp_path, files)
@@ -76,13 +76,13 @@ def test_a_changed_file_of_one_that_can_reload_reloads_it_and_a_changed_unit_res
     assert converge(tmp_path, files) == (0, ["restart x.service"])
 
 
-def test_a_changed_file_of_one_that_cannot_reload_restarts_it(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_a_service_that_cannot_reload_is_restarted_for_a_changed_file(tmp_path: Path, files: dict[str, Path]) -> None:
     converge(tmp_path, files, reloads=False)
     files["conf"].write_text("another\n")
     assert converge(tmp_path, files, reloads=False) == (0, ["restart x.service"])
 
 
-def test_a_reload_that_is_refused_is_told_and_tried_again(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_a_refused_reload_is_reported_and_retried(tmp_path: Path, files: dict[str, Path]) -> None:
     converge(tmp_path, files)
     files["conf"].write_text("another\n")
     (tmp_path / "refuses").touch()
@@ -91,7 +91,7 @@ def test_a_reload_that_is_refused_is_told_and_tried_again(tmp_path: Path, files:
     assert converge(tmp_path, files) == (0, ["reload x.service"])
 
 
-def test_one_that_does_not_run_is_started_whatever_has_changed(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_a_stopped_service_is_started_in_any_case(tmp_path: Path, files: dict[str, Path]) -> None:
     converge(tmp_path, files)
     (tmp_path / "active").unlink()
     files["conf"].write_text("another\n")

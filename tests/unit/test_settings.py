@@ -497,7 +497,7 @@ def existing(**changed: Any) -> dict[str, Any]:
 
 
 NODE = "existing__nodes__1__"
-# The same for hosts that are there already.
+# The same for existing hosts.
 EXISTING_REFUSALS: list[Refusal] = [
     (
         {"sshPrivateKey": None},
@@ -682,7 +682,7 @@ EXISTING_REFUSALS: list[Refusal] = [
 @pytest.mark.parametrize(
     ("changed", "key", "rule", "remedy"), EXISTING_REFUSALS, ids=[json.dumps(case[0]) for case in EXISTING_REFUSALS]
 )
-def test_a_host_that_cannot_be_one_is_refused_with_what_to_type(
+def test_an_invalid_host_is_refused_with_what_to_type(
     changed: dict[str, Any], key: str, rule: str, remedy: str
 ) -> None:
     found = [problem for problem in problems(existing(**changed)) if problem.startswith(key)]
@@ -702,7 +702,7 @@ def test_a_container_bridge_is_of_no_concern_to_existing_hosts() -> None:
     load(STACK, existing(subnet="10.0.0.0/30"), [(network("10.0.0.0/8"), "eth0")])
 
 
-def test_everything_that_is_wrong_with_hosts_is_told_at_once() -> None:
+def test_all_problems_with_hosts_are_reported_at_once() -> None:
     wrong = {"existing__front__hostKey": None, NODE + "address": "10.0.0.2", NODE + "name": "B", "sshPrivateKey": None}
     assert [problem.partition(" = ")[0] for problem in problems(existing(**wrong))] == [
         "existing.nodes[1].name",
@@ -712,7 +712,7 @@ def test_everything_that_is_wrong_with_hosts_is_told_at_once() -> None:
     ]
 
 
-def test_the_agent_is_as_good_as_a_key() -> None:
+def test_an_ssh_agent_replaces_a_key() -> None:
     load(STACK, existing(sshPrivateKey=KEY_AGENT))
 
 
@@ -722,7 +722,7 @@ def test_a_refusal_says_key_value_rule_and_what_to_type(raw: dict[str, Any], key
 
 
 def test_what_a_refusal_says_to_type_is_accepted() -> None:
-    """Every remedy that is a whole command is done, and the deployment can be had."""
+    """After the commands that a refusal suggests, the settings are accepted."""
     for raw, *_, remedy in REFUSALS:
         mended: dict[str, Any] = json.loads(json.dumps(raw))
         for command in remedy.split("; "):
@@ -747,7 +747,7 @@ def test_every_rule_about_a_value_has_a_refusal_here() -> None:
             assert key.path in refused
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     found = problems(
         {
             "engins": "4",
@@ -770,7 +770,7 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_all_problems_between_good_values_are_told_at_once() -> None:
+def test_all_conflicts_between_valid_values_are_reported_at_once() -> None:
     found = problems(
         {
             "subnet": "10.0.0.0/24",
@@ -820,10 +820,10 @@ def test_only_the_tables_know_the_kinds_of_host() -> None:
         assert not re.search(rf"[!=]= \"({'|'.join(KINDS)})\"|\bhosts (==|!=|in) ", path.read_text()), path
 
 
-# What Pulumi.yaml and the program say of the settings.
+# Pulumi.yaml and the program agree about the settings.
 
 
-def test_a_stack_that_says_nothing_gets_what_pulumi_yaml_says() -> None:
+def test_a_stack_without_settings_gets_the_defaults_of_pulumi_yaml() -> None:
     assert load(STACK, {name: key["default"] for name, key in declared().items()}) == load(STACK, {}) == Settings()
 
 
@@ -875,7 +875,7 @@ def test_the_private_key_is_never_among_the_settings(monkeypatch: pytest.MonkeyP
     assert read({key: ""}) == read({}) == {"sshPrivateKey": KEY_AGENT}
 
 
-def test_a_number_is_good_in_every_form_that_pulumi_hands_it_over() -> None:
+def test_a_number_is_accepted_in_every_form_that_pulumi_passes() -> None:
     for value in ("4", 4):
         assert load(STACK, {"engines": value}).engines == 4
 
@@ -919,7 +919,7 @@ def test_our_own_bridge_is_no_obstacle_to_the_next_up() -> None:
     assert load(STACK, {}, parse_routes(TABLE)) == Settings()
 
 
-def test_a_strangers_route_is_one_whether_it_is_wider_or_narrower() -> None:
+def test_another_route_overlaps_whether_it_is_wider_or_narrower() -> None:
     routes = [(network("10.213.0.0/16"), "tun0"), (network("10.213.77.128/25"), "br0"), (network("10.0.0.0/16"), "x")]
     assert overlapping_routes(network("10.213.77.0/24"), routes) == ["10.213.0.0/16 on tun0", "10.213.77.128/25 on br0"]
     assert problems({}, routes) == (
@@ -976,15 +976,15 @@ def test_a_container_keeps_one_hardware_address_of_its_own(numbers: set[int]) ->
         assert int(mac[:2], 16) & 0b11 == 0b10, "locally administered, and of one machine"
 
 
-# Numbers that have to fit one another.
+# Numbers that must fit each other.
 
 
 CHAINS = st.fixed_dictionaries({}, optional={camel(name): st.integers(1, 300) for name in TimeoutSettings.model_fields})
 
 
 @given(CHAINS)
-def test_everybody_waits_longer_than_what_they_wait_for(given: dict[str, int]) -> None:
-    """In what stands on the hosts: of a chain that is accepted, or that is as the refusal said it should be."""
+def test_each_timeout_is_longer_than_the_one_that_it_waits_for(given: dict[str, int]) -> None:
+    """In the files on the hosts, for a chain that is accepted or corrected as the refusal says."""
     accepted = mended(given)
     settings = load(STACK, {"timeouts": accepted})
     assert {key: getattr(settings.chain, snake(key)) for key in accepted} == accepted
@@ -1039,7 +1039,7 @@ def test_a_server_timeout_is_accepted_exactly_when_it_exceeds_uwsgis(rpc: int, s
         assert problems(raw)[0].startswith(f"haproxy.timeoutServer = {server}s: must be longer")
 
 
-def test_every_link_that_does_not_hold_is_told_at_once_as_if_the_others_did() -> None:
+def test_every_broken_link_of_the_chain_is_reported_at_once() -> None:
     wrong = {"uwsgi": 50, "proxyServer": 62, "apiStop": 60, "engineGraceful": 30, "engineStop": 20}
     found = problems({"timeouts": wrong})
     assert [re.findall(r"timeouts\.(\w+) = .*\((\d+) s.*set --path timeouts\.\w+ (\d+)", line) for line in found] == [
@@ -1062,7 +1062,7 @@ def test_engines_are_accepted_exactly_when_the_database_takes_their_connections(
         )
 
 
-def test_a_worker_opens_as_many_connections_as_the_limit_reckons_with() -> None:
+def test_a_worker_opens_as_many_connections_as_the_limit_assumes() -> None:
     threads = int(options(Settings().deployment)["DEFAULT"]["executor_thread_pool_size"])
     assert Settings().database_connections_per_worker == threads + 5 == 69
     for said, connections in (
@@ -1085,7 +1085,7 @@ def test_the_limit_leaves_every_setting_of_one_engine_a_remedy() -> None:
     )
 
 
-# The control plane that is there already.
+# An existing control plane.
 
 GIVEN = {
     "databaseUrl": "mysql+pymysql://heat:hunter2@db.example/heat",
@@ -1106,7 +1106,7 @@ def control(secrets: Mapping[str, str] = GIVEN, *, plain: Sequence[str] = (), **
     return ()
 
 
-def test_a_control_plane_that_is_there_needs_no_more_than_its_addresses_and_heats_logins() -> None:
+def test_an_existing_control_plane_needs_only_its_addresses_and_heats_logins() -> None:
     assert control() == ()
 
 
@@ -1240,13 +1240,13 @@ def test_a_refusal_of_a_control_plane_says_what_to_type_and_no_secret(
     assert "hunter2" not in found[0]
 
 
-def test_a_secret_that_is_none_is_refused_and_not_shown() -> None:
+def test_a_secret_in_plain_text_is_refused_and_not_shown() -> None:
     (problem,) = control(plain=["servicePassword"])
     assert problem.startswith("servicePassword = [not a secret]: must be a secret.")
     assert "hunter2" not in problem
 
 
-def test_a_control_plane_of_others_leaves_its_ports_free_and_has_limits_of_its_own() -> None:
+def test_an_existing_control_plane_leaves_ports_free_and_has_its_own_limits() -> None:
     words = dict.fromkeys(GIVEN, KEY_SECRET)
     raw = {"controlPlane": "existing", "control": {"keystoneUrl": "http://10.0.0.1:5000"}, **words}
     assert load(STACK, {**raw, "statsPort": "11211", "engines": "100"}, (), GIVEN).engines == 100
@@ -1261,7 +1261,7 @@ def test_a_limit_of_memory_is_what_the_unit_gets_and_the_broker_keeps_below_it(s
     assert [int(number) for number in said] == {"64M": [38], "512M": [307], "2G": [1228], "infinity": []}[size]
 
 
-def test_a_unit_of_many_processes_may_use_more_where_nothing_is_said() -> None:
+def test_the_default_memory_limit_grows_with_the_processes_of_a_unit() -> None:
     few, many = load(STACK, {}).memory_limits, load(STACK, {"engineWorkers": 16, "apiProcesses": 8}).memory_limits
     assert (few.engine, few.api, few.cfn_api) == ("4G", "2G", "2G")
     assert (many.engine, many.api, many.cfn_api) == ("16G", "8G", "8G")

@@ -89,9 +89,9 @@ class Checkout:
     def sourced(self, *names: str, before: str = "", environment: Mapping[str, str] | None = None) -> list[str]:
         """The values of variables after env.sh; "-" if one is not set."""
         shown = "; ".join(f'echo "${{{name}--}}"' for name in names)
-        status, said = self.sh(f"set -eu; {before}\n. ./env.sh; {shown}", environment=environment)
-        assert status == 0, said
-        return said.splitlines()
+        status, output = self.sh(f"set -eu; {before}\n. ./env.sh; {shown}", environment=environment)
+        assert status == 0, output
+        return output.splitlines()
 
     def calls(self) -> list[str]:
         """The calls of Pulumi that change something."""
@@ -149,22 +149,22 @@ BACKEND, FILE = "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"
 
 def test_state_and_passphrase_are_the_checkouts_by_default(checkout: Checkout) -> None:
     state = checkout.directory / ".state"
-    said = checkout.sourced(BACKEND, FILE, "PULUMI_STACK", "PULUMI_HOME", "PULUMI_CREDENTIALS_PATH")
+    output = checkout.sourced(BACKEND, FILE, "PULUMI_STACK", "PULUMI_HOME", "PULUMI_CREDENTIALS_PATH")
     home = str(checkout.directory / ".tools/pulumi-home")
-    assert said == [f"file://{state}", f"{state}/passphrase", "dev", home, "-"]
+    assert output == [f"file://{state}", f"{state}/passphrase", "dev", home, "-"]
 
 
 def test_the_operators_backend_is_kept_without_the_checkouts_passphrase(checkout: Checkout) -> None:
-    said = checkout.sourced(BACKEND, FILE, environment={BACKEND: "s3://bucket"})
-    assert said == ["s3://bucket", "-"]
+    output = checkout.sourced(BACKEND, FILE, environment={BACKEND: "s3://bucket"})
+    assert output == ["s3://bucket", "-"]
 
 
 @pytest.mark.parametrize("backend", ["", "file:///elsewhere"])
 @pytest.mark.parametrize("passphrase", ["a passphrase", ""])
 def test_the_operators_passphrase_is_kept_even_an_empty_one(checkout: Checkout, backend: str, passphrase: str) -> None:
     environment = {"PULUMI_CONFIG_PASSPHRASE": passphrase} | ({BACKEND: backend} if backend else {})
-    said = checkout.sourced("PULUMI_CONFIG_PASSPHRASE", FILE, environment=environment)
-    assert said == [passphrase, "-"]
+    output = checkout.sourced("PULUMI_CONFIG_PASSPHRASE", FILE, environment=environment)
+    assert output == [passphrase, "-"]
 
 
 def test_the_operators_passphrase_file_is_kept(checkout: Checkout) -> None:
@@ -213,16 +213,16 @@ def test_two_checkouts_are_not_mixed_up(checkout: Checkout, tmp_path: Path) -> N
     names = (BACKEND, FILE, "PULUMI_HOME")
     for before, there in ((f"cd {other}; . ./env.sh; cd {here}", here), (f". ./env.sh; cd {other}", other)):
         home = str(there / ".tools/pulumi-home")
-        said = checkout.sourced(*names, before=before)
-        assert said == [f"file://{there}/.state", f"{there}/.state/passphrase", home]
+        output = checkout.sourced(*names, before=before)
+        assert output == [f"file://{there}/.state", f"{there}/.state/passphrase", home]
         status, found = checkout.sh(f"{before}; . ./env.sh; command -v pulumi; echo $PATH")
         assert (status, found.splitlines()[0]) == (0, f"{there}/.tools/pulumi/pulumi")
         assert found.count("/.tools/pulumi:") == 1
 
 
 def test_a_variable_that_the_operator_sets_after_env_sh_is_kept_by_the_next_one(checkout: Checkout) -> None:
-    said = checkout.sourced(BACKEND, FILE, before=f". ./env.sh; export {BACKEND}=s3://bucket")
-    assert said == ["s3://bucket", "-"]
+    output = checkout.sourced(BACKEND, FILE, before=f". ./env.sh; export {BACKEND}=s3://bucket")
+    assert output == ["s3://bucket", "-"]
 
 
 def test_sourcing_it_twice_adds_nothing(checkout: Checkout) -> None:
@@ -236,8 +236,8 @@ def test_sourcing_it_twice_adds_nothing(checkout: Checkout) -> None:
 def test_a_new_stack_gets_a_passphrase_and_its_file_stays_unchanged(checkout: Checkout) -> None:
     path = checkout.directory / "Pulumi.dev.yaml"
     before = path.read_text()
-    status, said = checkout.sh("tools/new-stack.sh dev")
-    assert (status, said) == (0, "")
+    status, output = checkout.sh("tools/new-stack.sh dev")
+    assert (status, output) == (0, "")
     assert path.read_text() == before
     passphrase = checkout.directory / ".state/passphrase"
     assert (len(passphrase.read_text()), passphrase.stat().st_mode & 0o777) == (64, 0o600)
@@ -255,15 +255,15 @@ def test_a_new_stack_gets_a_passphrase_and_its_file_stays_unchanged(checkout: Ch
 def test_no_passphrase_is_created_if_the_operator_has_another_backend_or_passphrase(
     checkout: Checkout, environment: dict[str, str]
 ) -> None:
-    status, said = checkout.sh("tools/new-stack.sh dev", environment=environment)
-    assert (status, said) == (0, "")
+    status, output = checkout.sh("tools/new-stack.sh dev", environment=environment)
+    assert (status, output) == (0, "")
     assert not (checkout.directory / ".state/passphrase").exists()
 
 
 def test_the_secrets_provider_in_the_file_is_used(checkout: Checkout) -> None:
     checkout.file("prod", "secretsprovider: awskms://alias/heat", "config: {}")
-    status, said = checkout.sh("tools/new-stack.sh prod")
-    assert (status, said) == (0, "")
+    status, output = checkout.sh("tools/new-stack.sh prod")
+    assert (status, output) == (0, "")
     assert checkout.calls() == ["stack init prod --secrets-provider awskms://alias/heat"]
     assert not (checkout.directory / ".state/passphrase").exists()
 
@@ -277,12 +277,12 @@ def test_the_salt_of_a_lost_state_is_reported_with_what_to_type(checkout: Checko
     if made_anew:
         (checkout.directory / ".state").mkdir()
         (checkout.directory / ".state/passphrase").write_text("0" * 64)
-    status, said = checkout.sh("tools/new-stack.sh prod")
+    status, output = checkout.sh("tools/new-stack.sh prod")
     assert status == 1
-    assert "Pulumi.prod.yaml has a salt (encryptionsalt)" in said
-    assert "docs/state.md" in said
-    assert "    sed -i '/^encryptionsalt:/d' Pulumi.prod.yaml" in said
-    assert "line 3:   heat-scaleout:sshPrivateKey:" in said
+    assert "Pulumi.prod.yaml has a salt (encryptionsalt)" in output
+    assert "docs/state.md" in output
+    assert "    sed -i '/^encryptionsalt:/d' Pulumi.prod.yaml" in output
+    assert "line 3:   heat-scaleout:sshPrivateKey:" in output
     assert path.read_text() == before
     assert (checkout.directory / ".state/passphrase").exists() is made_anew
     # The suggested command helps.
@@ -310,9 +310,9 @@ def test_another_stack_is_not_changed_without_a_terminal_or_its_name(
     checkout: Checkout, action: str, environment: dict[str, str]
 ) -> None:
     checkout.make("prod")
-    status, said = checkout.run(action, "prod", environment=environment)
+    status, output = checkout.run(action, "prod", environment=environment)
     assert status == 1
-    assert f"make {action} STACK=prod YES=prod" in said
+    assert f"make {action} STACK=prod YES=prod" in output
     assert checkout.calls() == []
 
 
@@ -320,9 +320,9 @@ def test_another_stack_is_not_changed_without_a_terminal_or_its_name(
 def test_a_dev_stack_on_other_hosts_than_containers_needs_confirmation(checkout: Checkout, line: str) -> None:
     checkout.make("dev")
     checkout.file("dev", "config:", f"  heat-scaleout:{line}")
-    status, said = checkout.run("down", "dev")
+    status, output = checkout.run("down", "dev")
     assert status == 1
-    assert "make down STACK=dev YES=dev" in said
+    assert "make down STACK=dev YES=dev" in output
     assert checkout.calls() == []
 
 
@@ -343,9 +343,9 @@ def test_with_its_name_another_stack_is_updated_with_a_preview_and_without_a_que
 @pytest.mark.parametrize("typed", ["", "y", "yes", "dev"])
 def test_another_stack_stays_if_its_name_is_not_typed(checkout: Checkout, typed: str) -> None:
     checkout.make("prod")
-    status, said = checkout.run("down", "prod", terminal=typed)
+    status, output = checkout.run("down", "prod", terminal=typed)
     assert status == 1
-    assert "Nothing was changed" in said
+    assert "Nothing was changed" in output
     assert checkout.calls() == []
 
 
@@ -365,10 +365,10 @@ def test_before_a_stack_is_destroyed_the_operator_reads_what_is_lost(
 ) -> None:
     checkout.make("prod")
     checkout.file("prod", "config:", *(f"  heat-scaleout:{setting}" for setting in settings))
-    status, said = checkout.run("down", "prod", terminal="prod")
-    assert status == 0, said
+    status, output = checkout.run("down", "prod", terminal="prod")
+    assert status == 0, output
     for phrase in phrases:
-        assert phrase in said
+        assert phrase in output
     assert checkout.calls()[0].startswith("destroy --yes")
 
 
@@ -382,17 +382,17 @@ def test_with_its_name_another_stack_is_destroyed_without_a_terminal(checkout: C
 def test_a_protected_stack_stays_and_the_message_has_the_way_to_destroy_it(checkout: Checkout, stack: str) -> None:
     checkout.make(stack)
     checkout.protect("secret-database-heat", "secret-auth-encryption-key")
-    status, said = checkout.run("down", stack, environment={"YES": stack})
+    status, output = checkout.run("down", stack, environment={"YES": stack})
     assert status == 1
-    assert "secret-auth-encryption-key" in said
-    assert f"pulumi config set protect false --stack {stack} && make up STACK={stack}" in said
+    assert "secret-auth-encryption-key" in output
+    assert f"pulumi config set protect false --stack {stack} && make up STACK={stack}" in output
     assert checkout.calls() == []
 
 
 def test_a_missing_stack_is_reported(checkout: Checkout) -> None:
-    status, said = checkout.run("down", "prod", environment={"YES": "prod"})
+    status, output = checkout.run("down", "prod", environment={"YES": "prod"})
     assert status == 1
-    assert "There is no stack prod" in said
+    assert "There is no stack prod" in output
     assert checkout.calls() == []
 
 
@@ -407,9 +407,9 @@ case "$*" in
 esac
 """
     )
-    status, said = checkout.run("down", "dev")
-    assert status == 0, said
-    assert "The containers of stack dev were removed" in said
+    status, output = checkout.run("down", "dev")
+    assert status == 0, output
+    assert "The containers of stack dev were removed" in output
     done = (checkout.directory / "podman").read_text().splitlines()
     assert [line for line in done if " rm " in f" {line}"] == ["rm -f c1", "rm -f c2", "network rm heat-dev"]
 
@@ -423,8 +423,8 @@ def test_a_setting_from_another_terminal_is_kept_and_no_salt_is(checkout: Checko
     checkout.file("dev", "config:", "  heat-scaleout:hosts: containers", "  heat-scaleout:generation: 1")
     path = checkout.directory / "Pulumi.dev.yaml"
     (checkout.directory / "meanwhile").write_text(f"echo '  heat-scaleout:engines: 4' >>{path}\n")
-    status, said = checkout.run(action, "dev")
-    assert status == 0, said
+    status, output = checkout.run(action, "dev")
+    assert status == 0, output
     assert "  heat-scaleout:engines: 4\n" in path.read_text()
     assert "encryptionsalt" not in path.read_text()
 

@@ -1,4 +1,4 @@
-"""What a unit has read, as its start writes it down: for each, whoever starts it, and after a restart of its host."""
+"""The digests of what a unit has read, written at its start by anyone, also after a restart of its host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.verify import _SERVICES, _stamp
 
 
 class Front:
-    """A host with a unit: systemd is made up, and does what the drop-in says when it starts or reloads it."""
+    """A host with a unit and a fake systemd, which runs the drop-in's commands at a start or reload."""
 
     def __init__(self, tmp_path: Path, unit: str) -> None:
         self.path, self.unit = tmp_path, unit
@@ -64,7 +64,7 @@ class Front:
         return done.stdout.strip()
 
     def restart_of_the_host(self) -> None:
-        """What is in /run is gone, and systemd has started the unit."""
+        """/run is empty, and systemd has started the unit."""
         subprocess.run(["rm", "-rf", self.path / "run"], check=True)
         assert self.sh("systemctl start").returncode == 0
 
@@ -83,7 +83,7 @@ def service(tmp_path: Path) -> Front:
 
 def test_a_service_is_started_once_and_again_when_a_file_has_changed(service: Front) -> None:
     assert service.stamp.parent.stat().st_mode & 0o777 == 0o755
-    # A digest of a file with a password that can be guessed tells whether the guess was right.
+    # A digest of a file with a weak password confirms a guess.
     assert service.stamp.stat().st_mode & 0o777 == 0o600
     assert service.converge() == "no"
     service.conf.write_text("second\n")
@@ -92,10 +92,10 @@ def test_a_service_is_started_once_and_again_when_a_file_has_changed(service: Fr
     assert (service.path / "log").read_text().count("daemon-reload") == 1
 
 
-def test_after_a_restart_of_its_host_a_service_is_known_by_what_it_read_then(service: Front) -> None:
+def test_after_a_restart_of_its_host_a_service_is_known_by_what_it_read_at_that_start(service: Front) -> None:
     service.restart_of_the_host()
     assert service.converge() == "no"
-    # A file that was another one at that start, and has been put right since: the service runs with the other one.
+    # The file differed at that start and was corrected since: the service runs with the other content.
     service.conf.write_text("by hand\n")
     service.restart_of_the_host()
     service.conf.write_text("first\n")
@@ -122,7 +122,7 @@ class Proxy(Front):
         super().__init__(tmp_path, "haproxy")
         tool(tmp_path / "bin", "dpkg-query", "echo installed")
         tool(tmp_path / "bin", "systemd-detect-virt", "exit 1")
-        # Its own workers: a process that is gone.
+        # Its own workers: a process that has ended.
         tool(tmp_path / "bin", "cat", 'case "$1" in /proc/*) echo "99999999 " ;; *) exec /bin/cat "$@" ;; esac')
         self.listens("haproxy.service")
         self.conf.write_text("listen a\n    bind 10.0.0.1:8004\n")
@@ -151,7 +151,7 @@ def test_the_proxy_is_reloaded_when_its_file_has_changed_and_only_then(proxy: Pr
     assert proxy.log == ["start", "reload"]
 
 
-def test_after_a_restart_of_its_host_the_proxy_is_known_by_what_it_read_then(proxy: Proxy) -> None:
+def test_after_a_restart_of_its_host_the_proxy_is_known_by_what_it_read_at_that_start(proxy: Proxy) -> None:
     proxy.restart_of_the_host()
     done = proxy.run()
     assert (done.returncode, done.stderr) == (0, "")
@@ -159,14 +159,14 @@ def test_after_a_restart_of_its_host_the_proxy_is_known_by_what_it_read_then(pro
 
 
 def test_a_proxy_without_a_stamp_holds_its_own_ports_and_is_reloaded(proxy: Proxy) -> None:
-    """One that an earlier version had started, on a host that was restarted since."""
+    """A proxy that an earlier version started, on a host that was restarted since."""
     proxy.stamp.unlink()
     done = proxy.run()
     assert (done.returncode, done.stderr) == (0, "")
     assert proxy.log == ["start", "reload"]
 
 
-def test_a_port_of_another_unit_is_told_while_the_proxy_runs(proxy: Proxy) -> None:
+def test_a_port_taken_by_another_unit_is_reported_while_the_proxy_runs(proxy: Proxy) -> None:
     proxy.listens("nginx.service")
     done = proxy.run()
     assert done.returncode == 1
@@ -174,7 +174,7 @@ def test_a_port_of_another_unit_is_told_while_the_proxy_runs(proxy: Proxy) -> No
 
 
 def test_every_stamp_is_written_by_root_where_only_root_may_write() -> None:
-    """And is looked for nowhere else."""
+    """And it is read from nowhere else."""
     texts = [resource.text() for resource in cached().remote]
     written = [found for text in texts for found in re.findall(r"sha256sum [^\n]*?(?<!2)>(\S+?)\\?\"", text)]
     assert len(written) >= 3
@@ -194,8 +194,8 @@ def test_make_verify_looks_where_each_service_has_its_stamp() -> None:
     assert f"loaded={_stamp('haproxy')}\n" in cached().by_name["front-haproxy"].text()
 
 
-def test_root_writes_and_believes_nothing_in_a_directory_of_another_users() -> None:
-    """Runtime directories of units with a user of their own, and Heat's: state of root's is elsewhere."""
+def test_root_writes_and_trusts_nothing_in_another_users_directory() -> None:
+    """Such as runtime directories of units with their own user, and Heat's. Root's state is elsewhere."""
     for path in [*TEMPLATES.rglob("*"), *PROGRAMS.rglob("*")]:
         if path.is_file() and path.suffix != ".pyc":
             # This last line marks an earlier version's teardown script as complete. Nothing uses the path.

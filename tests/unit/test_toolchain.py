@@ -128,8 +128,8 @@ def project(tmp_path: Path) -> Project:
 
 def test_everything_is_installed_from_the_mirror_once(project: Project) -> None:
     project.put(CLI, COMMAND)
-    status, said = project.run()
-    assert (status, said.count("from PULUMI_MIRROR, verified by its SHA256SUMS")) == (0, 2)
+    status, output = project.run()
+    assert (status, output.count("from PULUMI_MIRROR, verified by its SHA256SUMS")) == (0, 2)
     assert {path.name for path in (project.directory / ".tools/pulumi").iterdir()} == {"VERSION", *FILES}
     assert project.run(mirror=False) == (0, "")
 
@@ -137,8 +137,8 @@ def test_everything_is_installed_from_the_mirror_once(project: Project) -> None:
 def test_a_cli_on_path_is_preferred_to_the_mirror(project: Project) -> None:
     project.put(CLI, COMMAND)
     found = project.on_path(VERSION)
-    status, said = project.run(path=found)
-    assert (status, f"pulumi {VERSION}: from PATH ({found})" in said) == (0, True)
+    status, output = project.run(path=found)
+    assert (status, f"pulumi {VERSION}: from PATH ({found})" in output) == (0, True)
 
 
 def test_a_cli_of_another_version_on_path_is_ignored(project: Project) -> None:
@@ -165,29 +165,29 @@ def test_a_wrong_or_missing_checksum_is_refused(
 ) -> None:
     project.put(CLI, COMMAND)
     harm(project)
-    status, said = project.run()
+    status, output = project.run()
     assert status != 0
-    assert complaint in said
+    assert complaint in output
     assert not (project.directory / ".tools/pulumi").exists()
 
 
 def test_a_mirror_without_a_list_of_checksums_is_refused(project: Project) -> None:
     project.put(CLI, COMMAND)
     (project.mirror / "SHA256SUMS").unlink()
-    status, said = project.run()
+    status, output = project.run()
     assert status != 0
-    assert "has no SHA256SUMS" in said
-    assert "export PULUMI_MIRROR_SHA256=" in said
+    assert "has no SHA256SUMS" in output
+    assert "export PULUMI_MIRROR_SHA256=" in output
     assert not (project.directory / ".tools/pulumi").exists()
 
 
 @pytest.mark.parametrize("named", ["", "0" * 64])
 def test_a_list_without_the_operators_digest_is_refused(project: Project, named: str) -> None:
     project.put(CLI, COMMAND)
-    status, said = project.run(named=named)
+    status, output = project.run(named=named)
     assert status != 0
-    assert "PULUMI_MIRROR_SHA256" in said
-    assert hashlib.sha256((project.mirror / "SHA256SUMS").read_bytes()).hexdigest() in said
+    assert "PULUMI_MIRROR_SHA256" in output
+    assert hashlib.sha256((project.mirror / "SHA256SUMS").read_bytes()).hexdigest() in output
     assert not (project.directory / ".tools/pulumi").exists()
 
 
@@ -196,8 +196,8 @@ def test_an_archive_whose_digest_the_repository_lists_needs_no_other_proof(proje
     for archive in (CLI, COMMAND):
         project.pin(archive)
     (project.mirror / "SHA256SUMS").unlink()
-    status, said = project.run()
-    assert (status, said.count("verified by tools/offline/official.sha256")) == (0, 2)
+    status, output = project.run()
+    assert (status, output.count("verified by tools/offline/official.sha256")) == (0, 2)
 
 
 def test_the_repository_lists_the_cli_that_requirements_txt_pins() -> None:
@@ -226,36 +226,36 @@ def _official(project: Project) -> Path:
 def test_an_official_download_with_another_digest_than_the_pinned_one_is_refused(project: Project) -> None:
     project.put(CLI, COMMAND)
     project.pin(CLI, digest="0" * 64)
-    status, said = project.run(path=_official(project), mirror=False)
+    status, output = project.run(path=_official(project), mirror=False)
     assert status != 0
-    assert f"{CLI} does not have the digest that tools/offline/official.sha256 lists" in said
+    assert f"{CLI} does not have the digest that tools/offline/official.sha256 lists" in output
     assert not (project.directory / ".tools/pulumi").exists()
 
 
 def test_an_official_download_reports_what_verified_it(project: Project) -> None:
     project.put(CLI, COMMAND)
     project.pin(CLI)
-    status, said = project.run(path=_official(project), mirror=False)
+    status, output = project.run(path=_official(project), mirror=False)
     assert status == 0
-    assert f"pulumi {VERSION}: from official download, verified by tools/offline/official.sha256" in said
-    assert f"pulumi-command {VERSION}: from official download, verified by the release's own checksums alone" in said
+    assert f"pulumi {VERSION}: from official download, verified by tools/offline/official.sha256" in output
+    assert f"pulumi-command {VERSION}: from official download, verified by the release's own checksums alone" in output
 
 
 def test_a_failure_lists_every_source_and_what_to_do(project: Project) -> None:
-    status, said = project.run(path=project.on_path("3.0.0"), mirror=False)
+    status, output = project.run(path=project.on_path("3.0.0"), mirror=False)
     assert status != 0
-    tried = re.findall(r"^  - ([^:]*): (.*)", said, re.MULTILINE)
+    tried = re.findall(r"^  - ([^:]*): (.*)", output, re.MULTILINE)
     assert [source for source, _ in tried] == ["PATH", "PULUMI_MIRROR", "official download", "build from registries"]
     assert f"pulumi is 'v3.0.0', not v{VERSION}" in tried[0][1]
-    assert f"download https://get.pulumi.com/releases/sdk/{CLI}" in said
-    assert "run this again with PULUMI_MIRROR=that-directory" in said
+    assert f"download https://get.pulumi.com/releases/sdk/{CLI}" in output
+    assert "run this again with PULUMI_MIRROR=that-directory" in output
 
 
 def test_the_stand_in_replaces_the_plugin_until_there_is_one(project: Project) -> None:
     project.put(CLI)
-    status, said = project.run()
+    status, output = project.run()
     assert status == 0
-    (line,) = (line for line in said.splitlines() if "stand-in" in line)
+    (line,) = (line for line in output.splitlines() if "stand-in" in line)
     assert line.startswith(
         f"toolchain: pulumi-command {VERSION}: the stand-in in tools/offline/command_provider, because"
     )
@@ -276,10 +276,10 @@ def test_the_openstack_plugin_is_installed_on_request(project: Project) -> None:
 
 def test_there_is_no_stand_in_for_the_openstack_plugin(project: Project) -> None:
     project.put(CLI, COMMAND)
-    status, said = project.run("--openstack")
+    status, output = project.run("--openstack")
     assert status != 0
-    assert f"/{OPENSTACK}," in said
-    assert "run this again with PULUMI_MIRROR=that-directory" in said
+    assert f"/{OPENSTACK}," in output
+    assert "run this again with PULUMI_MIRROR=that-directory" in output
 
 
 def test_builds_and_stand_in_have_the_pinned_versions() -> None:

@@ -33,7 +33,7 @@ def some_nodes(numbers: list[tuple[int | None, int | None, int | None]]) -> list
     ]
 
 
-# At least one node without numbers of its own, which takes what the others leave.
+# At least one node without fixed numbers, which takes the rest.
 NODES = (
     st.lists(st.tuples(PINNED, PINNED, PINNED), max_size=5)
     .flatmap(lambda pinned: st.permutations([*pinned, (None, None, None)]))
@@ -47,7 +47,7 @@ def pinned(nodes: list[Node], kind: Kind) -> list[int | None]:
 
 @st.composite
 def deployments(draw: st.DrawFn) -> tuple[list[Node], dict[Kind, int], tuple[int, int]]:
-    """Nodes, how many processes of each kind, the first ports: what can be placed."""
+    """Nodes, numbers of processes of each kind, and first ports that can be placed."""
     nodes = draw(NODES)
     totals = {kind: sum(number or 0 for number in pinned(nodes, kind)) + draw(TOTALS) for kind in Kind}
     api_port, cfn_port = draw(st.tuples(PORTS, PORTS))
@@ -70,7 +70,7 @@ def test_every_process_of_every_total_is_placed_and_no_other(
 
 
 @given(deployments())
-def test_a_number_of_a_nodes_own_is_kept_and_the_others_differ_by_one_at_most(
+def test_a_nodes_fixed_number_is_kept_and_the_others_differ_by_one_at_most(
     deployment: tuple[list[Node], dict[Kind, int], tuple[int, int]],
 ) -> None:
     nodes, processes = deployment[0], planned(*deployment)
@@ -121,7 +121,7 @@ def test_the_instances_of_a_node_are_the_first_ones_without_a_gap(
 
 
 @given(deployments(), st.sampled_from(Kind))
-def test_one_process_more_moves_none(
+def test_another_process_moves_none(
     deployment: tuple[list[Node], dict[Kind, int], tuple[int, int]], kind: Kind
 ) -> None:
     nodes, totals, ports = deployment
@@ -132,7 +132,7 @@ def test_one_process_more_moves_none(
 
 
 @given(st.integers(1, 6), st.integers(1, 4))
-def test_a_node_more_with_its_share_of_processes_moves_none(count: int, each: int) -> None:
+def test_another_node_with_its_share_of_processes_moves_none(count: int, each: int) -> None:
     def grown(nodes: int) -> set[Process]:
         free = some_nodes([(None, None, None)] * nodes)
         return {*planned(free, dict.fromkeys(Kind, nodes * each), (8004, 8000))}
@@ -159,19 +159,19 @@ def test_kinds_and_nodes_divide_the_plan(
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 9))
-def test_too_few_in_all_for_the_nodes_own_numbers_is_refused(own: list[int], fewer: int) -> None:
+def test_a_total_below_the_fixed_numbers_is_refused(own: list[int], fewer: int) -> None:
     total = sum(own) - fewer
     with pytest.raises(PlacementError, match=f"add up to {sum(own)}, more than the total of {total}"):
         spread(total, own)
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 9))
-def test_some_left_over_with_no_node_to_take_them_is_refused(own: list[int], more: int) -> None:
+def test_a_remainder_without_a_node_for_it_is_refused(own: list[int], more: int) -> None:
     with pytest.raises(PlacementError, match=f"no node is left for the other {more} "):
         spread(sum(own) + more, own)
 
 
-def test_every_problem_of_a_placement_is_told_at_once() -> None:
+def test_every_problem_of_a_placement_is_reported_at_once() -> None:
     nodes = [
         Node(name="b", address="10.0.0.2", pinned={Kind.ENGINE: 3, Kind.API: 1}),
         Node(name="c", address="10.0.0.3", pinned={Kind.ENGINE: 3, Kind.API: 1, Kind.CFN: None}),

@@ -1,4 +1,4 @@
-"""What is seen from the operator's machine during an `up`: silent hosts, and a service that does not answer."""
+"""What an `up` observes from the operator's machine: silent hosts, and a service that does not answer."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.unit.test_existing_hosts import JUMP, KEY, hosts
 
 
 @contextlib.contextmanager
-def listening(said: bytes | None) -> Iterator[int]:
-    """A port that takes connections and says this on each; None: nothing, as one of a host that is paused."""
+def listening(banner: bytes | None) -> Iterator[int]:
+    """A port that accepts connections and sends this banner on each; None: nothing, as on a paused host."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -34,11 +34,11 @@ def listening(said: bytes | None) -> Iterator[int]:
                     connection, _ = server.accept()
                 except OSError:
                     return
-                if said is None:
+                if banner is None:
                     held.append(connection)
                     continue
                 with connection:
-                    connection.sendall(said)
+                    connection.sendall(banner)
 
         threading.Thread(target=serve, daemon=True).start()
         try:
@@ -76,17 +76,17 @@ def answering(status: int) -> Iterator[str]:
 # --- a host -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_host_that_says_its_name_is_well() -> None:
+def test_a_host_that_sends_a_banner_is_healthy() -> None:
     with listening(b"SSH-2.0-OpenSSH_9.2\r\n") as port:
         assert watch.ssh_problem("127.0.0.1", port, 5) == ""
 
 
-def test_a_host_that_takes_a_connection_and_says_nothing_is_silent() -> None:
+def test_a_host_that_accepts_a_connection_and_sends_nothing_is_silent() -> None:
     with listening(None) as port:
         assert watch.ssh_problem("127.0.0.1", port, 0.2) == "it accepts no connection, or sends nothing, for 0.2 s"
 
 
-def test_a_host_that_ends_a_connection_or_takes_none_is_not_well() -> None:
+def test_a_host_that_closes_or_refuses_a_connection_is_unhealthy() -> None:
     with listening(b"") as port:
         assert "closes the connection" in watch.ssh_problem("127.0.0.1", port, 5)
     assert "refused" in watch.ssh_problem("127.0.0.1", closed_port(), 5)
@@ -115,7 +115,7 @@ def warned(port: int, *, wait: float, silent_after: float = 0.1) -> list[str]:
     return messages
 
 
-def test_a_silent_host_is_named_with_its_address_and_what_to_do() -> None:
+def test_a_silent_host_is_named_with_its_address_and_a_remedy() -> None:
     with listening(None) as port:
         (message,) = warned(port, wait=30)
     assert message.startswith(f"node-1 (127.0.0.1) does not answer SSH on port {port}: ")
@@ -124,7 +124,7 @@ def test_a_silent_host_is_named_with_its_address_and_what_to_do() -> None:
 
 def test_the_end_of_an_up_does_not_wait_for_a_silent_host() -> None:
     with listening(None) as port:
-        # A machine under load may take longer than a tenth of a second for nothing.
+        # A machine under load may take longer than a tenth of a second.
         assert warned(port, wait=0, silent_after=60) == []
 
 
@@ -151,7 +151,7 @@ def test_every_host_of_every_kind_is_watched_and_none_in_a_preview() -> None:
     assert seen(existing=True, preview=True)[0] == []
 
 
-def test_behind_a_jump_host_the_jump_host_is_what_can_be_seen() -> None:
+def test_behind_a_jump_host_only_the_jump_host_is_watched() -> None:
     assert set(seen(existing=True, jump=True)[0]) == {("the jump host", "jump.example", 2222)}
 
 
@@ -159,21 +159,21 @@ def test_behind_a_jump_host_the_jump_host_is_what_can_be_seen() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 300, 403, 429])
-def test_an_answer_of_heats_or_of_the_proxys_own_is_an_answer(status: int) -> None:
+def test_an_answer_from_heat_or_the_proxy_is_an_answer(status: int) -> None:
     with answering(status) as url:
         assert endpoints.http_problem(url) == ""
 
 
-def test_a_proxy_that_has_nothing_behind_it_is_broken() -> None:
+def test_a_proxy_without_a_backend_is_broken() -> None:
     with answering(503) as url:
         assert endpoints.http_problem(url) == "HTTP status 503"
 
 
-def test_a_port_that_nobody_listens_at_is_broken() -> None:
+def test_a_port_without_a_listener_is_broken() -> None:
     assert "connection refused" in endpoints.http_problem(f"http://127.0.0.1:{closed_port()}/")
 
 
-def test_a_service_that_takes_a_connection_and_does_not_answer_is_broken() -> None:
+def test_a_service_that_accepts_a_connection_and_does_not_answer_is_broken() -> None:
     with listening(None) as port, mock.patch.object(endpoints, "_ANSWER_SECONDS", 0.1):
         assert "no answer within 0.1 s" in endpoints.http_problem(f"http://127.0.0.1:{port}/")
     with listening(b"not HTTP\r\n\r\n") as port:
@@ -181,7 +181,7 @@ def test_a_service_that_takes_a_connection_and_does_not_answer_is_broken() -> No
 
 
 @pytest.mark.parametrize("error", [TimeoutError("timed out"), OSError(113, "No route to host")])
-def test_what_no_packet_reaches_says_nothing_of_the_service(error: OSError) -> None:
+def test_an_unreachable_address_proves_nothing_about_the_service(error: OSError) -> None:
     with (
         mock.patch.object(socket, "create_connection", side_effect=error),
         pytest.raises(endpoints.UnreachableError),
@@ -193,8 +193,8 @@ URLS = {"the ReST API": "http://192.0.2.1:8004/healthcheck", "Keystone": "http:/
 
 
 def looked(answer: Any, *, direct: bool = True, ssh: str = "") -> tuple[list[str], str]:
-    """What is said, and the error, where each URL has this answer."""
-    said: list[str] = []
+    """The log and the error of a run in which each URL has this answer."""
+    logged: list[str] = []
 
     def ask(url: str) -> str:
         message = answer(url)
@@ -206,25 +206,25 @@ def looked(answer: Any, *, direct: bool = True, ssh: str = "") -> tuple[list[str
         mock.patch.object(endpoints, "http_problem", side_effect=ask),
         mock.patch.object(endpoints, "ssh_problem", return_value=ssh),
         mock.patch.object(endpoints, "_RETRY_SECONDS", 0),
-        mock.patch.object(pulumi.log, "info", side_effect=said.append),
+        mock.patch.object(pulumi.log, "info", side_effect=logged.append),
     ):
         try:
             asyncio.run(endpoints.check_endpoints(URLS, stack="prod", front="192.0.2.1", port=22, direct=direct))
         except pulumi.RunError as error:
-            return said, str(error)
-    return said, ""
+            return logged, str(error)
+    return logged, ""
 
 
 UNREACHABLE = endpoints.UnreachableError("No route to host")
 
 
-def test_an_up_says_nothing_of_a_service_that_is_well() -> None:
+def test_an_up_does_not_report_a_healthy_service() -> None:
     assert looked(lambda _: "") == ([], "")
 
 
-def test_what_is_broken_is_named_with_its_url_and_what_to_type() -> None:
-    said, error = looked(lambda url: "nothing listens there" if ":8004" in url else "")
-    assert said == []
+def test_a_broken_service_is_named_with_its_url_and_what_to_type() -> None:
+    logged, error = looked(lambda url: "nothing listens there" if ":8004" in url else "")
+    assert logged == []
     assert "the ReST API (http://192.0.2.1:8004/healthcheck): nothing listens there" in error
     assert "Keystone" not in error
     assert "make verify STACK=prod" in error
@@ -240,8 +240,8 @@ def test_one_line_says_that_nothing_was_looked_at_where_there_is_no_way_from_her
 
 
 def test_a_front_host_that_does_not_answer_either_is_no_matter_of_the_way() -> None:
-    said, error = looked(lambda _: UNREACHABLE, ssh="No route to host")
-    assert said == []
+    logged, error = looked(lambda _: UNREACHABLE, ssh="No route to host")
+    assert logged == []
     assert "the front host does not answer SSH either (No route to host)" in error
 
 
