@@ -12,6 +12,7 @@ from components.hosts.cloud import quota_shortfall
 from infra.settings.load import SettingsError
 from tests.unit.fake_cloud import FakeCloud, unlimited
 from tests.unit.program import Run, run
+from tests.unit.refused import assert_refused
 
 SSH_FROM = {"sshFrom": ["198.51.100.0/24"]}
 
@@ -31,93 +32,106 @@ def test_a_sufficient_cloud_has_no_shortfall() -> None:
     assert up(FakeCloud()).by_name["front-machine"].inputs["imageId"] == "image-1"
 
 
-NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str]] = [
+NOT_THERE: list[tuple[FakeCloud, dict[str, Any], str, str, str]] = [
     (
         FakeCloud(images={}),
         {},
-        "openstack.image = debian-12: the cloud has no image that this project may use. "
-        "Type: pulumi config set --path openstack.image <another value> --stack sample",
+        "openstack.image = debian-12",
+        "no image",
+        "pulumi config set --path openstack.image <another value> --stack sample",
     ),
     (
         FakeCloud(),
         {"frontFlavor": "m1.huge"},
-        "openstack.frontFlavor = m1.huge: the cloud has no flavor that this project may use. "
-        "Type: pulumi config set --path openstack.frontFlavor <another value> --stack sample",
+        "openstack.frontFlavor = m1.huge",
+        "no flavor",
+        "pulumi config set --path openstack.frontFlavor <another value> --stack sample",
     ),
     (
         FakeCloud(networks=[]),
         {},
-        "openstack.externalNetwork = (none): the cloud has no external network that this project may use. "
-        "Type: pulumi config set --path openstack.externalNetwork <another value> --stack sample",
+        "openstack.externalNetwork = (none)",
+        "no external network",
+        "pulumi config set --path openstack.externalNetwork <another value> --stack sample",
     ),
     (
         FakeCloud(networks=[{"id": name, "name": name, "external": True} for name in ("one", "two")]),
         {},
-        "openstack.externalNetwork = (none): the cloud has more than one external network that matches. "
-        "Type: pulumi config set --path openstack.externalNetwork <another value> --stack sample",
+        "openstack.externalNetwork = (none)",
+        "more than one external network",
+        "pulumi config set --path openstack.externalNetwork <another value> --stack sample",
     ),
     (
         FakeCloud(),
         {"network": "nowhere", "firstAddress": "10.213.77.20"},
-        "openstack.network = nowhere: the cloud has no network that this project may use. "
-        "Type: pulumi config set --path openstack.network <another value> --stack sample",
+        "openstack.network = nowhere",
+        "no network",
+        "pulumi config set --path openstack.network <another value> --stack sample",
     ),
     (
         FakeCloud(),
         {"network": "office"},
-        "subnet = 10.213.77.0/24: the cloud has no subnet like this in network office that this project may use. "
-        "Type: pulumi config set subnet <another value> --stack sample",
+        "subnet = 10.213.77.0/24",
+        "no subnet",
+        "pulumi config set subnet <another value> --stack sample",
     ),
     (
         FakeCloud(),
         {"floatingIp": "203.0.113.10"},
-        "openstack.floatingIp = 203.0.113.10: the cloud has no floating IP that this project may use. "
-        "Type: pulumi config set --path openstack.floatingIp <another value> --stack sample",
+        "openstack.floatingIp = 203.0.113.10",
+        "no floating IP",
+        "pulumi config set --path openstack.floatingIp <another value> --stack sample",
     ),
     (
         FakeCloud(floating_ips={"203.0.113.9": "10.9.9.9"}),
         {"floatingIp": "203.0.113.9"},
-        "openstack.floatingIp = 203.0.113.9: it is already associated with 10.9.9.9. "
-        "Type: pulumi config set --path openstack.floatingIp <another value> --stack sample",
+        "openstack.floatingIp = 203.0.113.9",
+        "already associated with 10.9.9.9",
+        "pulumi config set --path openstack.floatingIp <another value> --stack sample",
     ),
     (
         FakeCloud(),
         {"availabilityZones": ["nova", "az-9"]},
-        "openstack.availabilityZones[1] = az-9: the cloud has no such zone for servers; it has nova, az-2. "
-        "Type: pulumi config set --path 'openstack.availabilityZones[1]' <another value> --stack sample",
+        "openstack.availabilityZones[1] = az-9",
+        "it has nova, az-2",
+        "pulumi config set --path 'openstack.availabilityZones[1]' <another value> --stack sample",
     ),
     (
         FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 30, "minRamMb": 0}}),
         {},
-        "openstack.nodeFlavor = m1.small: the disk has 20 GB, and the image requires 30. "
-        "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
-    ),
-    (
-        FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 30, "minRamMb": 0}}),
-        {"bootVolume": 40, "frontFlavor": "m1.small"},
-        "",
+        "openstack.nodeFlavor = m1.small",
+        "the disk has 20 GB, and the image requires 30",
+        "pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
     ),
     (
         FakeCloud(images={"debian-12": {"id": "i", "minDiskGb": 0, "minRamMb": 3000}}),
         {},
-        "openstack.nodeFlavor = m1.small: it has 2048 MB of memory, and the image requires 3000. "
-        "Type: pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
+        "openstack.nodeFlavor = m1.small",
+        "it has 2048 MB of memory, and the image requires 3000",
+        "pulumi config set --path openstack.nodeFlavor <another value> --stack sample",
     ),
     (
         FakeCloud(flavors={"tiny": {"id": "f", "ram": 2048, "vcpus": 1, "disk": 0}, **FakeCloud().flavors}),
         {"nodeFlavor": "tiny"},
-        "openstack.bootVolume = 0: flavor tiny has no disk of its own. "
-        "Type: pulumi config set --path openstack.bootVolume <another value> --stack sample",
+        "openstack.bootVolume = 0",
+        "flavor tiny has no disk of its own",
+        "pulumi config set --path openstack.bootVolume <another value> --stack sample",
     ),
 ]
 
 
-@pytest.mark.parametrize(("cloud", "openstack", "message"), NOT_THERE, ids=[message for _, _, message in NOT_THERE])
-def test_a_missing_thing_is_reported_with_a_remedy(cloud: FakeCloud, openstack: dict[str, Any], message: str) -> None:
-    if message:
-        assert shortfalls(cloud, openstack) == (message,)
-    else:
-        up(cloud, openstack)
+@pytest.mark.parametrize(
+    ("cloud", "openstack", "key", "rule", "remedy"), NOT_THERE, ids=[f"{key}: {rule}" for *_, key, rule, _ in NOT_THERE]
+)
+def test_a_missing_thing_is_reported_with_a_remedy(
+    cloud: FakeCloud, openstack: dict[str, Any], key: str, rule: str, remedy: str
+) -> None:
+    assert_refused(shortfalls(cloud, openstack), key, rule, remedy)
+
+
+def test_a_boot_volume_replaces_a_disk_that_is_too_small_for_the_image() -> None:
+    image = {"id": "i", "minDiskGb": 30, "minRamMb": 0}
+    up(FakeCloud(images={"debian-12": image}), {"bootVolume": 40, "frontFlavor": "m1.small"})
 
 
 def test_an_existing_key_pair_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,52 +170,58 @@ def test_a_quota_is_large_enough_if_it_covers_what_is_used_and_required(required
     assert (quota_shortfall("cores", required=required, limit=limit, used=used) == "") == fits
 
 
-QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
+QUOTAS: list[tuple[FakeCloud, dict[str, Any], str, str, str]] = [
     # Two cores of the front host and one of each of the two nodes.
     (
         FakeCloud(limits={"maxTotalCores": 20, "totalCoresUsed": 17}),
         {},
-        "nodes = 2: cores: 4 required, but only 3 of the project's quota of 20 are left. "
-        "Type: pulumi config set nodes <another value> --stack sample",
+        "nodes = 2",
+        "cores: 4 required, but only 3 of the project's quota of 20",
+        "pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxTotalInstances": 2}),
         {},
-        "nodes = 2: servers: 3 required, but only 2 of the project's quota of 2 are left. "
-        "Type: pulumi config set nodes <another value> --stack sample",
+        "nodes = 2",
+        "servers: 3 required, but only 2 of the project's quota of 2",
+        "pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxTotalRamSize": 8191}),
         {},
-        "nodes = 2: MB of memory: 8192 required, but only 8191 of the project's quota of 8191 are left. "
-        "Type: pulumi config set nodes <another value> --stack sample",
+        "nodes = 2",
+        "MB of memory: 8192 required, but only 8191 of the project's quota of 8191",
+        "pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"maxServerGroupMembers": 1}),
         {},
-        "nodes = 2: servers in a group: 2 required, but only 1 of the project's quota of 1 are left. "
-        "Type: pulumi config set nodes <another value> --stack sample",
+        "nodes = 2",
+        "servers in a group: 2 required, but only 1 of the project's quota of 1",
+        "pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(limits={"totalServerGroupsUsed": 10}),
         {},
-        "hosts = openstack: server groups: 1 required, but only 0 of the project's quota of 10 are left. "
-        "Type: openstack quota show, and have it raised",
+        "hosts = openstack",
+        "server groups: 1 required, but only 0 of the project's quota of 10",
+        "openstack quota show, and have it raised",
     ),
     # Three hosts, the router and DHCP, in addition to three of other projects.
     (
         FakeCloud(network_quota={"port": 7}),
         {},
-        "nodes = 2: ports: 5 required, but only 4 of the project's quota of 7 are left. "
-        "Type: pulumi config set nodes <another value> --stack sample",
+        "nodes = 2",
+        "ports: 5 required, but only 4 of the project's quota of 7",
+        "pulumi config set nodes <another value> --stack sample",
     ),
     *(
         (
             FakeCloud(network_quota={key: limit}),
             {},
-            f"hosts = openstack: {what}: {required} required, but only {limit} of the project's quota of {limit} "
-            "are left. "
-            "Type: openstack quota show, and have it raised",
+            "hosts = openstack",
+            f"{what}: {required} required, but only {limit} of the project's quota of {limit}",
+            "openstack quota show, and have it raised",
         )
         for key, limit, required, what in (
             ("network", 0, 1, "networks"),
@@ -217,25 +237,27 @@ QUOTAS: list[tuple[FakeCloud, dict[str, Any], str]] = [
     (
         FakeCloud(volume_quota={"volumes": 2}),
         {"bootVolume": 20},
-        "nodes = 2: volumes: 3 required, but only 2 of the project's quota of 2 are left. "
-        "Type: pulumi config set nodes <another value> --stack sample",
+        "nodes = 2",
+        "volumes: 3 required, but only 2 of the project's quota of 2",
+        "pulumi config set nodes <another value> --stack sample",
     ),
     (
         FakeCloud(volume_quota={"gigabytes": 59}),
         {"bootVolume": 20},
-        "openstack.bootVolume = 20: GB in volumes: 60 required, but only 59 of the project's quota of 59 are left. "
-        "Type: pulumi config set --path openstack.bootVolume <another value> --stack sample",
+        "openstack.bootVolume = 20",
+        "GB in volumes: 60 required, but only 59 of the project's quota of 59",
+        "pulumi config set --path openstack.bootVolume <another value> --stack sample",
     ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("cloud", "openstack", "message"), QUOTAS, ids=[message.partition(". ")[0] for _, _, message in QUOTAS]
+    ("cloud", "openstack", "key", "rule", "remedy"), QUOTAS, ids=[f"{key}: {rule}" for *_, key, rule, _ in QUOTAS]
 )
 def test_a_quota_that_is_too_small_is_reported_with_what_is_left(
-    cloud: FakeCloud, openstack: dict[str, Any], message: str
+    cloud: FakeCloud, openstack: dict[str, Any], key: str, rule: str, remedy: str
 ) -> None:
-    assert shortfalls(cloud, openstack) == (message,)
+    assert_refused(shortfalls(cloud, openstack), key, rule, remedy)
 
 
 def test_existing_hosts_are_not_counted_again() -> None:
@@ -243,10 +265,10 @@ def test_existing_hosts_are_not_counted_again() -> None:
     full = {"maxTotalCores": 4, "totalCoresUsed": 4, "maxTotalInstances": 3, "totalInstancesUsed": 3}
     up(FakeCloud(ours=3, limits=full, network_quota={"port": 6}))
     messages = shortfalls(FakeCloud(ours=3, limits=full, network_quota={"port": 6}), nodes=3)
-    assert [problem.partition(". ")[0] for problem in messages] == [
-        "nodes = 3: ports: 1 required, but only 0 of the project's quota of 6 are left",
-        "nodes = 3: servers: 1 required, but only 0 of the project's quota of 3 are left",
-        "nodes = 3: cores: 1 required, but only 0 of the project's quota of 4 are left",
+    assert [problem.partition(" are left")[0] for problem in messages] == [
+        "nodes = 3: ports: 1 required, but only 0 of the project's quota of 6",
+        "nodes = 3: servers: 1 required, but only 0 of the project's quota of 3",
+        "nodes = 3: cores: 1 required, but only 0 of the project's quota of 4",
     ]
 
 
