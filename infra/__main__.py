@@ -8,7 +8,7 @@ import pulumi
 
 # Pulumi interrupts the program when a resource fails. Its message is the one to read, not a traceback of this program.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-# Pulumi runs this file from its own directory; the components are beside that.
+# Pulumi runs this file from its own directory; the components are next to it.
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 

@@ -1,1 +1,1 @@
-"""Set-up of the toolchain, and what people run beside the program. The program imports nothing of it."""
+"""Set-up of the toolchain, and what people run besides the program. The program imports nothing of it."""

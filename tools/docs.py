@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# Run as a file, this finds the program beside its own directory.
+# Run as a file, this finds the program next to its own directory.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from infra.settings.fields import Key, Section, keys

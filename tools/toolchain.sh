@@ -125,7 +125,7 @@ from_mirror() {
             return
         fi
     done
-    # A list beside the archives proves nothing by itself: anyone who can change the archives can change the list too.
+    # A list next to the archives proves nothing by itself: anyone who can change the archives can change the list too.
     get_from_mirror SHA256SUMS 30 || die "PULUMI_MIRROR: this repository does not know the digest of $mirror/$1, and
 the mirror has no SHA256SUMS ($why).
 Ask the mirror's administrator to write it (sha256sum *.tar.gz >SHA256SUMS) and to tell you its digest, then type:

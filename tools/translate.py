@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
-# Run as a file, this finds the program beside its own directory.
+# Run as a file, this finds the program next to its own directory.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from components.adoption.names import label

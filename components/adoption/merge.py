@@ -90,7 +90,7 @@ class Original:
 
     Attributes:
         files: the configuration's texts by their paths, in the order in which Heat reads them.
-        policies: the paths of policy files beside the configuration.
+        policies: the paths of policy files next to the configuration.
         release: Heat's release there; empty where none was found.
         ignored: a sentence for each process that calls itself an engine and is not trusted.
     """
@@ -339,9 +339,9 @@ def _files(translation: Translation, original: Original) -> dict[Name, str]:
     }
     if _POLICY not in found:
         policy = _value(translation, _POLICY) or "policy.yaml"
-        beside = [path for path in original.policies if PurePosixPath(path).name == policy]
-        if beside:
-            found[_POLICY] = beside[0]
+        found_policies = [path for path in original.policies if PurePosixPath(path).name == policy]
+        if found_policies:
+            found[_POLICY] = found_policies[0]
     return found
 
 

@@ -53,7 +53,7 @@ class ControlPlane(pulumi.ComponentResource, abc.ABC):
 
     @abc.abstractmethod
     def install_files(self, node: HeatNode) -> None:
-        """Put the files on a node that the options name beside `files`: those known only after a host was asked."""
+        """Put files on a node that the options name and that are not in `files`: known only after a host was asked."""
 
     @abc.abstractmethod
     def register(self, node: HeatNode) -> pulumi.Resource:

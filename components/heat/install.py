@@ -85,7 +85,7 @@ def locked_releases() -> list[str]:
 
 
 def has_console_apis(version: str) -> bool:
-    """Whether a release still has its own programs for the APIs, beside the WSGI applications."""
+    """Whether a release still has its own programs for the APIs, in addition to the WSGI applications."""
     return int(version.partition(".")[0]) <= _LAST_WITH_CONSOLE
 
 

@@ -31,10 +31,10 @@ class AdoptionSection(InstallSection, HostsSection, ControlSection):
     adopt_revision: Integer = Field(default=1, ge=0, le=10**9)
     """Change it to read the adopted configuration again."""
     keep_original_engine: Truth = True
-    """Whether the original engine keeps running beside the new ones."""
+    """Whether the original engine keeps running with the new ones."""
 
 
-# What the adopted heat.conf has. With a setting beside it, nobody could tell which of the two counts.
+# What the adopted heat.conf has. With a setting as well, it would be unclear which of the two counts.
 _ADOPTED = (
     "control", "database_url", "transport_url", "service_password", "stack_domain_admin_password",
     "auth_encryption_key", "database_admin_url", "broker_admin_url", "keystone_admin_password",

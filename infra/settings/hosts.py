@@ -33,7 +33,7 @@ class HostsSection(Section):
     ssh_private_key: Annotated[str, PRIVATE_KEY.kept_secret] = ""
     """Private key that existing hosts accept, or VMs with an existing key pair. Unset: the ssh agent."""
     nodes: Integer = Field(default=2, ge=1, le=MOST_NODES)
-    """Hosts that run Heat, beside the front host. With existing hosts: as many as are listed."""
+    """Hosts that run Heat, in addition to the front host. With existing hosts: as many as are listed."""
     subnet: Annotated[str, NETWORK4] = "10.213.77.0/24"
     """IPv4 network of the containers' bridge or of the VMs. A bridge must not overlap a route of this machine."""
     debian_mirror: Annotated[str, URL] = ""

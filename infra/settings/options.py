@@ -159,7 +159,7 @@ _OURS: dict[Name, str] = {
     **{(api.section, "bind_host"): "this program sets it itself: clients reach the proxy" for api in APIS.values()},
 }
 _HINTS = 20
-# What all processes must have in common to understand one another, beside everything for RabbitMQ.
+# What all processes must have in common to understand each other, in addition to everything for RabbitMQ.
 _MESSAGING = {
     ("DEFAULT", "control_exchange"),
     ("DEFAULT", "executor_thread_pool_size"),

@@ -100,8 +100,8 @@ class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
     stats_port: Integer = Field(default=8404, ge=1, le=65535)
     """Port of HAProxy's statistics on the front host, with Prometheus metrics under /metrics."""
     stats_allow: tuple[Annotated[str, NETWORK], ...] = ()
-    """Networks that may see the statistics, beside the front host. Empty: the containers' subnet, the existing hosts,
-    or nobody with VMs."""
+    """Networks that may see the statistics, besides the front host. Empty: the containers' subnet, the existing hosts,
+    or none with VMs."""
     haproxy: HaproxySettings = Field(default_factory=HaproxySettings)
     """HAProxy's own settings, and lines of your own (docs/overrides.md)."""
 
@@ -149,7 +149,7 @@ class ProxySection(HostsSection, OptionsSection, TimeoutsSection):
 
     @property
     def stats_networks(self) -> tuple[str, ...]:
-        """Who may see HAProxy's statistics, beside the front host."""
+        """Who may see HAProxy's statistics, besides the front host."""
         if self.stats_allow or self.kind.cloud:
             return self.stats_allow
         return (self.subnet,) if self.kind.made else tuple(self.addresses.values())

@@ -225,8 +225,8 @@ def read_text(path: Path) -> str:
 def find_policies(files: list[Path]) -> list[str]:
     """The policy files in the directory of the configuration, where Heat looks for them."""
     directory = files[0].parent
-    beside = [directory / "policy.yaml", directory / "policy.json", *sorted((directory / "policy.d").glob("*"))]
-    return [str(path) for path in beside if path.is_file() and path.stat().st_size]
+    candidates = [directory / "policy.yaml", directory / "policy.json", *sorted((directory / "policy.d").glob("*"))]
+    return [str(path) for path in candidates if path.is_file() and path.stat().st_size]
 
 
 # The release.

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from traversal import Decision, Engine, Seen, Step, Traversal, decide, is_presumed_dead
 
 WORK = "engine_worker"
-# A paced engine of this deployment reports one of these beside its locks: programs/heat/engine.py.
+# A paced engine of this deployment reports one of these in addition to its locks: programs/heat/engine.py.
 WAIT, NONE_WAIT = "checks wait", "no checks wait"
 # Seconds that a node waits for the node of the last run: more than the difference between their starts.
 HANDICAP = 8

@@ -5,12 +5,13 @@ Usage: take_over.py look|take|give-back, with a JSON object on stdin; take_over.
     keep_engine    whether the original engine keeps running
 
 look records how HAProxy was configured before it is installed, and refuses processes that could not be restored. take
-hands the addresses over: HAProxy binds beside the original processes, which get no new connections, finish their
-requests, and stop. They are prevented from starting again, and recorded under /var/lib/heat-scaleout/takeover, which
-only root can read: the environment of a process has secrets. give-back undoes everything. Every action may be repeated.
+hands the addresses over: HAProxy binds the ports of the original processes as well. These get no new connections,
+finish their requests, and stop. They are prevented from starting again, and recorded under
+/var/lib/heat-scaleout/takeover, which only root can read: the environment of a process has secrets. give-back undoes
+everything. Every action may be repeated.
 
-HAProxy can bind beside another process if both sockets have SO_REUSEPORT and the same owner. This program sets both on
-the listening sockets of the original processes. Where the system does not allow that, as with
+HAProxy can bind the same port as another process if both sockets have SO_REUSEPORT and the same owner. This program
+sets both on the listening sockets of the original processes. Where the system does not allow that, as with
 kernel.yama.ptrace_scope = 3, the original processes are stopped first.
 
 A user can make up what /proc says of a process: the program opens and runs nothing of it as root and trusts none of it.
@@ -609,7 +610,7 @@ def duplicate_socket(pid: int, file: int, link: str) -> socket.socket:
 
 
 def share_sockets(ports: Iterable[int]) -> list[socket.socket]:
-    """Make the listening sockets of these ports shareable, so that HAProxy can bind beside them.
+    """Make the listening sockets of these ports shareable, so that HAProxy can bind the same ports.
 
     Returns:
         The sockets; empty if the system does not allow it.
@@ -627,7 +628,7 @@ def share_sockets(ports: Iterable[int]) -> list[socket.socket]:
                 os.fchown(shared.fileno(), 0, -1)
                 found.append(shared)
     except (OSError, AttributeError) as error:
-        print(f"HAProxy cannot bind beside the original processes, which are stopped first: {error}")
+        print(f"HAProxy cannot share the ports with the original processes, which are stopped first: {error}")
         return []
     return found
 

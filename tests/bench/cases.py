@@ -125,7 +125,7 @@ class Case:
 
 
 def small() -> dict[str, Any]:
-    """The template of a small stack, which is created beside a large one."""
+    """The template of a small stack, which is created during a large one."""
     return {"heat_template_version": "2018-08-31", "resources": _wide(SMALL)}
 
 

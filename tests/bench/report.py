@@ -97,7 +97,7 @@ class Row:
 
     @property
     def note(self) -> str:
-        """The note beside the numbers in a table."""
+        """The note next to the numbers in a table."""
         notes = [self.skipped or self.failed[:_SHOWN]]
         if self.alone and not self.beside:
             notes.append("the large stack was complete before a small one was")

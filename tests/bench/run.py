@@ -16,7 +16,7 @@ from tests.bench.report import Row, Setup
 from tests.bench.usage import Watch
 
 PREFIX = "bench-"
-# How many small stacks are created before the large one, and at most beside it.
+# How many small stacks are created before the large one, and at most during it.
 _ALONE, _BESIDE = 5, 20
 _SMALL_LIMIT = 120.0
 

@@ -32,7 +32,7 @@ def container(*words: str) -> str:
 
 
 def key_pair(directory: Path) -> Path:
-    """An operator's private key, with the public key beside it."""
+    """An operator's private key, with the public key next to it."""
     path = directory / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
     return path

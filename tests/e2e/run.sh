@@ -1,5 +1,5 @@
 #!/bin/sh
-# The end-to-end tests: what `make e2e` runs, with containers, a bridge and a subnet of their own, beside any dev stack.
+# The end-to-end tests: what `make e2e` runs, with containers, a bridge and a subnet of their own, apart from any dev stack.
 # Removes the leftovers of a killed run of any checkout first, and its own stacks at the end, even after a failure.
 set -eu
 cd "$(dirname "$0")/../.."

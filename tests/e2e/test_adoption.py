@@ -69,7 +69,7 @@ def login(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hosts(login: Path) -> Iterator[None]:
     """Host A and two empty hosts."""
-    # A's root has the capabilities of a real machine's root: to see who listens, and to let HAProxy bind beside it.
+    # A's root has the capabilities of a real machine's root: to see who listens, and to share ports with HAProxy.
     with machines(NAME, ADDRESSES, {"front": ["--cap-add", "SYS_PTRACE"]}):
         for name in ADDRESSES:
             Stack(NAME).on(

@@ -49,10 +49,10 @@ def runs_from(stack: Stack, prefix: str) -> None:
     assert "Heat's own pace" not in stack.on("node-1", "journalctl --unit heat-engine@1 --output cat")
 
 
-def works(stack: Stack, name: str, *, beside: list[str]) -> None:
+def works(stack: Stack, name: str, *, earlier: list[str]) -> None:
     """A stack is created through the proxy and stays; earlier stacks are listed."""
     cloud = connected(stack.outputs()["cloudsYamlPath"])
-    assert sorted(one.name for one in cloud.orchestration.stacks()) == sorted(beside)
+    assert sorted(one.name for one in cloud.orchestration.stacks()) == sorted(earlier)
     group = {
         "type": "OS::Heat::ResourceGroup",
         "properties": {"count": 2, "resource_def": {"type": "OS::Heat::RandomString"}},
@@ -74,7 +74,7 @@ def test_heat_24_runs_its_apis_with_its_own_programs(stack: Stack) -> None:
         kind = unit.partition("@")[0]
         if kind != "heat-engine":
             assert f"/opt/heat/24.1.2/bin/{kind} " in stack.on(node, f"tr '\\0' ' ' </proc/{pid}/cmdline")
-    works(stack, "console", beside=[])
+    works(stack, "console", earlier=[])
 
 
 def test_heat_25_is_installed_from_a_directory_of_wheels_without_an_index(stack: Stack) -> None:
@@ -91,7 +91,7 @@ def test_heat_25_is_installed_from_a_directory_of_wheels_without_an_index(stack:
     stack.up()
     runs_from(stack, "/opt/heat/25.0.2/")
     assert "max-requests = 1000" in stack.on("node-1", "cat /etc/heat/processes/heat-api@8004/uwsgi.ini")
-    works(stack, "wheels", beside=["console"])
+    works(stack, "wheels", earlier=["console"])
     stack.pulumi("config", "rm", "wheelhouse")
 
 
@@ -111,7 +111,7 @@ def test_heat_26_is_installed_with_a_constraints_file(stack: Stack, tmp_path: Pa
     assert f"on front: /var/lib/heat-scaleout/dumps/{made}" in upgraded.text
     assert stack.on("front", f"stat -c '%a %U' /var/lib/heat-scaleout/dumps/{made}") == "600 root"
     runs_from(stack, "/opt/heat/26.0.2-")
-    works(stack, "constraints", beside=["console", "wheels"])
+    works(stack, "constraints", earlier=["console", "wheels"])
 
 
 def test_heat_27_is_installed_from_a_git_clone(stack: Stack, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_heat_27_is_installed_from_a_git_clone(stack: Stack, tmp_path: Path) -> 
     stack.set("heatVersion", "27.0.1")
     stack.up()
     runs_from(stack, "/opt/heat/git-27.0.1-")
-    works(stack, "clone", beside=["console", "constraints", "wheels"])
+    works(stack, "clone", earlier=["console", "constraints", "wheels"])
     stack.up("--expect-no-changes")
 
 
@@ -159,9 +159,9 @@ def test_a_dump_restores_the_release_before_the_upgrade_with_its_stacks(stack: S
     stack.up()
     runs_from(stack, "/opt/heat/25.0.2/")
     assert stack.on("node-1", "systemctl is-active heat-caretaker@rescue.timer") == "active"
-    works(stack, "restored", beside=["console", "wheels"])
+    works(stack, "restored", earlier=["console", "wheels"])
     # Afterwards the upgrade works again.
     stack.set("heatVersion", "27.0.1")
     stack.up()
-    works(stack, "again", beside=["console", "restored", "wheels"])
+    works(stack, "again", earlier=["console", "restored", "wheels"])
     assert len(dumps(stack)) == 2

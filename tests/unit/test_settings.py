@@ -922,9 +922,11 @@ def test_our_own_bridge_is_no_obstacle_to_the_next_up() -> None:
 def test_another_route_overlaps_whether_it_is_wider_or_narrower() -> None:
     routes = [(network("10.213.0.0/16"), "tun0"), (network("10.213.77.128/25"), "br0"), (network("10.0.0.0/16"), "x")]
     assert overlapping_routes(network("10.213.77.0/24"), routes) == ["10.213.0.0/16 on tun0", "10.213.77.128/25 on br0"]
-    assert problems({}, routes) == (
-        "subnet = 10.213.77.0/24: this machine has a route to 10.213.0.0/16 on tun0, 10.213.77.128/25 on br0, and the "
-        "containers' bridge would take its traffic. Type: pulumi config set subnet 10.192.0.0/24 --stack dev",
+    assert_refused(
+        problems({}, routes),
+        "subnet = 10.213.77.0/24",
+        "this machine has a route to 10.213.0.0/16 on tun0, 10.213.77.128/25 on br0",
+        "pulumi config set subnet 10.192.0.0/24 --stack dev",
     )
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs in the cloud's container, with its files beside it: "identity" sets up Keystone, "services" everything else.
+# Runs in the cloud's container, with its files next to it: "identity" sets up Keystone, "services" everything else.
 # The lab has one password, which comes on stdin.
 set -eu
 cd "$(dirname "$0")"

@@ -3,7 +3,7 @@
 # machine, heat-api and heat-engine as systemd units, and heat-api-cfn as a process started from a shell. It uses nothing
 # of heat-scaleout except the lists of packages, so that both run the same versions.
 #
-#   setup.sh ADDRESS    beside it: heat.conf, local.conf, identity.py, keystone.txt and heat.txt
+#   setup.sh ADDRESS    in the same directory: heat.conf, local.conf, identity.py, keystone.txt and heat.txt
 set -eu
 cd "$(dirname "$0")"
 address=$1

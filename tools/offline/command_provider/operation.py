@@ -55,7 +55,7 @@ class Operation:
             raise CommandError(self.reason)
 
     def status(self, message: str) -> None:
-        """Show a line beside the resource while it is the newest."""
+        """Show a line next to the resource while it is the newest."""
         self._log(engine_pb2.INFO, message, ephemeral=True)
 
     def warning(self, message: str) -> None:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Build the Pulumi CLI and its Python language host from their Go modules, for machines that reach package registries
-# only. The go.mod files beside this script pin the versions, their go.sum files the checksums, and Go refuses whatever
+# only. The go.mod files next to this script pin the versions, their go.sum files the checksums, and Go refuses whatever
 # does not match. The build needs only Go; if PATH has no suitable version, PyPI provides one.
 #
 # usage: tools/offline/pulumi-build/build.sh DIRECTORY CACHE PYTHON
@@ -58,7 +58,7 @@ say "Go ${found#go} from $go"
 
 sdk=github.com/pulumi/pulumi/sdk/v3
 
-# build NAME PACKAGE FILE: build a Go program with the module in NAME/ beside this script, as DIRECTORY/FILE.
+# build NAME PACKAGE FILE: build a Go program with the module in NAME/ next to this script, as DIRECTORY/FILE.
 build() {
     cd "$here/$1"
     say "downloading the modules of the $1"
