@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import settings
 
-# What a property needs varies with what else the machine does.
+# The time of a property test varies with the machine's load.
 settings.register_profile("unit", deadline=None, max_examples=60)
 settings.load_profile("unit")
 

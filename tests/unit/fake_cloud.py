@@ -1,4 +1,4 @@
-"""A stand-in for what the provider of a cloud looks up, with the words in which the real one says what is not there.
+"""A fake of the OpenStack provider's lookups, with the real provider's error messages.
 
 It knows the look-ups that the program makes, and fails at any other.
 """
@@ -18,7 +18,7 @@ PROJECT = "the-project"
 
 @dataclass
 class FakeCloud:
-    """What there is. `refuses` names look-ups that this user may not make."""
+    """The cloud's contents. `refuses` names lookups that this user may not make."""
 
     lets_in: bool = True
     images: dict[str, dict[str, Any]] = field(
@@ -42,7 +42,7 @@ class FakeCloud:
     key_pairs: dict[str, str] = field(default_factory=lambda: {"mine": "ssh-ed25519 AAAAmine"})
     floating_ips: dict[str, str] = field(default_factory=lambda: {"203.0.113.9": ""})
     zones: tuple[str, ...] = ("nova", "az-2")
-    # Ports: how many others have, and how many are marked as ours.
+    # Ports: the number of others' ports, and of those with our tag.
     ports: int = 3
     ours: int = 0
     limits: dict[str, int] = field(default_factory=dict)
@@ -50,13 +50,13 @@ class FakeCloud:
     volume_quota: dict[str, int] = field(default_factory=dict)
     has_volumes: bool = True
     has_balancers: bool = True
-    # Servers, by their names, that it could not make.
+    # Names of servers that the cloud could not create.
     broken: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def answer(self, token: str, args: dict[str, Any]) -> dict[str, Any]:
-        """What the provider's look-up returns; raises what it raises."""
+        """The result of the provider's lookup; raises the provider's errors."""
         name = token.rpartition(":")[2]
         self.asked.append((name, args))
         answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
@@ -142,7 +142,7 @@ class FakeCloud:
 
 
 class Failure(grpc.RpcError):
-    """How a look-up of the real provider fails."""
+    """The error of a lookup by the real provider."""
 
     def __init__(self, token: str, reason: str) -> None:
         super().__init__()
@@ -156,6 +156,6 @@ class Failure(grpc.RpcError):
 
 
 def unlimited() -> FakeCloud:
-    """One whose quotas have no end."""
+    """A cloud with unlimited quotas."""
     names = ("maxTotalCores", "maxTotalInstances", "maxTotalRamSize", "maxServerGroups", "maxServerGroupMembers")
     return FakeCloud(limits=dict.fromkeys(names, -1), network_quota={"port": -1, "securityGroupRule": -1})

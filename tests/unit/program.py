@@ -1,4 +1,4 @@
-"""The whole program, run against a stand-in of Pulumi's engine that writes down what was asked of it.
+"""The whole program, run against a fake of Pulumi's engine that records every request.
 
 Nothing is reached: no host, no network, no container engine. What comes back from a resource is made up here, and each
 secret has a value that can be recognised wherever it turns up.
@@ -52,7 +52,7 @@ REMOTE = "command:remote:Command"
 
 INSTANCE = "openstack:compute/instance:Instance"
 FLOATING = "openstack:networking/floatingIp:FloatingIp"
-# The one that the cloud gives to the front host, and what it gives to a load balancer.
+# The floating IP that the cloud gives to the front host, and the addresses of a load balancer.
 FLOATING_IP = "203.0.113.7"
 BALANCER = "openstack:loadbalancer/loadBalancer:LoadBalancer"
 BALANCER_IP, BALANCER_VIP = "203.0.113.8", "10.0.0.5"
@@ -60,18 +60,18 @@ BALANCER_IP, BALANCER_VIP = "203.0.113.8", "10.0.0.5"
 # How Pulumi marks a secret between a program and its engine.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
 _IS_SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105
-# What programs/heat/installed.py would tell.
+# A report of programs/heat/installed.py.
 INSTALLED = json.dumps({"version": "27.0.1", "engine_worker": "1.9", "ec2_login": True})
-# What looks at hosts and at the service while the program runs; a test that wants to know has it say something.
+# The checks of hosts and of the service during a run; a test may replace their results.
 WARN_IF_SILENT, HTTP_PROBLEM = mock.Mock(), mock.Mock(return_value="")
-# What a dump of Heat's database is called.
+# The name of a dump of Heat's database.
 DUMP = "/var/lib/heat-scaleout/dumps/heat-20260101T000000Z.sql.gz"
-# What stands in every made-up secret and nowhere else.
+# A part of every fake secret, and of nothing else.
 MARK = "s3cr3t"
 
 
 def fake_password(purpose: str) -> str:
-    """The password that a resource called secret-<purpose> makes: 32 characters, as of a real one."""
+    """The password of the resource secret-<purpose>: 32 characters, like a real one."""
     return f"{MARK}.{purpose}".ljust(32, ".")
 
 
@@ -91,7 +91,7 @@ FILES = {"/etc/heat/policy.yaml": '"stacks:index": "role:reader"\n', "/etc/ssl/c
 
 
 def original() -> dict[str, Any]:
-    """What programs/adoption/original.py tells of a host: a Heat by old names and loopback addresses."""
+    """A report of programs/adoption/original.py: a Heat with old option names and loopback addresses."""
     conf = f"""
 [DEFAULT]
 rabbit_host = localhost
@@ -131,7 +131,7 @@ class Secret:
 
 @dataclass(frozen=True)
 class Resource:
-    """What Pulumi was told of a resource."""
+    """A resource as it was registered with Pulumi."""
 
     request: RegisterResourceRequest
     urn: str
@@ -146,7 +146,7 @@ class Resource:
         return self.request.type
 
     def text(self, key: str = "stdin") -> str:
-        """An input, secret or not; of stdin what the far end makes of it, without the line before it."""
+        """An input, secret or not; stdin without its first line, as the host's program reads it."""
         value = self.inputs[key]
         text = value.value if isinstance(value, Secret) else value
         assert isinstance(text, str), f"{key} of {self.name} is {text!r}"
@@ -168,7 +168,7 @@ class Run:
     outputs: dict[str, Any] = field(default_factory=dict)
     # What each component registers as its outputs, by its name.
     components: dict[str, dict[str, Any]] = field(default_factory=dict)
-    # Which template a text was rendered from.
+    # The template of each text.
     templates: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
@@ -201,7 +201,7 @@ class Run:
         return before
 
     def before(self, name: str) -> frozenset[str]:
-        """The names of all that is done before a resource, at first or second hand."""
+        """The names of everything that a resource depends on, directly or through others."""
         return self._before[name]
 
 
@@ -216,7 +216,7 @@ class Outputs(Mocks):
         return self._cloud.answer(args.token, dict(args.args)), []
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """What a resource tells beside its inputs, and under which identifier."""
+        """A resource's outputs besides its inputs, and its identifier."""
         return (None, {}) if self._preview else (f"{args.name}-id", self._made(args))
 
     def _made(self, args: MockResourceArgs) -> dict[str, str]:
@@ -275,14 +275,14 @@ class Monitor(MockMonitor):
         identifier, made = self.mocks.new_resource(MockResourceArgs(request.type, request.name, told))
         answer = RegisterResourceResponse(urn=urn, id=identifier or "")
         if identifier:
-            # A resource has its inputs as they came; taking them apart and together again takes a tenth of a run.
+            # Inputs stay as they came: decoding and encoding them again takes a tenth of a run.
             answer.object.CopyFrom(request.object)
             answer.object.update(made)
         return answer
 
 
 def _opened(value: Any) -> Any:  # whatever JSON holds
-    """A resource's inputs as Pulumi was given them, with secrets told apart."""
+    """A resource's inputs as Pulumi got them, with secrets marked."""
     if isinstance(value, dict):
         if value.get(_SIGNATURE) == _IS_SECRET:
             return Secret(_opened(value["value"]))
@@ -291,7 +291,7 @@ def _opened(value: Any) -> Any:  # whatever JSON holds
 
 
 def _written_down(templates: dict[str, str]) -> Any:
-    """Have jinja2 say which template each text came from."""
+    """Record the template of each text that jinja2 renders."""
     original = jinja2.Template.render
 
     def render(self: jinja2.Template, *args: Any, **values: Any) -> str:
@@ -321,13 +321,13 @@ def in_pulumi(
     preview: bool,
     tell_secrets: bool = False,
 ) -> dict[str, Any]:
-    """Call `body` as a Pulumi program, in a loop and a context of its own; the stack's outputs."""
+    """Call `body` as a Pulumi program, in its own event loop and context; returns the stack's outputs."""
     loop = asyncio.new_event_loop()
-    # What a run that fails leaves unheard is the error that it raises here.
+    # A failed run raises its error here, so nobody needs the unretrieved exceptions.
     loop.set_exception_handler(lambda _, __: None)
 
     def inside() -> dict[str, Any]:
-        # What a run that failed has left.
+        # The state that a failed run has left.
         SETTINGS.rpc_manager.clear()
         SETTINGS.outputs.clear()
         pulumi.runtime.set_mocks(
@@ -347,12 +347,12 @@ def in_pulumi(
             return loop.run_until_complete(_known(stack.outputs, tell_secrets=tell_secrets))
 
     asyncio.set_event_loop(loop)
-    # Nearly all of what is made meanwhile is still in use: looking through it over and over is a fifth of the time.
+    # Nearly all new objects stay in use: garbage collection would take a fifth of the time.
     gc.disable()
     try:
         return contextvars.copy_context().run(inside)
     finally:
-        # Nor is what a run leaves looked through: 13 MB, until this process ends.
+        # The garbage of a run, 13 MB, stays until this process ends.
         gc.freeze()
         gc.enable()
         loop.run_until_complete(loop.shutdown_default_executor())
@@ -366,9 +366,9 @@ def run(
     """Run infra/__main__.py with these settings.
 
     Args:
-        preview: nothing is known of any resource.
+        preview: no output of a resource is known.
         first_host: the address of the front host in its subnet, if not the usual one.
-        cloud: what there is in the cloud that VMs come from; by default all that is wanted.
+        cloud: the cloud of the VMs; by default it has everything that is required.
         config: the stack's settings, by their keys.
     """
     result = Run()
@@ -380,13 +380,13 @@ def run(
     try:
         with (
             _written_down(result.templates),
-            # Whatever this machine's routes are.
+            # Independent of this machine's routes.
             mock.patch.object(subnets, "parse_routes", return_value=[]),
             mock.patch.object(subnets, "_FIRST_HOST", first),
-            # No host is there, and no service.
+            # There are no hosts and no service.
             mock.patch.object(watch, "warn_if_silent", WARN_IF_SILENT),
             mock.patch.object(endpoints, "http_problem", HTTP_PROBLEM),
-            # Where in the program each resource was made: a tenth of the time, and nobody asks.
+            # Source positions of resources take a tenth of the time, and no test uses them.
             mock.patch("pulumi.runtime.resource._get_stack_trace", return_value=StackTrace()),
         ):
             result.outputs = in_pulumi(
@@ -432,7 +432,7 @@ def guide_sample(**config: object) -> Run:
 
 
 def existing_control_plane(**config: object) -> Run:
-    """The same machines with a control plane that is there already; nothing of it may be made, if it is not said."""
+    """The same machines with an existing control plane; by default nothing of it may be created."""
     usual: dict[str, object] = {
         "control": {"keystoneUrl": "https://keystone.example:5000", "memcached": ["10.0.0.9:11211"]},
         "databaseUrl": f"mysql+pymysql://heat:{MARK}.database@db.example/heat",

@@ -1,4 +1,4 @@
-"""Programs that hosts are given, as modules."""
+"""Programs that are shipped to hosts, as modules."""
 
 from __future__ import annotations
 
