@@ -159,11 +159,16 @@ class Process:
 
 
 class PlacementError(ValueError):
-    """Numbers or ports that do not fit the nodes. `problems` has one sentence for each."""
+    """Numbers or ports that do not fit the nodes.
 
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
+    Attributes:
+        ports: one sentence for each problem with the ports.
+        numbers: a sentence for each kind whose number does not fit the nodes' fixed numbers.
+    """
+
+    def __init__(self, ports: Sequence[str], numbers: Mapping[Kind, str]) -> None:
+        super().__init__("\n".join([*ports, *(f"{kind.value}: {problem}" for kind, problem in numbers.items())]))
+        self.ports, self.numbers = tuple(ports), dict(numbers)
 
 
 def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
@@ -182,16 +187,16 @@ def spread(total: int, pinned: Sequence[int | None]) -> list[int]:
         The number of each node, in the order of `pinned`.
 
     Raises:
-        PlacementError: the pinned numbers exceed the total, or every node is pinned and the numbers fall short of it.
+        ValueError: the pinned numbers exceed the total, or every node is pinned and the numbers fall short of it.
     """
     fixed = sum(number for number in pinned if number is not None)
     free = sum(number is None for number in pinned)
     rest = total - fixed
-    if rest < 0:
-        raise PlacementError([f"the nodes' fixed numbers add up to {fixed}, more than the total of {total}"])
-    if rest and not free:
-        raise PlacementError(
-            [f"the nodes' fixed numbers add up to {fixed}, and no node is left for the other {rest} of {total}"]
+    if rest < 0 or (rest and not free):
+        compared = "more" if rest < 0 else "fewer"
+        raise ValueError(
+            f"the fixed numbers of {len(pinned) - free} of {len(pinned)} nodes add up to {fixed}, "
+            f"{compared} than the total of {total}"
         )
     shares: list[int] = []
     index = 0
@@ -220,28 +225,29 @@ def plan_processes(
     Raises:
         PlacementError: numbers or ports that do not fit; all problems at once.
     """
-    problems = [
+    port_problems = [
         f"ports {one} and {other} share their last digit: APIs use every {PORT_STRIDE}th port, so they would collide"
         for one, other in combinations(ports.values(), 2)
         if one % PORT_STRIDE == other % PORT_STRIDE
     ]
+    numbers: dict[Kind, str] = {}
     processes: list[Process] = []
     for kind in Kind:
         first, step = (ports[kind], PORT_STRIDE) if kind in APIS else (1, 1)
         try:
             shares = spread(counts[kind], [node.pinned.get(kind) for node in nodes])
-        except PlacementError as error:
-            problems += [f"{kind.value}: {problem}" for problem in error.problems]
+        except ValueError as error:
+            numbers[kind] = str(error)
             continue
         for node, share in zip(nodes, shares, strict=True):
             instances = range(first, first + share * step, step)
             if kind in APIS and share and instances[-1] > _MAX_PORT:
-                problems.append(f"{kind.value}: port {instances[-1]} on {node.name} is beyond {_MAX_PORT}")
+                port_problems.append(f"{kind.value}: port {instances[-1]} on {node.name} is beyond {_MAX_PORT}")
             processes += [
                 Process(kind=kind, node=node.name, address=node.address, instance=instance) for instance in instances
             ]
-    if problems:
-        raise PlacementError(problems)
+    if port_problems or numbers:
+        raise PlacementError(port_problems, numbers)
     return tuple(processes)
 
 

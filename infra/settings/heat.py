@@ -239,7 +239,19 @@ def check_ports(settings: HeatSection, refusals: Refusals, *, bundled: bool) -> 
     except PlacementError as error:
         remedy = "; ".join(refusals.set(camel(name), getattr(usual, name)) for name in API_PORTS.values())
         refusals.problems += [
-            f"{', '.join(map(camel, API_PORTS.values()))}: {problem}. Type: {remedy}" for problem in error.problems
+            f"{', '.join(map(camel, API_PORTS.values()))}: {problem}. Type: {remedy}" for problem in error.ports
         ]
+        for kind, problem in error.numbers.items():
+            _refuse_number(settings, kind, problem, refusals)
         return False
     return True
+
+
+def _refuse_number(settings: HeatSection, kind: Kind, rule: str, refusals: Refusals) -> None:
+    """Refuse a total that the nodes' fixed numbers do not fit; the remedy gives every other node one process."""
+    key, fixed = camel(COUNTS[kind]), [node.pinned.get(kind) for node in settings.heat_nodes]
+    least = sum(number or 0 for number in fixed)
+    total = min(least + fixed.count(None), MOST_PROCESSES)
+    last = max(index for index, number in enumerate(fixed) if number is not None)
+    remedy = "" if total >= max(least, 1) else refusals.remove(f"existing.nodes[{last}].{key}")
+    refusals.refuse(key, getattr(settings, COUNTS[kind]), rule, total, remedy)

@@ -152,6 +152,26 @@ def test_a_message_of_the_troubleshooting_is_one_of_the_programs(message: str) -
     assert any(len(piece) >= 9 for piece in pieces), "too little of a message to be found by"
 
 
+def test_the_table_of_the_caretakers_counters_is_that_of_its_programs() -> None:
+    code = "".join((ROOT / "programs/heat" / name).read_text() for name in ("upkeep.py", "caretaker.py"))
+    counted = {
+        *re.findall(r"""counters\.(?:add|set_gauge)\(f?["']([a-z_]+)""", code),
+        *(f"{name}_total" for name in re.findall(r'counters\.count\("([a-z_]+)"', code)),
+        *re.findall(r"f'([a-z_]+)\{\{task=", code),
+    }
+    table = (ROOT / "docs/caretaker.md").read_text().partition("| counter | of |\n")[2].partition("\n\n")[0]
+    assert {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])} == counted
+
+
+def test_the_rights_that_a_page_grants_in_the_database_are_those_that_the_program_grants() -> None:
+    granted = [
+        re.search(r"GRANT ([A-Z, ]+) ", (ROOT / path).read_text())
+        for path in ("docs/existing-control-plane.md", "programs/control_plane/reach.py")
+    ]
+    page, program = (match[1] if match else "" for match in granted)
+    assert page.removesuffix(" ON") == program.strip() != ""
+
+
 # Commands. The program itself reads those of `pulumi config`. RUN_BY names a test that runs each of the others.
 
 NOT_RUN = "# not run by a test"
@@ -248,7 +268,11 @@ SETTINGS_OF = {
 
 
 CONTROL_SECRETS = ("databaseUrl", "transportUrl", "servicePassword", "stackDomainAdminPassword")
-FILES = {"policy": '"stacks:delete": "role:admin"\n', "constraints": "six==1.0\n"}
+FILES = {
+    "policy": '"stacks:delete": "role:admin"\n',
+    "constraints": "six==1.0\n",
+    "control.ca": "-----BEGIN CERTIFICATE-----\n",
+}
 
 
 def put(settings: dict[str, Any], path: str, value: object) -> None:

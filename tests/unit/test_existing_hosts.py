@@ -231,3 +231,16 @@ def test_a_given_key_is_used_by_the_bundled_control_plane_too() -> None:
     result = cached(hosts="existing", sshPrivateKey=KEY, existing=hosts(), authEncryptionKey=key)
     assert f"auth_encryption_key = {key}" in result.by_name["node-b-secrets-conf"].text()
     assert "secret-auth-encryption-key" in result.by_name
+
+
+def test_the_next_node_does_the_first_ones_tasks_if_the_first_one_is_removed() -> None:
+    fewer = hosts()
+    del fewer["nodes"][0]
+    old = cached(hosts="existing", sshPrivateKey=KEY, existing=hosts())
+    new = cached(hosts="existing", sshPrivateKey=KEY, existing=fewer, engines=1, apis=1, cfnApis=1)
+
+    def of(result: Run, node: str) -> set[str]:
+        return {name.removeprefix(f"{node}-") for name in result.by_name if name.startswith(f"{node}-")}
+
+    assert of(new, "node-b") == set()
+    assert of(old, "node-c") <= of(old, "node-b") == of(new, "node-c")

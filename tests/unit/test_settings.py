@@ -689,6 +689,40 @@ def test_an_invalid_host_is_refused_with_what_to_type(
     assert_refused(found, key, rule, remedy)
 
 
+# The setting of each kind, its total, the nodes' fixed numbers, and what to type.
+MISFITS: list[tuple[str, int, list[int | None], str]] = [
+    ("engines", 2, [None, 4], "pulumi config set engines 5"),
+    ("apis", 3, [4, 0], "pulumi config set apis 4"),
+    ("cfnApis", 6, [1, 1], "pulumi config set cfnApis 2"),
+    ("engines", 2, [0, 0], "pulumi config rm --path 'existing.nodes[1].engines'"),
+]
+
+
+@pytest.mark.parametrize(("key", "total", "fixed", "remedy"), MISFITS)
+def test_fixed_numbers_that_do_not_fit_the_total_are_refused_under_the_key_of_their_kind(
+    key: str, total: int, fixed: list[int | None], remedy: str
+) -> None:
+    raw = existing(**{key: str(total)})
+    for node, number in zip(raw["existing"]["nodes"], fixed, strict=True):
+        node.update({} if number is None else {key: str(number)})
+    (problem,) = problems(raw)
+    numbers = [number for number in fixed if number is not None]
+    assert problem.startswith(f"{key} = {total}: ")
+    assert f"{len(numbers)} of 2 nodes add up to {sum(numbers)}" in problem
+    assert problem.endswith(f"Type: {remedy} --stack dev")
+    # The remedy is accepted.
+    if " set " in remedy:
+        raw[key] = remedy.rpartition(" ")[2]
+    else:
+        del raw["existing"]["nodes"][1][key]
+    load(STACK, raw)
+
+
+def test_fixed_numbers_and_ports_that_do_not_fit_are_reported_at_once() -> None:
+    found = problems(existing(**{NODE + "engines": "4", NODE + "apis": "3", "cfnPort": "8014"}))
+    assert [problem.partition(":")[0] for problem in found] == ["apiPort, cfnPort", "engines = 2", "apis = 2"]
+
+
 def test_the_guides_hosts_are_a_deployment() -> None:
     settings = load(STACK, existing(**{NODE + "engines": "2", "engines": "3"}))
     assert settings.addresses == {"front": "10.0.0.1", "node-b": "10.0.0.2", "node-c": "10.0.0.3"}
