@@ -17,8 +17,8 @@ ASKED = 20
 BOOT = 10
 
 DEFAULT = (
-    "wide 20, wide 100, wide 300, wide 1000, group 300, fan 100, chain 20, nested 10 x 20, nested 40 x 22, "
-    "many 50 x 20, beside 300, slow 40, show 1, show 8, show 32, list 8"
+    "wide 20, wide 100, wide 300, wide 1000, group 300, fan 100, chain 20, nested 1 x 1, nested 10 x 20, "
+    "nested 50 x 22, many 50 x 20, beside 300, slow 40, show 1, show 8, show 32, list 8"
 )
 SHORT = "wide 10, wide 20, group 10, fan 10, chain 5, nested 3 x 3, many 4 x 5, beside 30, slow 5, show 2"
 # The cases for each number of engines.
