@@ -220,8 +220,8 @@ def request_table(rows: Sequence[Row]) -> str:
         )
     return (
         _table(head, body, left=(0, 9))
-        + "\n\nThe number of a case is that of clients. Each sends its next request when it has the answer. API, engine, others"
-        " (the database and the broker): CPU time of a request."
+        + "\n\nThe number of a case is that of clients. Each sends its next request when it has the answer."
+        " API, engine, others (the database and the broker): CPU time of a request."
     )
 
 
