@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pulumi
@@ -16,7 +16,7 @@ from components.adoption import merge as adoption
 from components.adoption.combined import keystone_root
 from components.adoption.merge import Adopted, AdoptionSpec, Original, Problem
 from components.adoption.tables import AUTH
-from components.control_plane.base import ControlPlane, run_program
+from components.control_plane.base import Connections, ControlPlane, run_program
 from components.control_plane.client_config import Login
 from components.control_plane.existing import REACH
 from components.control_plane.keystone import KEYSTONE_CHECK, ServiceLogin, endpoints
@@ -55,6 +55,7 @@ class AdoptedControlPlane(ControlPlane):
         hosts: Collection[Host],
         source: Source,
         spec: AdoptionSpec,
+        connections: Connections,
         describe: Callable[[Problem], str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -67,6 +68,7 @@ class AdoptedControlPlane(ControlPlane):
             hosts: all hosts, including `host`. None is changed before the configuration has been accepted.
             source: the paths of the configuration on `host`.
             spec: the properties of the deployment that the configuration must agree with.
+            connections: how many connections to the database the engines may open.
             describe: returns a sentence about a problem, for the operator.
             opts: of the component.
 
@@ -74,7 +76,7 @@ class AdoptedControlPlane(ControlPlane):
             pulumi.RunError: the configuration cannot be adopted. Pulumi shows every problem and ends the program.
         """
         super().__init__("heat:control:AdoptedControlPlane", name, {}, opts)
-        self._deployment = spec.deployment
+        self._deployment, self._connections = spec.deployment, connections
         program = host.file("original-program", _PROGRAM, program_text("adoption/original.py"), parent=self)
         read = host.script(
             "original",
@@ -141,7 +143,7 @@ class AdoptedControlPlane(ControlPlane):
 
     def prepare(self, node: HeatNode) -> list[pulumi.Resource]:
         """Check that database, broker and cache accept Heat's logins from this node."""
-        spec = self._options.apply(reach_spec)
+        spec = self._options.apply(lambda known: reach_spec(known, self._connections))
         purpose = "Check that Heat's database, broker and cache accept its logins."
         after = [node.put_key_test(), *self.ready]
         return [run_program(node, "reach", REACH, purpose=purpose, spec=spec, parent=self, after=after)]
@@ -161,12 +163,16 @@ class AdoptedControlPlane(ControlPlane):
         )
 
 
-def reach_spec(options: Options) -> dict[str, Any]:
+def reach_spec(options: Options, connections: Connections) -> dict[str, Any]:
     """The services that a node must reach, as the spec of programs/control_plane/reach.py. Nothing may be made."""
     rabbit, auth, cache = (options.get(section, {}) for section in ("oslo_messaging_rabbit", AUTH, "cache"))
     servers = ",".join(filter(None, (auth.get("memcached_servers"), cache.get("memcache_servers"))))
     return {
-        "database": {"url": options["database"]["connection"], "admin_url": ""},
+        "database": {
+            "url": options["database"]["connection"],
+            "admin_url": "",
+            "connections": asdict(connections),
+        },
         "broker": {
             "url": options["DEFAULT"]["transport_url"],
             "ca": rabbit.get("ssl_ca_file", SYSTEM_CA) if rabbit.get("ssl", "").lower() in _TRUE else "",

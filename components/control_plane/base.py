@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -15,6 +16,21 @@ from components.heat.node import HeatNode
 from components.heat.schema import Dump
 from components.remote import Host
 from components.rendering import program_text, render
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connections:
+    """How many connections Heat's engines may open to a database that others run.
+
+    Attributes:
+        workers: the number of engine workers in the deployment.
+        each: how many connections one worker may open.
+        remedy: what to do if the database allows fewer; the last part of the message.
+    """
+
+    workers: int
+    each: int
+    remedy: str
 
 
 class ControlPlane(pulumi.ComponentResource, abc.ABC):

@@ -6,14 +6,14 @@ What the operator allows is made there. Anything else that is missing is reporte
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import pulumi
 
 from components import urls
-from components.control_plane.base import ControlPlane, refuse_other_keys, run_program
+from components.control_plane.base import Connections, ControlPlane, refuse_other_keys, run_program
 from components.control_plane.broker import ORPHANS
 from components.control_plane.client_config import Login
 from components.control_plane.keystone import IDENTITY, KEYSTONE_CHECK, ServiceLogin, check_spec, registration_spec
@@ -99,6 +99,7 @@ class ExistingControlPlane(ControlPlane):
         ca: str,
         given: Given,
         manage: Manage,
+        connections: Connections,
         hosts: Collection[Host] = (),
         other_key_remedy: str = "",
         protect_secrets: bool = False,
@@ -113,6 +114,7 @@ class ExistingControlPlane(ControlPlane):
             ca: the text of the operator's own certificates, or "".
             given: the operator's secrets.
             manage: where this program may make what Heat needs.
+            connections: how many connections to the database the engines may open.
             hosts: the hosts that may have run Heat before.
             other_key_remedy: what to do if one of these hosts uses another key: `refuse_other_keys`.
             protect_secrets: protect the generated passwords and keys from deletion.
@@ -120,6 +122,7 @@ class ExistingControlPlane(ControlPlane):
         """
         super().__init__("heat:control:ExistingControlPlane", name, {}, opts)
         self._deployment, self._services, self._manage = deployment, services, manage
+        self._connections = connections
         self.ready = []
         self.files, self.ca_file = {heat_conf.CA: ca} if ca else {}, services.ca_file
         made = {
@@ -175,6 +178,7 @@ class ExistingControlPlane(ControlPlane):
                     "url": both[1].database_url,
                     "admin_url": both[0]["database_admin_url"] if self._manage.database else "",
                     "key": both[1].auth_encryption_key,
+                    "connections": asdict(self._connections),
                 },
                 "broker": {
                     "url": both[1].transport_url,

@@ -6,13 +6,13 @@ import shlex
 
 from components.adoption.merge import AdoptionSpec, Problem, Subject
 from components.control_plane.adopted import AdoptedControlPlane, Source
-from components.control_plane.base import ControlPlane
+from components.control_plane.base import Connections, ControlPlane
 from components.control_plane.broker import broker_vhost
 from components.control_plane.bundled import BundledControlPlane
 from components.control_plane.existing import ExistingControlPlane, Given, Manage
 from components.hosts.firewall import HostFirewall
 from infra.build.inventory import Inventory
-from infra.remedies import OTHER_KEY
+from infra.remedies import CONNECTIONS, OTHER_KEY
 from infra.settings.files import read_text
 from infra.settings.heat import MAX_CONNECTIONS
 from infra.settings.load import secret
@@ -42,6 +42,7 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
             deployment=deployment,
             hosts=before,
             other_key_remedy=OTHER_KEY,
+            connections=_connections(settings),
             protect_secrets=protect,
             services=settings.services,
             ca=read_text(control.ca_path) if control.ca else "",
@@ -79,6 +80,14 @@ def find_control_plane(settings: Settings, inventory: Inventory, firewall: HostF
     )
 
 
+def _connections(settings: Settings) -> Connections:
+    return Connections(
+        workers=settings.engines * settings.engine_workers,
+        each=settings.database_connections_per_worker,
+        remedy=CONNECTIONS,
+    )
+
+
 def _adopted(settings: Settings, inventory: Inventory) -> ControlPlane:
     host = inventory.hosts[settings.adopt_host]
     return AdoptedControlPlane(
@@ -96,6 +105,7 @@ def _adopted(settings: Settings, inventory: Inventory) -> ControlPlane:
             deployment=settings.deployment,
             allow=settings.adopt_allow,
         ),
+        connections=_connections(settings),
         describe=lambda problem: describe_problem(problem, settings),
     )
 

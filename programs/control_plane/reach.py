@@ -2,7 +2,8 @@
 
 Usage: reach.py, with a JSON object on stdin:
     database   url, in SQLAlchemy's form; admin_url, of a user who may make databases and users, or ""; key, Heat's
-               auth_encryption_key, if the database may be encrypted with another key
+               auth_encryption_key, if the database may be encrypted with another key; connections, what the engines may
+               open: workers, each, and a remedy if the database allows fewer
     broker     url, in oslo.messaging's form; ca, the path of the certificates that the broker is verified with, or ""
                without TLS; admin_url, of RabbitMQ's management API, or ""; policy, for the queues of dead engines
     cache      memcached servers, each host:port
@@ -90,7 +91,25 @@ def database_url(text: str) -> sa.URL:
     return url
 
 
-def database(spec: dict[str, str]) -> Iterator[str]:
+def explain_few_connections(connection: sa.Connection, workers: int, each: int, remedy: str) -> str:
+    """Explain why a database allows too few connections for the engines; "" if it allows enough.
+
+    Other clients of the server need connections too. How many is unknown, so they are not counted.
+    """
+    if connection.dialect.name != "mysql":
+        return ""
+    server, user = connection.execute(sa.text("SELECT @@max_connections, @@max_user_connections")).one()
+    # 0: no limit for one user.
+    limit, name = min((server, "max_connections"), (user or server, "max_user_connections"))
+    if workers * each <= limit:
+        return ""
+    return (
+        f"allows {limit} connections ({name}), which is enough for {limit // each} engine workers: each of the {workers} "
+        f"workers may open {each}. {remedy}"
+    )
+
+
+def database(spec: dict[str, Any]) -> Iterator[str]:
     """Find the problems of the database."""
     try:
         url, admin = database_url(spec["url"]), database_url(spec["admin_url"]) if spec["admin_url"] else None
@@ -111,6 +130,7 @@ def database(spec: dict[str, str]) -> Iterator[str]:
         with sa.create_engine(url, connect_args={"connect_timeout": TIMEOUT}).connect() as connection:
             tables = set(sa.inspect(connection).get_table_names())
             refused = explain_wrong_key(connection, spec["key"]) if spec.get("key") else ""
+            few = explain_few_connections(connection, **spec["connections"])
     except sa.exc.SQLAlchemyError as error:
         missing = (getattr(getattr(error, "orig", None), "args", None) or (0,))[0] == UNKNOWN_DATABASE
         hint = ". Make the database, or let this program make it: control.manage" if missing else ""
@@ -121,6 +141,8 @@ def database(spec: dict[str, str]) -> Iterator[str]:
         yield f"{where}: {url.database} has tables of another program ({some}): configure another database"
     elif refused:
         yield f"{where}, {url.database}: {refused}"
+    if few:
+        yield f"{where} {few}"
 
 
 def make_broker(spec: dict[str, Any], user: str, password: str, vhost: str) -> None:

@@ -32,6 +32,7 @@ import heat.engine.stack
 from heat.common import messaging
 from heat.engine import scheduler, service, sync_point
 from heat.engine.resource import Resource
+from heat.engine.resources.stack_resource import StackResource
 from heat.engine.service import EngineListener
 from heat.objects.stack import Stack
 from heat.objects.stack_lock import StackLock
@@ -154,6 +155,8 @@ PAUSE, LOOK = 0.05, 0.001
 # The longest wait in seconds before a write is repeated because another engine has written to the row. Heat's own
 # engine waits for up to ten seconds, because each check writes separately there.
 RETRY = 0.05
+# Seconds between the first two looks at a nested stack. Each further wait is twice as long, up to Heat's own second.
+FIRST_LOOK = 0.1
 
 checks_per_stack = int(os.environ.get("CHECKS_PER_STACK") or 0)
 paced = False
@@ -249,7 +252,19 @@ def sleep(self: scheduler.TaskRunner, wait_time: float | None) -> None:
     Every task sleeps for zero seconds after its first step. That is no wait.
     """
     with getattr(_thread, "paused", nullcontext)() if wait_time else nullcontext():
-        _sleep(self, wait_time)
+        _sleep(self, wait_for_nested(self, wait_time) if wait_time else wait_time)
+
+
+def wait_for_nested(runner: scheduler.TaskRunner, wait_time: float) -> float:
+    """How long to wait until the next look at a nested stack, which an engine may complete in less than a second.
+
+    A look at it is a query of Heat's database. A look at anything else is a request to another service, and costs more:
+    there the time stays as it is.
+    """
+    if not isinstance(getattr(runner._task, "__self__", None), StackResource):
+        return wait_time
+    runner.waited = 2 * runner.waited if hasattr(runner, "waited") else FIRST_LOOK
+    return min(runner.waited, wait_time)
 
 
 def queued() -> int:

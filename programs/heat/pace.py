@@ -22,14 +22,18 @@ Message = TypeVar("Message")
 class Gate(Generic[Message]):
     """The messages that wait in an engine, and which of them begins next.
 
-    A stack has at most `each` working checks at once. It may have further checks that only wait for another service.
-    With these it holds at most as many threads as it leaves free, so that a later stack finds a thread. Stacks
-    alternate.
+    A stack has at most `each` working checks at once, and all stacks together have at most twice as many. A stack may
+    have further checks that only wait for another service. With these it holds at most as many threads as it leaves
+    free, so that a later stack finds a thread. Stacks alternate.
 
     Args:
         threads: the number of the engine's threads for checks.
         each: the number of checks of one stack that work at once.
     """
+
+    # All stacks together, as a multiple of one stack. More threads that work only take turns on one core, and each turn
+    # costs CPU time: docs/performance.md.
+    TOGETHER = 2
 
     def __init__(self, threads: int, each: int) -> None:
         self._lock = threading.Lock()
@@ -63,6 +67,8 @@ class Gate(Generic[Message]):
 
     def _next(self) -> str | None:
         """The next stack that may have one more check."""
+        if sum(self._working.values()) >= self.TOGETHER * self._each:
+            return None
         free = self._threads - sum(self._held.values())
         for stack in self._waiting:
             if self._working[stack] < self._each and self._held[stack] < free:

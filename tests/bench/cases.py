@@ -11,14 +11,16 @@ Resources = dict[str, dict[str, Any]]
 
 # The resources of a small stack, for the shape `beside`.
 SMALL = 5
+# The resources of the stack that the clients of `show` and `list` ask for.
+ASKED = 20
 # Seconds until a resource of `slow` is complete, like a booting server.
 BOOT = 10
 
 DEFAULT = (
-    "wide 20, wide 100, wide 300, wide 1000, group 300, fan 100, chain 20, nested 10 x 20, nested 40 x 22, "
-    "many 50 x 20, beside 300, slow 40"
+    "wide 20, wide 100, wide 300, wide 1000, group 300, fan 100, chain 20, nested 1 x 1, nested 10 x 20, "
+    "nested 50 x 22, many 50 x 20, beside 300, slow 40, show 1, show 8, show 32, list 8"
 )
-SHORT = "wide 10, wide 20, group 10, fan 10, chain 5, nested 3 x 3, many 4 x 5, beside 30, slow 5"
+SHORT = "wide 10, wide 20, group 10, fan 10, chain 5, nested 3 x 3, many 4 x 5, beside 30, slow 5, show 2"
 # The cases for each number of engines.
 SCALING = "wide 60, many 12 x 10"
 SCALING_SHORT = "wide 20, many 4 x 5"
@@ -59,6 +61,10 @@ def _slow(count: int) -> Resources:
     return {f"r{number}": {"type": "OS::Heat::TestResource", "properties": properties} for number in range(count)}
 
 
+# Shapes whose number is that of clients, and their request: below the project's path, with the stack's name and id.
+REQUESTS: Mapping[str, str] = {"show": "/stacks/{name}/{id}", "list": "/stacks?limit=20"}
+
+
 @dataclass(frozen=True)
 class Shape:
     """A kind of case.
@@ -90,6 +96,7 @@ SHAPES: Mapping[str, Shape] = {
     "many": Shape(2, lambda n: _wide(n[1]), lambda n: n[0] * n[1], lambda n: n[1]),
     "beside": Shape(1, lambda n: _wide(n[0]), lambda n: n[0], lambda n: n[0]),
     "slow": Shape(1, lambda n: _slow(n[0]), lambda n: n[0], lambda n: n[0]),
+    **{name: Shape(1, lambda _: _wide(ASKED), lambda _: ASKED, lambda _: ASKED) for name in REQUESTS},
 }
 
 

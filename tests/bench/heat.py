@@ -96,6 +96,28 @@ class Heat:
             for one in json.loads(answer.body)["stacks"]
         }
 
+    def ask_until(self, until: float, path: str, clients: int) -> list[Answer]:
+        """Have some clients send one GET after the other, each on a connection of its own, which it keeps.
+
+        Args:
+            until: when they end, by time.monotonic().
+            path: below the project's.
+            clients: how many.
+
+        Raises:
+            FailedError: a request was not answered.
+        """
+        whole = f"/v1/{self._cloud.project}{path}"
+
+        def client(_: int) -> list[Answer]:
+            answers = []
+            while time.monotonic() < until:
+                answers.append(self._ask("GET", whole))
+            return answers
+
+        with ThreadPoolExecutor(clients) as pool:
+            return [answer for answers in pool.map(client, range(clients)) for answer in answers]
+
     def left(self, prefix: str) -> list[Made]:
         """The stacks whose names have this prefix: leftovers of a killed run."""
         answer = self._ask("GET", self._base, tries=_TRIES)

@@ -36,6 +36,25 @@ class Setup:
         return f"Heat {self.release}, {pace(self.checks)}, {self.engines} {_plural('engine', self.engines)}{held}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What several clients were answered that asked all the time.
+
+    Args:
+        usage: the seconds, and what they cost.
+        requests: how many were answered.
+        median: seconds of an answer; half of the answers took longer.
+        late: seconds that one answer of a hundred took longer than.
+        failed: how many answers were not 200.
+    """
+
+    usage: Phase
+    requests: int
+    median: float
+    late: float
+    failed: int
+
+
 @dataclass(kw_only=True)
 class Row:
     """A case and its results.
@@ -48,6 +67,8 @@ class Row:
         delete: its deletion; None if that or the creation failed.
         alone: seconds of a small stack by itself, for the shape `beside`.
         beside: seconds of a small stack while the large stack was created.
+        asked: the requests, for the shapes of `REQUESTS`.
+        memory: MiB of the largest process of an engine and of the ReST API at the end, by the name of the unit.
         failed: why it was refused, failed, or was not complete in time; "" if it succeeded.
         skipped: why it was skipped; "" if it was not.
         errors: lines of the engines' journals about pools, locks, deadlocks or timeouts.
@@ -60,6 +81,8 @@ class Row:
     delete: Phase | None = None
     alone: float | None = None
     beside: float | None = None
+    asked: Asked | None = None
+    memory: dict[str, int] = field(default_factory=dict)
     failed: str = ""
     skipped: str = ""
     errors: list[str] = field(default_factory=list)
@@ -69,6 +92,7 @@ class Row:
             **asdict(self),
             "create": self.create and self.create.as_json(),
             "delete": self.delete and self.delete.as_json(),
+            "asked": self.asked and {**asdict(self.asked), "usage": self.asked.usage.as_json()},
         }
 
     def line(self) -> str:
@@ -82,6 +106,8 @@ class Row:
         ]
         if self.alone and self.beside:
             parts.append(f"a small stack takes {self.beside:.1f} s, alone {self.alone:.1f} s")
+        if self.asked:
+            parts.append(f"{_per_second(self.asked):.0f} requests per second, median {self.asked.median * 1000:.0f} ms")
         if self._disturbed:
             parts.append(self._disturbed)
         if self.failed:
@@ -113,9 +139,11 @@ class Row:
 
 def from_json(result: Mapping[str, Any]) -> Row:
     """A row from the result of `Row.as_json`."""
+    asked = result.get("asked")
     return Row(
         **{
             **result,
+            "asked": Asked(**{**asked, "usage": Phase(**asked["usage"])}) if asked else None,
             "setup": Setup(**result["setup"]),
             "case": Case(result["case"]["shape"], tuple(result["case"]["size"])),
             "create": Phase(**result["create"]) if result["create"] else None,
@@ -126,7 +154,7 @@ def from_json(result: Mapping[str, Any]) -> Row:
 
 def bad(rows: Iterable[Row]) -> bool:
     """Whether anything failed."""
-    return any(row.failed or row.errors for row in rows)
+    return any(row.failed or row.errors or (row.asked and row.asked.failed) for row in rows)
 
 
 def pace(checks: int) -> str:
@@ -136,10 +164,12 @@ def pace(checks: int) -> str:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The tables, in Markdown."""
-    shapes = [row for row in rows if not row.setup.share]
+    shapes = [row for row in rows if not row.setup.share and not row.asked]
     held = [row for row in rows if row.setup.share]
     parts = [shape_table(shapes)] if shapes else []
     parts += [scaling_table(held)] if held else []
+    asked = [row for row in rows if row.asked]
+    parts += [request_table(asked)] if asked else []
     lines = [f"- {row.setup}, {row.case}: {line}" for row in rows for line in row.errors[:5]]
     if lines:
         parts.append("Error lines (at most five of a case):\n\n" + "\n".join(lines))
@@ -165,6 +195,38 @@ def shape_table(rows: Sequence[Row]) -> str:
         _table(head, body, left=(0, 1, 3, 10))
         + "\n\nCPU s: CPU seconds per resource, of the engines + of the database, the broker and the APIs."
     )
+
+
+def request_table(rows: Sequence[Row]) -> str:
+    """Each case of requests: how many were answered, how fast, and what each cost."""
+    head = ("Heat", "case", "requests per second", "median", "99 %", "failed", "API", "engine", "others", "memory")
+    body = []
+    for row in rows:
+        asked = row.asked
+        assert asked
+        usage = asked.usage
+        costs = (usage.apis, usage.engines, usage.carriers - usage.apis)
+        body.append(
+            (
+                row.setup.release,
+                str(row.case),
+                f"{_per_second(asked):.0f}",
+                f"{asked.median * 1000:.0f} ms",
+                f"{asked.late * 1000:.0f} ms",
+                str(asked.failed),
+                *(f"{cost / max(asked.requests, 1) * 1000:.1f} ms" for cost in costs),
+                ", ".join(f"{kind} {size} MiB" for kind, size in sorted(row.memory.items())),
+            )
+        )
+    return (
+        _table(head, body, left=(0, 9))
+        + "\n\nThe number of a case is that of clients. Each sends its next request when it has the answer."
+        " API, engine, others (the database and the broker): CPU time of a request."
+    )
+
+
+def _per_second(asked: Asked) -> float:
+    return asked.requests / asked.usage.seconds
 
 
 def scaling_table(rows: Sequence[Row]) -> str:

@@ -10,15 +10,17 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.bench.cases import SMALL, Case, small
-from tests.bench.heat import FailedError, Heat
-from tests.bench.report import Row, Setup
-from tests.bench.usage import Watch
+from tests.bench.cases import REQUESTS, SMALL, Case, small
+from tests.bench.heat import FailedError, Heat, Made
+from tests.bench.report import Asked, Row, Setup
+from tests.bench.usage import Watch, memory
 
 PREFIX = "bench-"
 # How many small stacks are created before the large one, and at most during it.
 _ALONE, _BESIDE = 5, 20
 _SMALL_LIMIT = 120.0
+# How long the clients of `REQUESTS` ask.
+_ASKED_SECONDS = 10.0
 
 
 class Runner:
@@ -79,10 +81,29 @@ class Runner:
         made = self._heat.create(_named(str(case), case.template, case.stacks))
         self._heat.created(made, self._limit)
         row.create = watch.stop()
+        if case.shape in REQUESTS:
+            row.asked = self._ask(case, made[0])
+        row.memory = memory(list(self._containers))
         watch = self._watch()
         self._heat.delete(made)
         self._heat.deleted(made, self._limit)
         row.delete = watch.stop()
+
+    def _ask(self, case: Case, stack: Made) -> Asked:
+        """Have several clients ask for a while, each one request after the other."""
+        path = REQUESTS[case.shape].format(name=stack.name, id=stack.id)
+        watch = self._watch()
+        until = time.monotonic() + _ASKED_SECONDS
+        answers = self._heat.ask_until(until, path, case.size[0])
+        usage = watch.stop()
+        taken = sorted(answer.seconds for answer in answers)
+        return Asked(
+            usage=usage,
+            requests=len(taken),
+            median=taken[len(taken) // 2],
+            late=taken[len(taken) * 99 // 100],
+            failed=sum(answer.status != 200 for answer in answers),
+        )
 
     def _beside(self, row: Row) -> None:
         """Create the large stack, and meanwhile small ones, one after the other."""

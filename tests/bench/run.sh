@@ -4,6 +4,7 @@
 # Tables go to stdout, progress to stderr. The exit code is 1 if a case failed.
 #
 #   CASES="…"       shapes, with commas: wide N, group N, fan N, chain N, nested A x B, many A x B, beside N, slow N;
+#                   show N and list N: N clients that ask for a stack, or for the list of stacks;
 #                   "" for none. The defaults are in tests/bench/cases.py
 #   SCALING="…"     the cases for each number of engines
 #   ENGINES=1,2,4,8 the numbers of engines; "" for none

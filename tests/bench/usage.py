@@ -15,7 +15,8 @@ PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _UNIT = re.compile(r"/([^/\n]+\.service)(?:/|$)", re.MULTILINE)
 # The units that an engine works with: the database, the broker, and Heat's APIs.
-_CARRIERS = ("mariadb", "mysql", "rabbitmq-server", "heat-api")
+_API = "heat-api"
+_CARRIERS = ("mariadb", "mysql", "rabbitmq-server", _API)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Phase:
         seconds: how long it took.
         engines: CPU seconds of the engines.
         carriers: CPU seconds of the database, the broker and the APIs.
+        apis: the APIs' part of that.
         idle: the idle share of all CPUs of the machine.
         others: the share of everything outside the stack's containers, including this client.
     """
@@ -52,6 +54,7 @@ class Phase:
     carriers: float
     idle: float
     others: float = 0.0
+    apis: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         return {name: round(value, 3) for name, value in asdict(self).items()}
@@ -96,6 +99,23 @@ def processes(containers: Collection[str]) -> Iterator[Process]:
                 yield Process(int(directory.name), container, unit_of(cgroups))
 
 
+def memory(containers: Collection[str]) -> dict[str, int]:
+    """The resident memory in MiB of the largest process of an engine, and of the ReST API."""
+    largest: dict[str, int] = {}
+    for process in processes(containers):
+        kind = process.unit.partition("@")[0]
+        if kind in ("heat-engine", _API):
+            with suppress(OSError):  # it has ended
+                size = resident((PROC / str(process.pid) / "statm").read_text())
+                largest[kind] = max(largest.get(kind, 0), size)
+    return largest
+
+
+def resident(statm: str) -> int:
+    """The resident memory of a process in MiB, from its /proc/PID/statm."""
+    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
 class Watch:
     """Measure the usage from the creation of this object.
 
@@ -115,14 +135,18 @@ class Watch:
         used, times = self._usage(), times_of((PROC / "stat").read_text())
         total = times.total - self._times.total
         sums = {"engines": 0.0, "carriers": 0.0, "": 0.0}
+        apis = 0.0
         for process, now in used.items():
-            sums[kind_of(process.unit)] += now - self._used.get(process, 0.0)
+            seconds_used = now - self._used.get(process, 0.0)
+            sums[kind_of(process.unit)] += seconds_used
+            apis += seconds_used if process.unit.startswith(_API) else 0.0
         idle = times.idle - self._times.idle
         return Phase(
             seconds=seconds,
             engines=sums["engines"],
             carriers=sums["carriers"],
             idle=idle / total if total else 0.0,
+            apis=apis,
             others=max(total - idle - sum(sums.values()), 0.0) / total if total else 0.0,
         )
 

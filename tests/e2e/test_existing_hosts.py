@@ -278,6 +278,24 @@ def test_another_key_for_the_same_database_is_refused_before_anything_is_changed
     assert stack.pids() == before
 
 
+def test_more_engine_workers_than_the_database_allows_are_refused_before_anything_is_changed(
+    stack: Stack, controlled: dict[str, str]
+) -> None:
+    before = stack.pids()
+    limit = int(stack.on("front", "mariadb -N -e 'SELECT @@max_connections'"))
+    stack.on("front", "mariadb -e 'SET GLOBAL max_connections = 137'")
+    stack.set("checksPerStack", 7)
+    refused = stack.up(check=False)
+    stack.on("front", f"mariadb -e 'SET GLOBAL max_connections = {limit}'")
+    assert refused.code != 0
+    assert "allows 137 connections (max_connections), which is enough for 1 engine workers" in refused.text
+    assert "Raise max_connections there" in refused.text
+    assert stack.pids() == before
+    stack.pulumi("config", "rm", "checksPerStack")
+    stack.up()
+    assert stack.pids() == before
+
+
 def test_missing_parts_of_a_control_plane_are_created_if_that_is_allowed(
     stack: Stack, controlled: dict[str, str], left: Path
 ) -> None:

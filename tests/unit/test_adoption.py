@@ -16,6 +16,7 @@ from components.adoption import merge as adoption
 from components.adoption.merge import Adopted, AdoptionError, AdoptionSpec, Original, adopt
 from components.adoption.tables import AUTH
 from components.control_plane.adopted import keystone_check_spec, reach_spec, service_login
+from components.control_plane.base import Connections
 from components.heat.heat_conf import merge, options
 from components.heat.install import Installation
 from infra.build.control_plane import describe_problem
@@ -236,21 +237,29 @@ def test_a_directory_is_reported_and_not_copied() -> None:
 # Input of the other programs.
 
 
+CONNECTIONS = Connections(workers=4, each=69, remedy="Raise it.")
+
+
 def known(more: str = "") -> Mapping[str, Mapping[str, str]]:
     result = adopted(more)
     return merge(result.public, result.secret)
 
 
 def test_database_broker_and_cache_are_checked_at_the_address_that_nodes_use() -> None:
-    spec = reach_spec(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"))
-    assert spec["database"] == {"url": f"mysql+pymysql://heat:database-secret@{A}/heat", "admin_url": ""}
+    spec = reach_spec(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"), CONNECTIONS)
+    assert spec["database"] == {
+        "url": f"mysql+pymysql://heat:database-secret@{A}/heat",
+        "admin_url": "",
+        "connections": {"workers": 4, "each": 69, "remedy": "Raise it."},
+    }
     assert spec["broker"]["url"] == f"rabbit://heat:broker-secret@{A}/"
     assert spec["broker"]["ca"] == ""
     assert spec["cache"] == ["10.0.0.1:11211", "10.0.0.9:11211"]
 
 
 def test_a_broker_with_tls_is_checked_with_heats_certificates() -> None:
-    assert reach_spec(known("[oslo_messaging_rabbit]\nssl = True\n"))["broker"]["ca"].startswith("/etc/ssl/")
+    spec = reach_spec(known("[oslo_messaging_rabbit]\nssl = True\n"), CONNECTIONS)
+    assert spec["broker"]["ca"].startswith("/etc/ssl/")
 
 
 def test_keystone_is_asked_as_heat_itself() -> None:

@@ -10,9 +10,9 @@ import pytest
 from tests.bench.cases import Case, cases, releases
 from tests.bench.choice import chosen, plan, too_long
 from tests.bench.journal import picked
-from tests.bench.report import Row, Setup, bad, from_json, linear, markdown, per_second
+from tests.bench.report import Asked, Row, Setup, bad, from_json, linear, markdown, per_second
 from tests.bench.share import controller, group_path, v1_place
-from tests.bench.usage import Phase, cpu_seconds, kind_of, times_of, unit_of
+from tests.bench.usage import Phase, cpu_seconds, kind_of, resident, times_of, unit_of
 
 V1_MOUNTS = """\
 tmpfs /sys/fs/cgroup tmpfs rw,mode=755 0 0
@@ -63,6 +63,7 @@ def test_an_invalid_case_is_refused_with_the_valid_ones(written: str) -> None:
         ("many 10 x 20", 10, 20, 200, 20),
         ("beside 20", 1, 20, 20, 20),
         ("slow 20", 1, 20, 20, 20),
+        ("show 8", 1, 20, 20, 20),
     ],
 )
 def test_a_shape_counts_what_heat_creates(case: str, stacks: int, top: int, resources: int, pause: int) -> None:
@@ -131,6 +132,23 @@ def test_the_tables_have_every_row_with_its_reason() -> None:
         assert len(pipes) <= 1
 
 
+def test_the_table_of_requests_has_their_rate_and_their_cost() -> None:
+    asking = row(2, 3, "show 8", share=0)
+    usage = Phase(seconds=10, engines=2.0, carriers=3.0, idle=0.1, apis=1.0)
+    asking.asked = Asked(usage=usage, requests=500, median=0.12, late=0.3, failed=0)
+    asking.memory = {"heat-engine": 130, "heat-api": 110}
+    text = markdown([asking])
+    assert (
+        "| show 8 | 50 | 120 ms | 300 ms | 0 | 2.0 ms | 4.0 ms | 4.0 ms | heat-api 110 MiB, heat-engine 130 MiB |"
+        in text
+    )
+    assert "| created |" not in text
+    assert from_json(json.loads(json.dumps(asking.as_json()))) == asking
+    assert not bad([asking])
+    asking.asked = Asked(usage=usage, requests=500, median=0.12, late=0.3, failed=1)
+    assert bad([asking])
+
+
 def test_a_row_survives_json_and_reports_whether_it_failed() -> None:
     made = row(4, 25)
     assert from_json(json.loads(json.dumps(made.as_json()))) == made
@@ -158,6 +176,10 @@ def test_a_process_is_classified_by_its_unit() -> None:
     assert unit_of("0::/libpod-de34/init.scope\n") == ""
     units = ("heat-engine@1.service", "heat-api-cfn@8000.service", "mariadb.service", "keystone.service")
     assert [kind_of(unit) for unit in units] == ["engines", "carriers", "carriers", ""]
+
+
+def test_the_memory_of_a_process_is_counted_in_mib() -> None:
+    assert resident("50000 25600 900 1 0 20000 0\n") == 25600 * 4096 // 2**20
 
 
 def test_cpu_times_are_read_whatever_a_process_is_called() -> None:

@@ -124,12 +124,29 @@ class Parser:
         return (text,)
 
 
+class StackResource:
+    """A resource that is a nested stack."""
+
+    def create(self) -> None:
+        pass
+
+
+class Server:
+    """A resource of another service."""
+
+    def create(self) -> None:
+        pass
+
+
 def engine_parts(release: str) -> dict[str, dict[str, Any]]:
     """The parts of Heat's engine that the program changes."""
     scheduler = ModuleType("heat.engine.scheduler")
 
     class TaskRunner:
         slept: list[object] = []  # noqa: RUF012
+
+        def __init__(self, task: object = None) -> None:
+            self._task = task
 
         def _sleep(self, wait_time: object) -> None:
             self.slept.append(wait_time)
@@ -166,6 +183,8 @@ def engine_parts(release: str) -> dict[str, dict[str, Any]]:
         "heat.engine.scheduler": vars(scheduler),
         "heat.engine.stack": {"Stack": Stack, "scheduler": scheduler},
         **({"heat.engine.snapshots": {"scheduler": scheduler}} if release >= "26" else {}),
+        "heat.engine.resources": {},
+        "heat.engine.resources.stack_resource": {"StackResource": StackResource},
         "heat.engine.service": {"EngineListener": type("EngineListener", (), {}), **threads},
         "heat.engine.sync_point": {
             "sync": sync,
@@ -647,6 +666,18 @@ def test_a_thread_without_a_check_sleeps_as_in_heat(paced: SimpleNamespace) -> N
     runner = paced.module("engine.scheduler").TaskRunner()
     runner._sleep(1)
     assert runner.slept == [1]
+
+
+@pytest.mark.parametrize(
+    ("resource", "waits"), [(StackResource(), [0, 0.1, 0.2, 0.4, 0.8, 1, 1]), (Server(), [0, 1, 1, 1, 1, 1, 1])]
+)
+def test_the_first_looks_at_a_nested_stack_are_close_and_those_at_another_service_are_heats(
+    paced: SimpleNamespace, resource: StackResource | Server, waits: list[float]
+) -> None:
+    runner = paced.module("engine.scheduler").TaskRunner(resource.create)
+    for wait_time in (0, *[1] * 6):
+        runner._sleep(wait_time)
+    assert runner.slept == pytest.approx(waits)
 
 
 @pytest.mark.parametrize(("sinks", "events"), [((), []), (("a sink",), ["event"])])

@@ -73,6 +73,16 @@ def test_services_that_are_not_managed_are_only_checked() -> None:
     assert "node-1-identity" not in result.by_name
 
 
+def test_the_database_is_asked_whether_it_allows_as_many_connections_as_the_engines_may_open() -> None:
+    result = existing_control_plane(
+        engines=3, engineWorkers=2, options={"all": {"DEFAULT": {"executor_thread_pool_size": "80"}}}
+    )
+    asked = spec(result.by_name["node-1-reach"].text())["database"]["connections"]
+    assert (asked["workers"], asked["each"]) == (6, 85)
+    for key in ("max_connections", "engines", "engineWorkers", "options.all.database.max_overflow"):
+        assert key in asked["remedy"]
+
+
 def test_managed_services_get_generated_passwords() -> None:
     result = existing_control_plane(
         control={"keystoneUrl": KEYSTONE, "manage": ["database", "broker", "keystone"]},

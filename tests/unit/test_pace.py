@@ -40,6 +40,9 @@ def begun(made: Gate[int]) -> str:
         (63, 2, "aaabbb", "abab"),
         (63, 3, "aaaabcc", "abcaca"),
         (63, 8, "", ""),
+        # All stacks together have twice as many checks as one stack may have.
+        (63, 2, "aabbcc", "abca"),
+        (63, 1, "abc", "ab"),
         # A stack leaves as many threads free as it holds, rounded down; the last goes to one that has none.
         (1, 8, "aaab", "a"),
         (2, 8, "aaab", "ab"),
@@ -68,6 +71,13 @@ def test_a_later_stack_gets_threads_that_an_earlier_one_leaves_free() -> None:
 def test_checks_of_a_stack_begin_as_they_came() -> None:
     made = gate(63, 8, *"aba")
     assert [made.take() for _ in range(4)] == [("a", 0), ("b", 1), ("a", 2), None]
+
+
+def test_a_check_that_only_waits_makes_room_for_another_stack() -> None:
+    made = gate(63, 1, *"abc")
+    assert begun(made) == "ab"
+    with made.paused("a"):
+        assert begun(made) == "c"
 
 
 def test_a_check_that_ends_makes_room_for_the_next_of_its_stack() -> None:
