@@ -85,14 +85,14 @@ def _shown(value: object) -> str:
 # In longer texts nobody looks for logins: a text with a URL is not shown.
 _LONGEST_URLS = 4096
 # A URL with a login, a query or a fragment: tokens are put in each of the three.
-_TELLING_URL = re.compile(r"(?<![\w+.-])([a-z][a-z0-9+.-]*://)[^\s\"',]*[@?#][^\s\"']*", re.IGNORECASE)
+_URL_WITH_LOGIN = re.compile(r"(?<![\w+.-])([a-z][a-z0-9+.-]*://)[^\s\"',]*[@?#][^\s\"']*", re.IGNORECASE)
 
 
 def without_login(text: str) -> str:
     """A text as it may be shown: only the scheme of each URL that may hold a login."""
     if "://" in text and len(text) > _LONGEST_URLS:
         return "(a long text with a URL)"
-    return _TELLING_URL.sub(r"\1…", text)
+    return _URL_WITH_LOGIN.sub(r"\1…", text)
 
 
 @dataclass

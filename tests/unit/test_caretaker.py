@@ -790,7 +790,7 @@ def test_totals_continue_from_run_to_run_and_every_run_sets_the_rest(tmp_path: P
     )
 
 
-def turns(directories: Mapping[str, Path], starts: Mapping[str, float]) -> str:
+def next_run(directories: Mapping[str, Path], starts: Mapping[str, float]) -> str:
     """Which node runs when all timers fire, each process so many seconds late."""
     mine = {
         name: Turn(Counters(path / "rescue.prom"), "rescue") for name, path in directories.items() if name in starts
@@ -808,14 +808,14 @@ def test_the_node_of_the_last_run_also_does_the_next_and_another_node_replaces_a
     nodes = {name: tmp_path / name for name in ("one", "two", "three")}
     for path in nodes.values():
         path.mkdir()
-    assert turns(nodes, {"one": 0.2, "two": 0.0, "three": 0.1}) == "two"
+    assert next_run(nodes, {"one": 0.2, "two": 0.0, "three": 0.1}) == "two"
     # It starts later than the others.
-    assert turns(nodes, {"one": 0.0, "two": HANDICAP - 1, "three": 0.1}) == "two"
-    assert turns(nodes, {"one": 0.3, "three": 0.1}) == "three"
-    assert turns(nodes, {"one": 0.0, "three": 5.0}) == "three"
+    assert next_run(nodes, {"one": 0.0, "two": HANDICAP - 1, "three": 0.1}) == "two"
+    assert next_run(nodes, {"one": 0.3, "three": 0.1}) == "three"
+    assert next_run(nodes, {"one": 0.0, "three": 5.0}) == "three"
     # When it comes back, it does the next run, with what it saw long ago if a stack is unchanged.
-    assert turns(nodes, {"one": 0.0, "two": 1.0, "three": 1.5}) == "two"
-    assert turns(nodes, {"one": 0.0, "two": 1.5, "three": 1.0}) == "two"
+    assert next_run(nodes, {"one": 0.0, "two": 1.0, "three": 1.5}) == "two"
+    assert next_run(nodes, {"one": 0.0, "two": 1.5, "three": 1.0}) == "two"
 
 
 def test_a_node_that_skips_a_run_drops_the_gauges_of_its_last_one(tmp_path: Path) -> None:
