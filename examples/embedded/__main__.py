@@ -12,6 +12,7 @@ import pulumi
 # Where the site keeps its copy of heat-scaleout, such as a git submodule.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from components.control_plane.base import Connections
 from components.control_plane.existing import ExistingControlPlane, Given, Manage
 from components.heat import heat_conf
 from components.heat.api_server import ApiServer
@@ -86,6 +87,8 @@ control = ExistingControlPlane(
         auth_encryption_key=config.require_secret("authEncryptionKey"),
     ),
     manage=Manage(),
+    # Four engines with two workers each. A worker may open 5 connections, and one more for each of its 64 threads.
+    connections=Connections(workers=8, each=69, remedy="Raise max_connections there."),
     hosts=hosts.values(),
     other_key_remedy="Set authEncryptionKey to the key in that file.",
 )

@@ -20,6 +20,11 @@ exec /opt/heat/27.0.1/bin/python /usr/local/lib/heat-scaleout/reach.py <<'END_OF
   ],
   "database": {
     "admin_url": "",
+    "connections": {
+      "each": 69,
+      "remedy": "Raise max_connections there. Or set fewer engines or engineWorkers, or smaller pools: options.all.DEFAULT.executor_thread_pool_size and options.all.database.max_overflow.",
+      "workers": 2
+    },
     "key": "s3cr3t.auth-encryption-key......",
     "url": "mysql+pymysql://heat:s3cr3t.database@db.example/heat"
   }

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 7a0ccae5ad7c6cfbb577f442654ca5299c7ee56121d5d9b8e3cf49b30547b2d6
+# The plan and its files: bb2db7babd59dddec506f5ebf8a9259c60058ac9a6f2dbc84e1badd321336637
 set -eu
 # wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
 # an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 01bc760603fb5ca7c1b246f669b48bddd85ef6e911a297fd513b3719658b78df
+# The plan and its files: 3c6d61b07ba7b408c9a856e9fa2881166f6c07fcc64ef945dc48d74808569667
 set -eu
 # wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
 # an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: c66c665693a0f05aa00cf71a161f2eae3d26f28aa26bdfa4e1f049e0f3b0b3b9
+# The plan and its files: 476da607823590d8e3292c56776f7ffc35381f64d10c1c27ff4380c101e45bcc
 set -eu
 # wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
 # an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.

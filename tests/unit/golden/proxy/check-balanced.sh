@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: a85141d08a2e93b29b321df56bbd15183952d0696f0d5169ba36c000894023a3
+# What this check covers: cb9bfb7acea17734a57e2439631f14c53ba30ac2461687c29842186ada24dc77
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: a938bbda721a3627dd223a02c8960ad07f43ca64cc2f14a1692330cba00fa1f6
+# What this check covers: b0b462359895dc63f4a82d4b602cb91ad850b14863202c15eab9a46b7b4f8546
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
