@@ -91,7 +91,7 @@ options: ## list again which options each release of Heat knows: components/heat
 	@tools/heat-options.sh
 
 .PHONY: lock
-lock: venv ## pin every package again: requirements.txt and the lists in locks/
+lock: venv ## pin packages in requirements.txt and locks/; pinned versions stay, unless their list is empty
 	@tools/lock.sh
 
 .PHONY: bench

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Pin every package again, with its digests: requirements.txt for the project, and in locks/ a list for each release of
-# Heat, for Keystone, for the uv that installs them, and for the benchmark's plots. Read the diff, then run all tests.
+# Pin every package with its digests: requirements.txt for the project, and in locks/ a list for each release of Heat, for
+# Keystone, for the uv that installs them, and for the benchmark's plots. A pinned version stays as long as it fits; for
+# newer versions, empty a list first. Read the diff, then run all tests.
 #
 #   UV_VERSION=…   the release of uv for the hosts; default: the pinned one
 set -eu
