@@ -263,8 +263,9 @@ def wait_for_nested(runner: scheduler.TaskRunner, wait_time: float) -> float:
     """
     if not isinstance(getattr(runner._task, "__self__", None), StackResource):
         return wait_time
-    runner.waited = 2 * runner.waited if hasattr(runner, "waited") else FIRST_LOOK
-    return min(runner.waited, wait_time)
+    waited: float = getattr(runner, "waited", FIRST_LOOK / 2)
+    runner.waited = 2 * waited
+    return min(2 * waited, wait_time)
 
 
 def queued() -> int:

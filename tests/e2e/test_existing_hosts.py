@@ -278,9 +278,8 @@ def test_another_key_for_the_same_database_is_refused_before_anything_is_changed
     assert stack.pids() == before
 
 
-def test_more_engine_workers_than_the_database_allows_are_refused_before_anything_is_changed(
-    stack: Stack, controlled: dict[str, str]
-) -> None:
+@pytest.mark.usefixtures("controlled")
+def test_more_engine_workers_than_the_database_allows_are_refused_before_anything_is_changed(stack: Stack) -> None:
     before = stack.pids()
     limit = int(stack.on("front", "mariadb -N -e 'SELECT @@max_connections'"))
     stack.on("front", "mariadb -e 'SET GLOBAL max_connections = 137'")

@@ -246,7 +246,9 @@ def known(more: str = "") -> Mapping[str, Mapping[str, str]]:
 
 
 def test_database_broker_and_cache_are_checked_at_the_address_that_nodes_use() -> None:
-    spec = reach_spec(known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"), CONNECTIONS)
+    spec = reach_spec(
+        known("memcached_servers = localhost:11211\n[cache]\nmemcache_servers = 10.0.0.9:11211\n"), CONNECTIONS
+    )
     assert spec["database"] == {
         "url": f"mysql+pymysql://heat:database-secret@{A}/heat",
         "admin_url": "",

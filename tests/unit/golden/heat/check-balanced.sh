@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: bb2db7babd59dddec506f5ebf8a9259c60058ac9a6f2dbc84e1badd321336637
+# The plan and its files: 3be1d4e00253a1f5fdd84d1dbdf7b0b3d4d90bba773a6b747dda31fdcf441e98
 set -eu
 # wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
 # an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 3c6d61b07ba7b408c9a856e9fa2881166f6c07fcc64ef945dc48d74808569667
+# The plan and its files: 94d3a7f17fc5ff878fd82e9c65855933bb4a24b1404d370e1efb674290b02367
 set -eu
 # wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
 # an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.

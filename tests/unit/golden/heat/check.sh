@@ -1,5 +1,5 @@
 # Check that every process of this node is healthy.
-# The plan and its files: 476da607823590d8e3292c56776f7ffc35381f64d10c1c27ff4380c101e45bcc
+# The plan and its files: 3bf37daf6619badec8fb02436f17e54b594ccb5802138849129bea21ac3032cb
 set -eu
 # wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
 # an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,6 +1,6 @@
 # Run heat-engine@1: start it if it is not running, restart it if a file that it reads has changed, and check that it works.
 # If nothing has changed, the process is not touched. If it does not work with its new files, it is rolled back.
-# Its files: 43ebf081a66dce69658ee8b7694f9fb89d7b33ae3bc2d0687a25c7684566a73b
+# Its files: f16af87191f429ae0cda4ed0b336247a7c25dbe7c549801217ebea865678502f
 set -eu
 # wait_healthy UNIT NAME PORT SECONDS: wait until a process works, or fail with its name and its log. PORT is empty for
 # an engine: it works if the broker counts all of its workers on its own queue, engine.NAME.

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: cb9bfb7acea17734a57e2439631f14c53ba30ac2461687c29842186ada24dc77
+# What this check covers: 70013d03a77185f2e5e1ab3034e9c86a720d444834cf39f277efda5461477ab6
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {

@@ -1,5 +1,5 @@
 # Both APIs answer through the proxy, from every backend.
-# What this check covers: b0b462359895dc63f4a82d4b602cb91ad850b14863202c15eab9a46b7b4f8546
+# What this check covers: fbe505f75755ec981d37ded1ef2afe6a8bacafe41b12baf0f35d8f33e772de43
 set -eu
 exec python3 /usr/local/lib/heat-scaleout/check_proxy.py <<'END_OF_SPEC'
 {
