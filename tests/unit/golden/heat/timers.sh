@@ -1,5 +1,5 @@
 # Start the caretaker's planned timers on this node, and remove all others.
-# Its files: 0983795f6e296f6ae64bee8e629e284f4c7478e940903154aabf52197bfaac23
+# Its files: ec6ac4e35919371ff86ddd145e801b3e739ec7893343d8756e732d5508c1cee1
 set -eu
 timers=' heat-caretaker@rescue.timer heat-caretaker@clean.timer heat-caretaker@purge.timer '
 
