@@ -104,8 +104,8 @@ def explain_few_connections(connection: sa.Connection, workers: int, each: int, 
     if workers * each <= limit:
         return ""
     return (
-        f"allows {limit} connections ({name}), which is enough for {limit // each} engine workers: "
-        f"each of the {workers} workers may open {each}. {remedy}"
+        f"allows {limit} connections ({name}): {limit // each} of the {workers} planned engine workers fit, because "
+        f"each may open {each}. {remedy}"
     )
 
 
