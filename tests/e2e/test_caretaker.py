@@ -116,7 +116,8 @@ def test_stacks_whose_engine_was_killed_are_rescued_and_a_healthy_one_is_left_al
     made["create"] = heat.create_stack(name="rescue-create", template=template(create=SECONDS))
     made["nested"] = heat.create_stack(name="rescue-nested", template=GROUP)
     wait_for(lambda: {one.id for one in made.values()} <= in_work(stack), "all of them in progress", SECONDS)
-    # This stack has only its name when the only engine is killed with its worker.
+    lost = len(made)
+    # If the kill is quick, this stack has only its name when the only engine is killed with its worker.
     made["unbegun"] = heat.create_stack(name="rescue-unbegun", template=template())
     stack.on("node-1", "systemctl kill --signal KILL --kill-whom all heat-engine@1")
     killed = time.monotonic()
@@ -135,8 +136,8 @@ def test_stacks_whose_engine_was_killed_are_rescued_and_a_healthy_one_is_left_al
 
     wait_for(complete, f"{expected}", 120)
     print(f"all of them complete {time.monotonic() - killed:.1f} s after the engine was killed")
-    assert counted(stack, "stacks_rescued_total") >= len(made) - 1
-    assert counted(stack, 'resources_triggered_total{reason="dead_engine"}') >= len(made) - 2
+    assert counted(stack, "stacks_rescued_total") >= lost
+    assert counted(stack, 'resources_triggered_total{reason="dead_engine"}') >= lost
     assert counted(stack, "errors_total") == counted(stack, "stacks_left") == 0
     events = [
         event for one, event in records(stack, "select stack_id, resource_status from event") if one == made["well"].id
